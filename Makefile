@@ -1,0 +1,55 @@
+# make demo   train, analyse and draw; make app   look; make test   check that all of it works
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+READY := .venv/.ready
+
+.PHONY: help setup check test demo app report bench-train bench-analysis bench-redraw clean
+
+help:
+	@echo "make demo            set up, train two models that grok, analyse and draw them"
+	@echo "make app             open what was made, at http://127.0.0.1:8501"
+	@echo "make test            run the tests        make check  lint, types, import order"
+	@echo "make bench-train     our training step beside TransformerLens' own model"
+	@echo "make bench-analysis  seconds and megabytes per instrument"
+	@echo "make bench-redraw    the app's time from slider to picture"
+
+setup: $(READY)
+
+# torch comes first and alone: resolved together with the rest, a registry may bring a newer build with gigabytes of CUDA
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: MIScope needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V`. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "error: Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+check: setup
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+
+test: setup
+	pytest
+
+demo: setup
+	@date +%s > .venv/.started
+	dvc repro
+	@python -m miscope variants
+	@echo "Made in $$(($$(date +%s) - $$(cat .venv/.started))) s. The reports are artifacts/<variant>/report.html; \`make app\` opens the app."
+
+app: setup
+	@streamlit run app/main.py
+
+bench-train: setup
+	@python bench/train.py
+
+bench-analysis: setup
+	@python bench/analysis.py
+
+bench-redraw: setup
+	@python bench/redraw.py
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build
