@@ -1,0 +1,26 @@
+"""The edge between a command line and the library: arguments in, one line out, no stack trace for a user's mistake."""
+
+import inspect
+import signal
+import sys
+from collections.abc import Callable
+
+from miscope.core import MiscopeError
+
+
+def run(main: Callable[..., None]) -> None:
+    """Call `main` with the command line's arguments; its module's docstring is the help.
+
+    A MiscopeError becomes one line on stderr and exit status 1; Ctrl-C and SIGTERM become exit status 130.
+    """
+    given, asks_help = sys.argv[1:], sys.argv[1:] in (["-h"], ["--help"])
+    if asks_help or len(given) != len(inspect.signature(main).parameters):
+        print(sys.modules[main.__module__].__doc__, file=sys.stdout if asks_help else sys.stderr)
+        raise SystemExit(0 if asks_help else 2)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    try:
+        main(*given)
+    except MiscopeError as error:
+        raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

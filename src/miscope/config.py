@@ -1,0 +1,261 @@
+"""params.yaml -> frozen dataclasses. Every key is read; one that is unknown, or a value out of range, is an error.
+
+YAML 1.2, as DVC reads it (`1e-3` is a number, `no` is a text). Nothing is written before all of it is valid.
+"""
+
+import dataclasses
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+
+from miscope import catalog
+from miscope.core import Family, MiscopeError, ModelConfig, Recipe, Variant, field_names
+
+SECTIONS = ("variants", "instruments")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+RANGES: dict[str, tuple[float, float]] = {
+    "steps": (1, 10_000_000),
+    "learning_rate": (0, 10),
+    "weight_decay": (0, 100),
+    "eval_every": (1, 1_000_000),
+    "seed": (0, 2**63 - 1),
+    "data_seed": (0, 2**63 - 1),
+    "n_layers": (1, 48),
+    "d_model": (1, 16_384),
+    "n_heads": (1, 256),
+    "d_head": (1, 4_096),
+    "d_mlp": (0, 65_536),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What params.yaml declares: the variants to train and the settings of the instruments."""
+
+    variants: Mapping[str, Variant]
+    instruments: Mapping[str, Mapping[str, Any]]
+
+    def variant(self, name: str) -> Variant:
+        if name in self.variants:
+            return self.variants[name]
+        known = ", ".join(self.variants)
+        raise MiscopeError(f"params.yaml declares no variant `{name}`; it declares: {known or 'none'}.")
+
+    def settings(self, instrument: str) -> dict[str, Any]:
+        """The instrument's settings: its defaults, with what params.yaml says in their place."""
+        return {**catalog.instrument(instrument).settings, **self.instruments.get(instrument, {})}
+
+
+def load(root: Path) -> Config:
+    """The configuration of the workspace at `root`.
+
+    Raises:
+        MiscopeError: one line that names the key, the value and what is allowed.
+    """
+    path = root / "params.yaml"
+    return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=16)
+def _load(path: Path, stamp: int) -> Config:
+    text = _read(path)
+    _only_known_keys(text, SECTIONS, "params.yaml")
+    instruments = {name: _instrument(name, spec or {}) for name, spec in _mapping(text, "instruments").items()}
+    variants: dict[str, Variant] = {}
+    for name, spec in _mapping(text, "variants").items():
+        _check_name(name, variants)
+        variants[name] = _variant(name, spec)
+    return Config(types.MappingProxyType(variants), types.MappingProxyType(instruments))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise MiscopeError(f"{path} does not exist; run from the folder that holds params.yaml.")
+    try:
+        text = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except DuplicateKeyError as error:
+        key = re.search(r'found duplicate key "(.*?)"', str(error))
+        raise MiscopeError(
+            f"params.yaml: the key `{key[1] if key else '?'}` stands twice; two variants would share one folder."
+        ) from None
+    except YAMLError as error:
+        raise MiscopeError(f"params.yaml is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(text, Mapping):
+        raise MiscopeError("params.yaml must be a mapping with the sections " + ", ".join(SECTIONS) + ".")
+    return text
+
+
+def _mapping(text: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    value = text.get(section) or {}
+    if not isinstance(value, Mapping):
+        raise MiscopeError(f"params.yaml: `{section}` = {value!r} must be a mapping of names to settings.")
+    return value
+
+
+def _check_name(name: Any, taken: Mapping[str, Variant]) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise MiscopeError(
+            f"params.yaml: variants: the name {name!r} becomes a folder; use letters, digits, `_` and `-`, as text."
+        )
+    for other in taken:
+        if other.casefold() == name.casefold():
+            raise MiscopeError(
+                f"params.yaml: variants `{other}` and `{name}` would share the folder artifacts/{name} "
+                "where letters' case does not count; rename one."
+            )
+
+
+def _instrument(name: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    where = f"instruments.{name}"
+    if name not in catalog.instruments():
+        _unknown(name, catalog.instruments(), "instruments")
+    known = catalog.instrument(name).settings
+    if not isinstance(spec, Mapping):
+        raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping of settings.")
+    _only_known_keys(spec, tuple(known), where)
+    return {key: _coerce(value, type(known[key]), f"{where}.{key}") for key, value in spec.items()}
+
+
+def _variant(name: str, spec: Any) -> Variant:
+    where = f"variants.{name}"
+    if not isinstance(spec, Mapping):
+        raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping with at least `family` and `seed`.")
+    if "family" not in spec:
+        raise MiscopeError(f"params.yaml: `{where}` names no `family`; known: {', '.join(catalog.families())}.")
+    if spec["family"] not in catalog.families():
+        _unknown(spec["family"], catalog.families(), f"{where}.family")
+    cls = catalog.family(spec["family"])
+    own = ("family", "seed", "data_seed", "model", "checkpoints")
+    _only_known_keys(spec, (*own, *field_names(cls), *field_names(Recipe)), where)
+    family: Family = _build(cls, _only(spec, cls), where)
+    recipe = replace(family.recipe(), **_coerced(Recipe, _only(spec, Recipe), where))
+    return Variant(
+        name=name,
+        family_name=spec["family"],
+        family=family,
+        seed=_number(spec.get("seed", 0), int, f"{where}.seed"),
+        data_seed=_number(spec.get("data_seed", 0), int, f"{where}.data_seed"),
+        model=_model(family.model(), spec.get("model") or {}, f"{where}.model"),
+        recipe=recipe,
+        checkpoint_steps=_schedule(spec.get("checkpoints"), recipe.steps, f"{where}.checkpoints"),
+    )
+
+
+def _model(default: ModelConfig, spec: Mapping[str, Any], where: str) -> ModelConfig:
+    if not isinstance(spec, Mapping):
+        raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping of model settings.")
+    task_owned = ("n_ctx", "d_vocab", "d_vocab_out")
+    allowed = tuple(key for key in field_names(ModelConfig) if key not in task_owned)
+    _only_known_keys(spec, allowed, where)
+    return replace(default, **_coerced(ModelConfig, spec, where))
+
+
+def _schedule(spec: Any, steps: int, where: str) -> tuple[int, ...]:
+    """Checkpoint steps from a list of steps and ranges `{every, from, to}`; 0 and the last step always belong."""
+    if spec is None:
+        spec = [{"every": max(1, steps // 50)}]
+    if not isinstance(spec, list):
+        raise MiscopeError(
+            f"params.yaml: `{where}` = {spec!r} must be a list of steps and of ranges such as {{every: 100}}."
+        )
+    found = {0, steps}
+    for i, item in enumerate(spec):
+        found |= set(_range(item, steps, f"{where}[{i}]"))
+    return tuple(sorted(found))
+
+
+def _range(item: Any, steps: int, where: str) -> range:
+    if isinstance(item, Mapping):
+        _only_known_keys(item, ("every", "from", "to"), where)
+        if "every" not in item:
+            raise MiscopeError(
+                f"params.yaml: `{where}` has no `every`; write {{every: 100}} or {{from: 0, to: 500, every: 10}}."
+            )
+        every = _number(item["every"], int, f"{where}.every", (1, steps))
+        start = _number(item.get("from", 0), int, f"{where}.from", (0, steps))
+        stop = _number(item.get("to", steps), int, f"{where}.to", (start, steps))
+        return range(start, stop + 1, every)
+    step = _number(item, int, where, (0, steps))
+    return range(step, step + 1)
+
+
+# ---------------------------------------------------------------- values
+
+
+def _build(cls: type, spec: Mapping[str, Any], where: str) -> Any:
+    try:
+        return cls(**_coerced(cls, spec, where))
+    except MiscopeError as error:
+        raise MiscopeError(f"params.yaml: `{where}`: {error}") if "params.yaml" not in str(error) else error from None
+
+
+def _coerced(cls: type, spec: Mapping[str, Any], where: str) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {key: _coerce(value, hints[key], f"{where}.{key}") for key, value in spec.items()}
+
+
+def _coerce(value: Any, kind: Any, where: str) -> Any:
+    """`value` as the type `kind` that a dataclass field or a setting's default declares."""
+    if kind in (int, float):
+        return _number(value, kind, where)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise MiscopeError(f"params.yaml: `{where}` = {value!r}; allowed: {', '.join(map(str, get_args(kind)))}.")
+        return value
+    if get_origin(kind) in (Union, types.UnionType) and value is None:
+        return None
+    if kind is tuple or get_origin(kind) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise MiscopeError(f"params.yaml: `{where}` = {value!r} must be a list.")
+        inner = get_args(kind)
+        if inner and inner[-1] is not Ellipsis and len(inner) != len(value):
+            raise MiscopeError(f"params.yaml: `{where}` = {list(value)!r} must have {len(inner)} entries.")
+        each = (inner[0] if inner else Any,) * len(value)
+        return tuple(_coerce(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, each, strict=True)))
+    if kind in (str, bool) and not isinstance(value, kind):
+        raise MiscopeError(
+            f"params.yaml: `{where}` = {value!r} must be {'a text' if kind is str else 'true or false'}."
+        )
+    return value
+
+
+def _number(value: Any, kind: type, where: str, bounds: tuple[float, float] | None = None) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or (kind is int and value != int(value)):
+        noun = "a whole number" if kind is int else "a number"
+        raise MiscopeError(f"params.yaml: `{where}` = {value!r} must be {noun}.")
+    low, high = bounds or RANGES.get(where.rpartition(".")[2], (float("-inf"), float("inf")))
+    if not low <= value <= high:
+        raise MiscopeError(f"params.yaml: `{where}` = {value!r}; allowed: {low:,} to {high:,}.")
+    return kind(value)
+
+
+def _only(spec: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    return {key: spec[key] for key in field_names(cls) if key in spec}
+
+
+def _only_known_keys(spec: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in spec:
+        if key not in known:
+            _unknown(key, known, where)
+
+
+def _unknown(key: Any, known: tuple[str, ...], where: str) -> None:
+    close = get_close_matches(str(key), known, n=1)
+    hint = f" Did you mean `{close[0]}`?" if close else ""
+    at = "params.yaml" if where == "params.yaml" else f"params.yaml: `{where}`"
+    raise MiscopeError(f"{at}: `{key}` is unknown.{hint} Allowed: {', '.join(known) or 'no settings'}.")
+
+
+def as_dict(value: Any) -> Any:
+    """A frozen dataclass as plain data, for JSON."""
+    return dataclasses.asdict(value)

@@ -1,0 +1,299 @@
+"""The nouns of the product, frozen: what a family gives, what an instrument sees, what a view needs.
+
+Nothing here imports torch, so that configuration, views and the app open fast.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from miscope.maths.spectra import Basis
+
+
+class MiscopeError(Exception):
+    """A mistake the user can mend; its text is one line that says what was asked, found and is allowed."""
+
+
+class NotApplicable(MiscopeError):
+    """An instrument has nothing to measure on this model or task; the text is the reason, as a sentence."""
+
+
+# ---------------------------------------------------------------- what is trained
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the product's own transformer; field names are TransformerLens' where it has one."""
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    d_head: int
+    d_mlp: int  # 0: attention only
+    n_ctx: int
+    d_vocab: int
+    d_vocab_out: int
+    act_fn: Literal["relu", "gelu"] = "relu"
+    normalization: Literal["none", "LN", "RMS"] = "none"
+    is_causal: bool = True
+    has_biases: bool = False
+    initialisation: str = "calibration"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a variant is trained. Full batch: one step is one epoch."""
+
+    steps: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    eval_every: int = 10
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Token sequences and what should follow them at the positions that the loss reads."""
+
+    tokens: Int[np.ndarray, "batch pos"]
+    targets: Int[np.ndarray, "batch read"]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Disjoint examples to learn from and to be tested on."""
+
+    train: Examples
+    test: Examples
+
+
+@dataclass(frozen=True)
+class Family:
+    """A task: its data, model shape, recipe, probe and the context that instruments read. A subclass is one file.
+
+    The fields of a subclass are the task's settings; `__post_init__` checks their ranges and raises MiscopeError.
+    """
+
+    solved_accuracy: ClassVar[float] = 0.99  # test accuracy from which the task counts as learned
+    solved_loss: ClassVar[float] = 1e-6  # test loss in nats from which it counts as grokked
+
+    def model(self) -> ModelConfig:
+        """The shape that learns this task."""
+        raise NotImplementedError
+
+    def recipe(self) -> Recipe:
+        """The training recipe, of which a variant may override any field."""
+        raise NotImplementedError
+
+    def positions(self) -> tuple[int, ...]:
+        """Positions at which the loss reads the logits."""
+        raise NotImplementedError
+
+    def split(self, data_seed: int) -> Split:
+        """Train and test examples; the same seed gives the same split, on every machine."""
+        raise NotImplementedError
+
+    def context(self, data_seed: int) -> "Context":
+        """The fixed probe and all that instruments may know about it."""
+        raise NotImplementedError
+
+    def label(self, seed: int, data_seed: int) -> str:
+        """A short name made from the settings, such as `modadd_p113_s999`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model to train: a family with its settings, and seeds."""
+
+    name: str
+    family_name: str
+    family: Family
+    seed: int
+    data_seed: int
+    model: ModelConfig
+    recipe: Recipe
+    checkpoint_steps: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        return self.family.label(self.seed, self.data_seed)
+
+
+# ---------------------------------------------------------------- what an instrument sees
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The fixed inputs on which every checkpoint of a variant is examined."""
+
+    tokens: Int[np.ndarray, "batch pos"]
+    targets: Int[np.ndarray, " batch"]  # the right answer at the answer position
+    is_train: Bool[np.ndarray, " batch"]  # whether the model trains on this input
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a family tells the instruments about its probe. It is data: an instrument never meets the family."""
+
+    probe: Probe
+    answer_position: int
+    basis: Basis  # over the input tokens 0 .. basis.size - 1
+    grid: tuple[int, ...] | None = None  # probe inputs are the full product grid of this shape, in C order
+    grid_axes: tuple[str, ...] = ()  # one name per grid axis, such as ("a", "b")
+    position_names: tuple[str, ...] = ()  # one per position, such as ("a", "b", "=")
+    solved_accuracy: float = Family.solved_accuracy
+    solved_loss: float = Family.solved_loss
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A variant's weights at one step, with the activations on the probe that the instrument asked for.
+
+    `weights`: TransformerLens names (`blocks.0.attn.W_Q` is [head d_model d_head]), float32.
+    `activations`: TransformerLens hook names. At `positions="answer"` the position axis of the query is dropped:
+    `blocks.0.mlp.hook_post` is [batch neuron], `blocks.0.attn.hook_pattern` [batch head key]; `logits` [batch vocab].
+    """
+
+    step: int
+    model: ModelConfig
+    weights: Mapping[str, np.ndarray]
+    activations: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}))
+
+    def layers(self, hook: str) -> np.ndarray:
+        """The activation `hook` (such as `mlp.hook_post`) of every layer, stacked on a first axis `layer`."""
+        return np.stack([self.activations[f"blocks.{i}.{hook}"] for i in range(self.model.n_layers)])
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one call of an analyzer returns. Fields are arrays, numbers, texts, tuples of texts, or None (absent)."""
+
+
+O = TypeVar("O", bound=Output)
+
+
+class Artifact(Mapping[int, O]):
+    """The stored Outputs of one analyzer over training: step -> Output, in order of steps, read when asked for."""
+
+    def __init__(self, steps: tuple[int, ...], load: Callable[[int], O]) -> None:
+        self._steps, self._load = steps, load
+        self._members = frozenset(steps)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return self._steps
+
+    def __getitem__(self, step: int) -> O:
+        if step not in self._members:
+            raise KeyError(step)
+        return self._load(step)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def stack(self, name: str) -> np.ndarray:
+        """The field `name` of every Output, stacked on a first axis `step`."""
+        return np.stack([np.asarray(getattr(output, name)) for output in self.values()])
+
+
+# ---------------------------------------------------------------- instruments and views
+
+
+@dataclass(frozen=True)
+class _Plugin:
+    """What analyzers of both kinds share: the name is the file's name, the settings are keyword-only arguments."""
+
+    compute: Callable[..., Output]
+
+    @property
+    def name(self) -> str:
+        return self.compute.__module__.rpartition(".")[2]
+
+    @cached_property
+    def output_type(self) -> type[Output]:
+        return get_type_hints(self.compute)["return"]
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Setting -> default."""
+        return keyword_defaults(self.compute)
+
+
+@dataclass(frozen=True)
+class PerCheckpoint(_Plugin):
+    """An analyzer of one checkpoint: `compute(checkpoint, context, *, settings...) -> Output`.
+
+    `needs` names activations by hook (`mlp.hook_post` of every layer, or `logits`); empty means weights only, and then
+    torch is never imported. `is_stored=False`: computed when asked for and never written.
+    """
+
+    needs: tuple[str, ...] = ()
+    positions: Literal["answer", "all"] = "answer"
+    is_stored: bool = True
+
+
+@dataclass(frozen=True)
+class OverTraining(_Plugin):
+    """A tracker: `compute(*artifacts, context, *, settings...) -> Output`, one Output for the whole of training.
+
+    `needs` are the analyzers whose artifacts it reads, in that order; with `reads_weights` the first argument is an
+    Artifact-like mapping step -> Checkpoint (weights only).
+    """
+
+    needs: tuple[PerCheckpoint, ...] = ()
+    reads_weights: bool = False
+
+
+Analyzer = PerCheckpoint | OverTraining
+
+
+@dataclass(frozen=True)
+class View:
+    """A question, the table that answers it, and a drawing of that table.
+
+    `table(artifact, context, *, options...)`, or of one step `table(artifact, context, step, *, options...)`; for a
+    tracker the first argument is its one Output. `draw(table, frame)` is a renderer.
+    """
+
+    question: str
+    reading: str  # how to read the drawing, one or two sentences
+    needs: Analyzer
+    table: Callable[..., Any]
+    draw: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """`instrument.view`, from the folder and the file."""
+        return ".".join(self.table.__module__.split(".")[-2:])
+
+    @cached_property
+    def is_per_step(self) -> bool:
+        return "step" in inspect.signature(self.table).parameters
+
+    @cached_property
+    def options(self) -> Mapping[str, Any]:
+        """Option -> default."""
+        return keyword_defaults(self.table)
+
+
+def keyword_defaults(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """The keyword-only arguments of a function with their defaults: how plugins declare settings."""
+    found = inspect.signature(function).parameters.values()
+    return MappingProxyType({p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY})
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls))

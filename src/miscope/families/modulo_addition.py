@@ -1,0 +1,92 @@
+"""a + b mod p: the task on which grokking was first reverse-engineered.
+
+The network memorises the training pairs within a few hundred steps and generalises thousands of steps later, by
+building a Fourier circuit on a handful of frequencies.
+
+Source: Nanda et al. 2023, arXiv:2301.05217, section 3. The recipe is the calibration recipe of the TransformerLens
+grokking demo: weights N(0, (0.8 / sqrt(d_model))^2), no biases, and no learning-rate warm-up.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from miscope.core import Context, Examples, Family, MiscopeError, ModelConfig, Probe, Recipe, Split
+from miscope.maths.spectra import Basis
+
+
+@dataclass(frozen=True)
+class ModuloAddition(Family):
+    """Tokens `a b =`, the answer read at `=`; token p is `=`."""
+
+    modulus: int = 113
+    train_fraction: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not (3 <= self.modulus <= 997 and is_prime(self.modulus)):
+            raise MiscopeError(f"`modulus` = {self.modulus}; allowed: a prime from 3 to 997.")
+        if not 0 < self.train_fraction < 1:
+            raise MiscopeError(f"`train_fraction` = {self.train_fraction}; allowed: above 0 and below 1.")
+        if int(self.train_fraction * self.modulus**2) < 1:
+            raise MiscopeError(
+                f"`train_fraction` = {self.train_fraction} leaves no training pair of {self.modulus**2}."
+            )
+
+    def model(self) -> ModelConfig:
+        p = self.modulus
+        return ModelConfig(
+            n_layers=1, d_model=128, n_heads=4, d_head=32, d_mlp=512, n_ctx=3, d_vocab=p + 1, d_vocab_out=p
+        )  # fmt: skip
+
+    def recipe(self) -> Recipe:
+        return Recipe(steps=25_000)
+
+    def positions(self) -> tuple[int, ...]:
+        return (2,)
+
+    def split(self, data_seed: int) -> Split:
+        tokens, answers = self._grid()
+        order, n_train = self._order(data_seed), self._n_train()
+        train, test = order[:n_train], order[n_train:]
+        return Split(
+            train=Examples(tokens[train], answers[train, None]),
+            test=Examples(tokens[test], answers[test, None]),
+        )
+
+    def context(self, data_seed: int) -> Context:
+        tokens, answers = self._grid()
+        is_train = np.zeros(len(tokens), dtype=bool)
+        is_train[self._order(data_seed)[: self._n_train()]] = True
+        return Context(
+            probe=Probe(tokens, answers, is_train),
+            answer_position=2,
+            basis=Basis("fourier", self.modulus),
+            grid=(self.modulus, self.modulus),
+            grid_axes=("a", "b"),
+            position_names=("a", "b", "="),
+        )
+
+    def label(self, seed: int, data_seed: int) -> str:
+        return f"modadd_p{self.modulus}_s{seed}_d{data_seed}_f{self.train_fraction:g}"
+
+    def _grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs in the order a * p + b, with their answers."""
+        p = self.modulus
+        a, b = np.divmod(np.arange(p * p), p)
+        return np.stack([a, b, np.full(p * p, p)], axis=1), (a + b) % p
+
+    def _order(self, data_seed: int) -> np.ndarray:
+        """The permutation of the pairs whose first `_n_train` are trained on: torch's `randperm`, own generator."""
+        import torch
+
+        return torch.randperm(self.modulus**2, generator=torch.Generator().manual_seed(data_seed)).numpy()
+
+    def _n_train(self) -> int:
+        return int(self.train_fraction * self.modulus**2)
+
+
+def is_prime(n: int) -> bool:
+    return n > 1 and all(n % d for d in range(2, int(n**0.5) + 1))
+
+
+family = ModuloAddition

@@ -1,0 +1,1 @@
+"""Numpy only: spectra, geometry, decomposition. Pure functions with a source."""

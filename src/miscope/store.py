@@ -1,0 +1,327 @@
+"""Files: where each thing lies, how it is written (whole or not at all), and digests that prove what it was made from.
+
+    artifacts/<variant>/variant.json                 the record of its training
+                        metrics.json, curves.csv     how it ended; losses over training
+                        probe.safetensors            the fixed inputs and their context
+                        checkpoints/<step>.safetensors
+                        <instrument>/<step>.npz      or over_training.npz
+                        views/<instrument>/<view>.json
+                        report.html
+
+Every file is byte-stable: the same content gives the same bytes.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import types
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_tensors
+
+from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig, Output, Probe
+from miscope.maths.spectra import Basis
+
+O = TypeVar("O", bound=Output)
+
+HEADER = "provenance"  # the member of an npz file that says what it was made from
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of one variant."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def record(self) -> Path:
+        return self.path / "variant.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def curves(self) -> Path:
+        return self.path / "curves.csv"
+
+    @property
+    def probe(self) -> Path:
+        return self.path / "probe.safetensors"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.path / "checkpoints" / f"{step:06d}.safetensors"
+
+    def checkpoint_steps(self) -> tuple[int, ...]:
+        return _steps(self.path / "checkpoints", ".safetensors")
+
+    def output(self, instrument: str, step: int) -> Path:
+        return self.path / instrument / f"{step:06d}.npz"
+
+    def output_steps(self, instrument: str) -> tuple[int, ...]:
+        return _steps(self.path / instrument, ".npz")
+
+    def over_training(self, instrument: str) -> Path:
+        return self.path / instrument / "over_training.npz"
+
+    def not_applicable(self, instrument: str) -> Path:
+        """A JSON file that says why the instrument has nothing to measure on this variant."""
+        return self.path / instrument / "not_applicable.json"
+
+    def view(self, name: str) -> Path:
+        instrument, _, leaf = name.partition(".")
+        return self.path / "views" / instrument / f"{leaf}.json"
+
+
+def folder(root: Path, variant: str) -> Folder:
+    return Folder(root / "artifacts" / variant)
+
+
+def _steps(path: Path, suffix: str) -> tuple[int, ...]:
+    if not path.is_dir():
+        return ()
+    return tuple(
+        sorted(int(f.name.removesuffix(suffix)) for f in path.iterdir() if f.name.removesuffix(suffix).isdigit())
+    )
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write the file whole or not at all: to a temporary neighbour, flushed to disk, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def sweep(path: Path, keep: set[Path]) -> int:
+    """Remove the files directly under `path` that are not in `keep` (orphans, and halves a kill left); how many."""
+    orphans = [file for file in path.iterdir() if file.is_file() and file not in keep] if path.is_dir() else []
+    for file in orphans:
+        file.unlink()
+    return len(orphans)
+
+
+def canonical_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def pretty_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, indent=2) + "\n"
+
+
+def digest(*parts: bytes | str) -> str:
+    """SHA-256 of the parts, each with its length, in 32 hexadecimal digits."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        sha.update(len(data).to_bytes(8, "little"))
+        sha.update(data)
+    return sha.hexdigest()[:32]
+
+
+def digest_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Digest of names, types, shapes and values."""
+    return digest(
+        *(
+            part
+            for name in sorted(arrays)
+            for part in (
+                name,
+                arrays[name].dtype.str,
+                str(arrays[name].shape),
+                np.ascontiguousarray(arrays[name]).tobytes(),
+            )
+        )
+    )
+
+
+def digest_of_files(paths: tuple[Path, ...]) -> str:
+    """Digest of the files' names and texts."""
+    return digest(*(part for path in paths for part in (path.name, path.read_bytes())))
+
+
+# ---------------------------------------------------------------- tensors: checkpoints and probes
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    # one metadata entry: safetensors does not fix the order of several
+    arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    write(path, save_tensors(arrays, metadata={"miscope": canonical_json(meta)}))
+
+
+def _load_tensors(path: Path, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()  # safetensors' handle does not iterate
+            return {name: file.get_tensor(name) for name in names}, _meta(file, path)
+    except (SafetensorError, OSError) as error:
+        raise MiscopeError(f"{what} {path} cannot be read ({error}). Delete it and run `dvc repro`.") from None
+
+
+def _meta(file: Any, path: Path) -> dict[str, Any]:
+    meta = (file.metadata() or {}).get("miscope")
+    if meta is None:
+        raise MiscopeError(f"{path} was not written by MIScope: its header has no `miscope` entry.")
+    return json.loads(meta)
+
+
+def save_checkpoint(path: Path, step: int, model: ModelConfig, weights: Mapping[str, np.ndarray]) -> None:
+    """Write weights under TransformerLens' names; the header says step, model and the weights' digest."""
+    meta = {"step": step, "model": asdict(model), "weights": digest_of_arrays(weights)}
+    _save_tensors(path, weights, meta)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in `path`, its weights checked against the digest in its header.
+
+    Raises:
+        MiscopeError: the file is truncated, was not written by MIScope, or its weights are not those it claims.
+    """
+    weights, meta = _load_tensors(path, "The checkpoint")
+    if digest_of_arrays(weights) != meta["weights"]:
+        raise MiscopeError(
+            f"The checkpoint {path} is damaged: its weights differ from their digest. Delete it and run `dvc repro`."
+        )
+    return Checkpoint(step=meta["step"], model=ModelConfig(**meta["model"]), weights=types.MappingProxyType(weights))
+
+
+def weights_digest(path: Path) -> str:
+    """The digest of the weights in a checkpoint, from its header."""
+    return _header(path, _stamp(path))["weights"]
+
+
+def model_config(path: Path) -> ModelConfig:
+    """The model's shape, from a checkpoint's header."""
+    return ModelConfig(**_header(path, _stamp(path))["model"])
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=65_536)
+def _header(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _meta(file, path)
+    except (SafetensorError, OSError) as error:
+        raise MiscopeError(f"The checkpoint {path} cannot be read ({error}). Delete it and run `dvc repro`.") from None
+
+
+def save_context(path: Path, context: Context) -> None:
+    """Write the probe and its context, byte-stably."""
+    probe = context.probe
+    meta = {name: getattr(context, name) for name in _CONTEXT_DATA} | {"basis": asdict(context.basis)}
+    _save_tensors(path, {"tokens": probe.tokens, "targets": probe.targets, "is_train": probe.is_train}, meta)
+
+
+_CONTEXT_DATA = tuple(f.name for f in fields(Context) if f.name not in ("probe", "basis"))
+
+
+def load_context(path: Path) -> Context:
+    """The probe and its context as the `probe` stage wrote them."""
+    tensors, meta = _load_tensors(path, "The probe")
+    data = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items() if key != "basis"}
+    return Context(probe=Probe(**tensors), basis=Basis(**meta["basis"]), **data)
+
+
+def probe_digest(path: Path) -> str:
+    return _file_digest(path, _stamp(path))
+
+
+@lru_cache(maxsize=1024)
+def _file_digest(path: Path, stamp: tuple[int, int]) -> str:
+    return digest(path.read_bytes())
+
+
+# ---------------------------------------------------------------- outputs
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an Output was made from. Two Outputs may be compared only if they differ in `inputs` alone."""
+
+    instrument: str
+    inputs: str  # digest of the weights, or of a tracker's input Outputs
+    probe: str
+    code: str
+    settings: str  # canonical JSON
+
+
+def save_output(path: Path, output: Output, provenance: Provenance) -> None:
+    """Write an Output with its provenance and the digest of its values; absent (None) fields are left out."""
+    arrays = {f.name: np.asarray(v) for f in fields(output) if (v := getattr(output, f.name)) is not None}
+    header = asdict(provenance) | {"values": digest_of_arrays(arrays)}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{HEADER: np.asarray(canonical_json(header))}, **arrays)
+    write(path, buffer.getvalue())
+
+
+def load_output(path: Path, kind: type[O]) -> O:
+    """The Output in `path`; fields that were absent are None."""
+    hints = get_type_hints(kind)
+    with _open_npz(path) as file:
+        values = {name: _value(file[name], hints[name]) for name in file.files if name != HEADER}
+    return kind(**{f.name: values.get(f.name) for f in fields(kind)})
+
+
+def load_provenance(path: Path) -> Provenance:
+    return Provenance(**{k: v for k, v in _npz_header(path, _stamp(path)).items() if k != "values"})
+
+
+def values_digest(path: Path) -> str:
+    """The digest of a stored Output's values, from its header."""
+    return _npz_header(path, _stamp(path))["values"]
+
+
+@lru_cache(maxsize=65_536)
+def _npz_header(path: Path, stamp: tuple[int, int]) -> dict[str, str]:
+    with _open_npz(path) as file:
+        return json.loads(file[HEADER].item())
+
+
+def _open_npz(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise MiscopeError(f"The artifact {path} cannot be read ({error}). Delete it and run `dvc repro`.") from None
+
+
+def _value(array: np.ndarray, kind: Any) -> Any:
+    """The stored array as the type that the Output's field declares: a number, a text, texts, or the array."""
+    kinds = [k for k in (get_args(kind) if get_origin(kind) is types.UnionType else (kind,)) if k is not type(None)]
+    if kinds and kinds[0] in (int, float, str, bool):
+        return array.item()
+    if kinds and get_origin(kinds[0]) is tuple:
+        return tuple(array.tolist())
+    return array
