@@ -1,0 +1,76 @@
+"""Multi-head attention, computed only for the positions that are read and only once per distinct input row.
+
+Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from miscope.core import ModelConfig
+from miscope.model.linear import Linear
+from miscope.model.rows import Rows
+from miscope.model.tap import Tap, untouched
+
+
+class Attention(nn.Module):
+    """Heads write what they read from the attended positions back through W_O."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.n_heads, self.d_head, self.is_causal = config.n_heads, config.d_head, config.is_causal
+        inner = config.n_heads * config.d_head
+        self.q = Linear(config.d_model, inner, has_bias=config.has_biases)
+        self.k = Linear(config.d_model, inner, has_bias=config.has_biases)
+        self.v = Linear(config.d_model, inner, has_bias=config.has_biases)
+        self.o = Linear(inner, config.d_model, has_bias=config.has_biases)
+
+    def forward(
+        self, x: Float[Tensor, "batch pos d_model"], read: Tensor, tap: Tap = untouched
+    ) -> Float[Tensor, "batch read d_model"]:
+        """The heads' sum at the positions `read`; the tap sees q, pattern and z at those positions only."""
+        q = tap("hook_q", self._by_head(self.q(x[:, read])))
+        k = tap("hook_k", self._by_head(self.k(x)))
+        v = tap("hook_v", self._by_head(self.v(x)))
+        scores = torch.einsum("brhe,bshe->bhrs", q, k) / math.sqrt(self.d_head)
+        scores = tap("hook_attn_scores", self._masked(scores, read))
+        pattern = tap("hook_pattern", scores.softmax(dim=-1))
+        z = tap("hook_z", torch.einsum("bhrs,bshe->brhe", pattern, v))
+        return self.o(rearrange(z, "b r h e -> b r (h e)"))
+
+    def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
+        """The same from distinct rows: q, k, v computed once per row, scores once per pair of rows that can meet."""
+        q = self._by_head(self.q(x[rows.queries]))
+        k, v = self._by_head(self.k(x)), self.v(x)
+        table = torch.einsum("qhe,uhe->quh", q, k) / math.sqrt(self.d_head)
+        scores = F.embedding(rows.pairs, table.reshape(-1, self.n_heads))  # [batch read pos head]
+        pattern = self._masked(rearrange(scores, "b r s h -> b h r s"), rows.read).softmax(dim=-1)
+        return self.o(rearrange(self._mix(pattern, v, rows), "b r h e -> b r (h e)"))
+
+    def _mix(self, pattern: Float[Tensor, "batch head read pos"], v: Tensor, rows: Rows) -> Tensor:
+        """sum over pos of pattern x value, [batch read head d_head], values looked up and weighed in one pass.
+
+        Five times as fast, there and back, as gathering the values first (p = 113, 2 cores).
+        """
+        bags = (
+            torch.arange(self.n_heads, device=v.device)[:, None, None] + (rows.index * self.n_heads)[:, None, None, :]
+        )
+        bags = bags.expand(pattern.shape)
+        n_pos, values = pattern.shape[-1], v.reshape(-1, self.d_head)
+        z = F.embedding_bag(bags.reshape(-1, n_pos), values, per_sample_weights=pattern.reshape(-1, n_pos), mode="sum")
+        return rearrange(z.view(*pattern.shape[:-1], self.d_head), "b h r e -> b r h e")
+
+    def _by_head(self, x: Float[Tensor, "... inner"]) -> Float[Tensor, "... head d_head"]:
+        return x.unflatten(-1, (self.n_heads, self.d_head))
+
+    def _masked(
+        self, scores: Float[Tensor, "batch head read pos"], read: Tensor
+    ) -> Float[Tensor, "batch head read pos"]:
+        if not self.is_causal:
+            return scores
+        is_future = torch.arange(scores.shape[-1], device=scores.device) > read[:, None]
+        return scores.masked_fill(is_future, float("-inf"))

@@ -1,0 +1,35 @@
+"""Which (token, position) pairs of a batch are distinct: before the first attention, only those differ.
+
+In modular addition 3,830 examples of 3 positions hold 227 distinct rows; embeddings, queries, keys and values of the
+first layer need computing once per row. The plan is derived from the batch, whatever the task.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The distinct rows of one batch of tokens, and where each stands."""
+
+    token: Int[Tensor, " row"]
+    position: Int[Tensor, " row"]
+    index: Int[Tensor, "batch pos"]  # the row at each place
+    read: Int[Tensor, " read"]  # positions whose logits are wanted
+    queries: Int[Tensor, " query"]  # the rows that stand at positions read
+    pairs: Int[Tensor, "batch read pos"]  # query * n_rows + row: a cell of the table of all scores
+
+
+def distinct_rows(tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], n_ctx: int) -> Rows | None:
+    """The plan, or None where rows repeat too little for it to pay (fewer than two places a row)."""
+    place = tokens * n_ctx + torch.arange(tokens.shape[1], device=tokens.device)
+    row, index = torch.unique(place, return_inverse=True)
+    queries, query = torch.unique(index[:, read], return_inverse=True)
+    n_pairs = tokens.shape[0] * len(read) * tokens.shape[1]
+    if 2 * len(row) > index.numel() or 2 * len(queries) * len(row) > n_pairs:
+        return None
+    pairs = query[:, :, None] * len(row) + index[:, None, :]
+    return Rows(row // n_ctx, row % n_ctx, index, read, queries, pairs)

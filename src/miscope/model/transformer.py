@@ -1,0 +1,101 @@
+"""The product's own decoder-only transformer, pre-norm. Activations pass a tap under TransformerLens' hook names."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from miscope.core import MiscopeError, ModelConfig
+from miscope.model import initialisation
+from miscope.model.attention import Attention
+from miscope.model.linear import Linear
+from miscope.model.mlp import MLP
+from miscope.model.norm import norm
+from miscope.model.rows import Rows
+from miscope.model.tap import Tap, untouched, within
+
+
+class Block(nn.Module):
+    """Attention, then an MLP if the model has one, each reading the residual stream and adding to it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.ln1 = norm(config.normalization, config.d_model)
+        self.attn = Attention(config)
+        self.ln2 = norm(config.normalization, config.d_model) if config.d_mlp else None
+        self.mlp = MLP(config) if config.d_mlp else None
+
+    def forward(
+        self, x: Float[Tensor, "batch pos d_model"], read: Int[Tensor, " read"], tap: Tap
+    ) -> Float[Tensor, "batch read d_model"]:
+        """The residual stream after the block, at the positions `read`."""
+        x = tap("hook_resid_pre", x)
+        attn_out = tap("hook_attn_out", self.attn(self.ln1(x, within(tap, "ln1")), read, within(tap, "attn")))
+        return self._after_attention(x[:, read] + attn_out, tap)
+
+    def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
+        """The same, from the distinct rows of a batch."""
+        attn_out = self.attn.of_rows(self.ln1(x), rows)
+        return self._after_attention(F.embedding(rows.index[:, rows.read], x) + attn_out, untouched)
+
+    def _after_attention(self, x: Tensor, tap: Tap) -> Tensor:
+        if self.mlp is not None and self.ln2 is not None:
+            x = tap("hook_resid_mid", x)
+            x = x + tap("hook_mlp_out", self.mlp(self.ln2(x, within(tap, "ln2")), within(tap, "mlp")))
+        return tap("hook_resid_post", x)
+
+
+class Transformer(nn.Module):
+    """Tokens to logits. The seed decides the weights, by generators of its own; the global one is left as it was."""
+
+    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_model))
+        self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_model))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.ln_final = norm(config.normalization, config.d_model)
+        self.unembed = Linear(config.d_model, config.d_vocab_out, has_bias=config.has_biases)
+        initialisation.initialise(self, seed)
+
+    def forward(
+        self, tokens: Int[Tensor, "batch pos"], *, positions: tuple[int, ...] | None = None, tap: Tap = untouched
+    ) -> Float[Tensor, "batch read vocab"]:
+        """Logits at `positions` (default: all). The last layer computes nothing for the other positions.
+
+        Raises:
+            MiscopeError: a sequence longer than `n_ctx`, or a token id outside the vocabulary.
+        """
+        self._check(tokens)
+        everywhere = torch.arange(tokens.shape[1], device=tokens.device)
+        read = everywhere if positions is None else everywhere[list(positions)]
+        x = tap("hook_embed", F.embedding(tokens, self.W_E)) + tap(
+            "hook_pos_embed", self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
+        )
+        for i, block in enumerate(self.blocks):
+            x = block(x, read if i == len(self.blocks) - 1 else everywhere, within(tap, f"blocks.{i}"))
+        return self._logits(x, tap)
+
+    def of_rows(self, rows: Rows) -> Float[Tensor, "batch read vocab"]:
+        """The same logits at the positions of the plan, for a one-layer or deeper model; see `model.rows`."""
+        first, *rest = self.blocks
+        everywhere = torch.arange(rows.index.shape[1], device=rows.index.device)
+        x = F.embedding(rows.token, self.W_E) + F.embedding(rows.position, self.W_pos)
+        x = first.of_rows(x, rows)
+        for i, block in enumerate(rest):
+            x = block(x, rows.read if i == len(rest) - 1 else everywhere, untouched)
+        return self._logits(x, untouched)
+
+    def _logits(self, x: Tensor, tap: Tap) -> Tensor:
+        return self.unembed(self.ln_final(x, within(tap, "ln_final")))
+
+    def _check(self, tokens: Int[Tensor, "batch pos"]) -> None:
+        if tokens.shape[1] > self.config.n_ctx:
+            raise MiscopeError(
+                f"The sequence has {tokens.shape[1]} positions; the model has {self.config.n_ctx} (`n_ctx`)."
+            )
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.config.d_vocab:
+            raise MiscopeError(
+                f"Token ids run from {int(tokens.min())} to {int(tokens.max())}; "
+                f"the vocabulary has 0 to {self.config.d_vocab - 1} (`d_vocab`)."
+            )

@@ -1,0 +1,86 @@
+"""Names of the parameters: the module's own, and TransformerLens' for checkpoints. One table, read both ways."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from einops import rearrange
+
+from miscope.core import MiscopeError, ModelConfig
+from miscope.model.transformer import Transformer
+
+# module's name -> (TransformerLens' name, module's axes -> TransformerLens' axes)
+TABLE: dict[str, tuple[str, str]] = {
+    "W_E": ("embed.W_E", ""),
+    "W_pos": ("pos_embed.W_pos", ""),
+    "blocks.#.ln1.w": ("blocks.#.ln1.w", ""),
+    "blocks.#.ln1.b": ("blocks.#.ln1.b", ""),
+    "blocks.#.attn.q.weight": ("blocks.#.attn.W_Q", "d (h e) -> h d e"),
+    "blocks.#.attn.k.weight": ("blocks.#.attn.W_K", "d (h e) -> h d e"),
+    "blocks.#.attn.v.weight": ("blocks.#.attn.W_V", "d (h e) -> h d e"),
+    "blocks.#.attn.o.weight": ("blocks.#.attn.W_O", "(h e) d -> h e d"),
+    "blocks.#.attn.q.bias": ("blocks.#.attn.b_Q", "(h e) -> h e"),
+    "blocks.#.attn.k.bias": ("blocks.#.attn.b_K", "(h e) -> h e"),
+    "blocks.#.attn.v.bias": ("blocks.#.attn.b_V", "(h e) -> h e"),
+    "blocks.#.attn.o.bias": ("blocks.#.attn.b_O", ""),
+    "blocks.#.ln2.w": ("blocks.#.ln2.w", ""),
+    "blocks.#.ln2.b": ("blocks.#.ln2.b", ""),
+    "blocks.#.mlp.fc_in.weight": ("blocks.#.mlp.W_in", ""),
+    "blocks.#.mlp.fc_in.bias": ("blocks.#.mlp.b_in", ""),
+    "blocks.#.mlp.fc_out.weight": ("blocks.#.mlp.W_out", ""),
+    "blocks.#.mlp.fc_out.bias": ("blocks.#.mlp.b_out", ""),
+    "ln_final.w": ("ln_final.w", ""),
+    "ln_final.b": ("ln_final.b", ""),
+    "unembed.weight": ("unembed.W_U", ""),
+    "unembed.bias": ("unembed.b_U", ""),
+}
+
+
+def parameters_by_name(model: Transformer) -> Iterator[tuple[str, torch.nn.Parameter, str]]:
+    """Every parameter with its TransformerLens name and the pattern from its own axes to TransformerLens'."""
+    for own, parameter in model.named_parameters():
+        layer = re.search(r"blocks\.(\d+)\.", own)
+        name, pattern = TABLE[re.sub(r"blocks\.\d+\.", "blocks.#.", own)]
+        yield name.replace("#", layer[1]) if layer else name, parameter, pattern
+
+
+def weights(model: Transformer) -> dict[str, np.ndarray]:
+    """Copies of all parameters under TransformerLens' names and in its shapes, float32, on the CPU."""
+    with torch.no_grad():
+        return {
+            name: _to_lens(p.detach(), pattern, model.config).cpu().numpy().copy()
+            for name, p, pattern in parameters_by_name(model)
+        }
+
+
+def load_weights(model: Transformer, values: Mapping[str, np.ndarray]) -> Transformer:
+    """Set all parameters of the model from weights in TransformerLens' names.
+
+    Raises:
+        MiscopeError: a weight is missing, unknown or of another shape: it names which.
+    """
+    named = {name: (p, pattern) for name, p, pattern in parameters_by_name(model)}
+    if named.keys() != values.keys():
+        odd = ", ".join(sorted(named.keys() ^ values.keys()))
+        raise MiscopeError(f"The weights are of another architecture; missing or unknown: {odd}.")
+    with torch.no_grad():
+        for name, (parameter, pattern) in named.items():
+            parameter.copy_(
+                _from_lens(torch.from_numpy(np.array(values[name])), pattern, parameter, name, model.config)
+            )
+    return model
+
+
+def _to_lens(x: torch.Tensor, pattern: str, config: ModelConfig) -> torch.Tensor:
+    return rearrange(x, pattern, h=config.n_heads) if pattern else x
+
+
+def _from_lens(x: torch.Tensor, pattern: str, like: torch.Tensor, name: str, config: ModelConfig) -> torch.Tensor:
+    left, _, right = pattern.partition(" -> ")
+    y = rearrange(x, f"{right} -> {left}", h=config.n_heads) if pattern else x
+    if y.shape != like.shape:
+        raise MiscopeError(
+            f"The weight {name} has shape {tuple(x.shape)}, which does not fit the model's {tuple(like.shape)}."
+        )
+    return y
