@@ -1,0 +1,216 @@
+"""The notebook's door, and the app's: load a variant, ask it for a view.
+
+variant = miscope.load_variant("calibration")
+variant.view("losses").show()
+variant.at(4_000).view("neuron_spectra.clusters").export("png")
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miscope import analysis, catalog, config, store
+from miscope.analysis import Compute, Status, compute_at
+from miscope.core import Checkpoint, Context, Family, MiscopeError, Output, Variant, View
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+FORMATS = ("html", "json", "png", "svg", "pdf", "csv", "parquet")
+
+
+def load_family(name: str) -> type[Family]:
+    """The family's class: its fields are the task's settings.
+
+    Raises:
+        MiscopeError: there is no such family; the error names the nearest.
+    """
+    return catalog.family(name)
+
+
+def load_variant(name: str, root: str | Path = ".", compute: Compute = compute_at) -> "LoadedVariant":
+    """A variant that params.yaml in the folder `root` declares, trained or not.
+
+    Raises:
+        MiscopeError: params.yaml declares no such variant, or is not valid.
+    """
+    return LoadedVariant(Path(root), config.load(Path(root)).variant(name), compute)
+
+
+def variants(root: str | Path = ".") -> tuple[str, ...]:
+    """The names of all variants that params.yaml declares."""
+    return tuple(config.load(Path(root)).variants)
+
+
+@dataclass(frozen=True)
+class LoadedVariant:
+    """A variant with what lies in its folder."""
+
+    root: Path
+    variant: Variant
+    compute: Compute = compute_at  # how an instrument that is never stored is computed
+
+    @property
+    def name(self) -> str:
+        return self.variant.name
+
+    @property
+    def label(self) -> str:
+        return self.variant.label
+
+    @property
+    def folder(self) -> store.Folder:
+        return store.folder(self.root, self.name)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The checkpoints that lie on disk; empty before training."""
+        return self.folder.checkpoint_steps()
+
+    @cached_property
+    def context(self) -> Context:
+        """The probe and its context, as the `probe` stage wrote them."""
+        if not self.folder.probe.is_file():
+            raise MiscopeError(f"`{self.name}` has no probe. Run `{analysis.command(self.name)}`.")
+        return store.load_context(self.folder.probe)
+
+    def status(self, instrument: str) -> Status:
+        """Whether the instrument's artifact is fresh, stale, missing or not applicable, and what to do."""
+        return analysis.status(self.root, self.name, instrument)
+
+    def artifact(self, instrument: str) -> Any:
+        """What an instrument found: a mapping step -> Output, or the one Output of a tracker."""
+        return analysis.artifact(self.root, self.name, instrument, self.compute)
+
+    def at(self, step: int) -> "VariantAt":
+        """The variant at one of its checkpoints.
+
+        Raises:
+            MiscopeError: there is no checkpoint at this step; the error names the nearest.
+        """
+        if step not in self.steps:
+            near = min(self.steps, key=lambda s: abs(s - step), default=None)
+            hint = (
+                f"the nearest is {near}"
+                if near is not None
+                else f"it is not trained; run `{analysis.command(self.name)}`"
+            )
+            raise MiscopeError(f"`{self.name}` has no checkpoint at step {step}: {hint}.")
+        return VariantAt(self, step)
+
+    def view(self, name: str, **options: Any) -> "BoundView":
+        """A view of this variant; one that shows a single step shows the last. See `python -m miscope views`."""
+        return BoundView(self, _checked(catalog.view(name), options), None, options)
+
+
+@dataclass(frozen=True)
+class VariantAt:
+    """A variant at one checkpoint."""
+
+    loaded: LoadedVariant
+    step: int
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The weights, under TransformerLens' names."""
+        return store.load_checkpoint(self.loaded.folder.checkpoint(self.step))
+
+    def view(self, name: str, **options: Any) -> "BoundView":
+        """A view at this step; one over training marks it."""
+        return BoundView(self.loaded, _checked(catalog.view(name), options), self.step, options)
+
+    def bridge(self) -> Any:
+        """The model at this step as a TransformerLens `TransformerBridge`."""
+        from miscope.adapters.transformer_lens import bridge
+
+        return bridge(self.checkpoint)
+
+
+def _checked(view: View, options: Mapping[str, Any]) -> View:
+    for key in options:
+        if key not in view.options:
+            raise MiscopeError(
+                f"The view `{view.name}` has no option `{key}`; it has: {', '.join(view.options) or 'none'}."
+            )
+    return view
+
+
+@dataclass(frozen=True)
+class BoundView:
+    """A view of one variant, perhaps at one step, with its options."""
+
+    loaded: LoadedVariant
+    view: View
+    step: int | None
+    options: Mapping[str, Any]
+
+    def table(self) -> "pd.DataFrame":
+        """The numbers that the figure draws: one tidy table."""
+        artifact = self.loaded.artifact(self.view.needs.name)
+        at = (self._shown_step(),) if self.view.is_per_step else ()
+        return self.view.table(artifact, self.loaded.context, *at, **self.options)
+
+    def figure(self) -> "go.Figure":
+        """The drawing, as a Plotly figure."""
+        from miscope.renderers import Frame
+
+        step = self._shown_step() if self.view.is_per_step else self.step
+        frame = Frame(question=self.view.question, subtitle=self.loaded.label, step=step, phases=self._phases())
+        return self.view.draw(self.table(), frame)
+
+    def show(self) -> None:
+        """Draw it here, in the notebook or the browser."""
+        self.figure().show()
+
+    def json(self) -> str:
+        """The figure as Plotly JSON; the same figure gives the same bytes."""
+        return store.canonical_json(json.loads(self.figure().to_json()))
+
+    def export(self, format: str, path: str | Path | None = None) -> Path:
+        """Write the figure (html, json, png, svg, pdf) or its table (csv, parquet); what comes back is the file's path.
+
+        Raises:
+            MiscopeError: the format is unknown, or it needs a Chrome and none is found: then export html.
+        """
+        if format not in FORMATS:
+            raise MiscopeError(f"Cannot export {format!r}; known formats: {', '.join(FORMATS)}.")
+        at = f"_{self.step}" if self.step is not None else ""
+        target = Path(path) if path else Path(f"{self.loaded.name}_{self.view.name}{at}.{format}")
+        store.write(target, self._exported(format))
+        return target
+
+    def _exported(self, format: str) -> bytes | str:
+        if format == "csv":
+            return self.table().to_csv(index=False, lineterminator="\n")
+        if format == "parquet":
+            return self.table().to_parquet(index=False)
+        if format == "json":
+            return self.json()
+        if format == "html":
+            return self.figure().to_html(include_plotlyjs=True, full_html=True, div_id="miscope")
+        return _image(self.figure(), format)
+
+    def _shown_step(self) -> int:
+        if self.step is not None:
+            return self.step
+        if not self.loaded.steps:
+            raise MiscopeError(f"`{self.loaded.name}` is not trained. Run `{analysis.command(self.loaded.name)}`.")
+        return self.loaded.steps[-1]
+
+    def _phases(self) -> Output | None:
+        """The phases to draw behind a step axis; none where they have not been found yet."""
+        fresh = self.loaded.status("phases").state == "fresh"
+        return self.loaded.artifact("phases") if fresh else None
+
+
+def _image(figure: "go.Figure", format: str) -> bytes:
+    try:
+        return figure.to_image(format=format, width=1000, height=figure.layout.height or 600, scale=2)
+    except Exception as error:  # kaleido raises many kinds when there is no Chrome
+        raise MiscopeError(
+            f"Cannot draw {format}: it needs the `export` extra and a Chrome ({type(error).__name__}). Export html."
+        ) from error

@@ -1,0 +1,67 @@
+"""One static page per variant: what was trained, how it ended, and every view, in the catalogue's order; offline."""
+
+import html
+import json
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from miscope.store import Folder
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }}
+h2 {{ margin-top: 3rem; border-bottom: 1px solid #ddd }}
+table {{ border-collapse: collapse }} td {{ padding: .1rem 1.5rem .1rem 0; vertical-align: top }}
+nav a {{ margin-right: 1rem }}
+</style>
+<script>{plotly}</script></head><body>
+<h1>{title}</h1>
+<table>{facts}</table>
+<nav>{links}</nav>
+{sections}
+</body></html>
+"""
+
+FIGURE = """<div id="{name}"></div><script>
+Plotly.newPlot("{name}", {figure}, {{responsive: true, displaylogo: false}});
+</script>"""
+
+
+def page(folder: Folder) -> str:
+    """The report as HTML; its only inputs are the variant's record and its drawn views."""
+    record = json.loads(folder.record.read_text(encoding="utf-8"))
+    instruments = sorted(path for path in (folder.path / "views").iterdir() if path.is_dir())
+    return PAGE.format(
+        title=html.escape(f"{record['variant']}: {record['label']}"),
+        plotly=get_plotlyjs(),
+        facts="".join(
+            f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in _facts(record).items()
+        ),
+        links=" ".join(f'<a href="#{path.name}">{path.name.replace("_", " ")}</a>' for path in instruments),
+        sections="\n".join(_section(path) for path in instruments),
+    )
+
+
+def _facts(record: dict) -> dict[str, str]:  # type: ignore[type-arg]
+    ended = record["metrics"]
+    solved = f"; solved from step {ended['solved_step']:,}" if "solved_step" in ended else "; not solved"
+    return {
+        "task": f"{record['family']} {record['settings']}",
+        "training": f"{ended['steps']:,} steps in {ended['seconds']:,.0f} s on {record['device']['name']}{solved}",
+        "at the end": f"test loss {ended['test_loss']:.3g} nats, test accuracy {ended['test_accuracy']:.4f}",
+        "seeds": str(record["seeds"]),
+        "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
+    }
+
+
+def _section(path: Path) -> str:
+    drawn = sorted(path.glob("*.json"), key=lambda file: (file.stem != "overview", file.stem))
+    # "</" would end the script element early
+    figures = [
+        FIGURE.format(name=f"{path.name}.{f.stem}", figure=f.read_text(encoding="utf-8").replace("</", "<\\/"))
+        for f in drawn
+    ]
+    return f'<h2 id="{path.name}">{path.name.replace("_", " ")}</h2>\n' + "\n".join(figures)

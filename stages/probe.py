@@ -1,0 +1,14 @@
+"""Write a variant's probe, the fixed inputs of all its analyses: python stages/probe.py VARIANT"""
+
+from pathlib import Path
+
+from miscope import analysis
+from miscope.command import run
+
+
+def main(variant: str) -> None:
+    print(f"{variant} probe: {analysis.write_probe(Path(), variant):,} inputs")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,28 @@
+"""Train one variant: python stages/train.py VARIANT"""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from miscope import config, store
+from miscope.command import run
+from miscope.training.loop import Evaluation, train
+
+
+def main(name: str) -> None:
+    variant = config.load(Path()).variant(name)
+    with tqdm(total=variant.recipe.steps, desc=f"train {name}", unit="step", mininterval=0.5) as bar:
+
+        def show(evaluation: Evaluation) -> None:
+            bar.set_postfix(train=f"{evaluation.train_loss:.3g}", test=f"{evaluation.test_loss:.3g}", refresh=False)
+            bar.update(evaluation.step - bar.n)
+
+        metrics = train(variant, store.folder(Path(), name), show)["metrics"]
+    print(
+        f"{name}: test accuracy {metrics['test_accuracy']:.4f}, "
+        f"test loss {metrics['test_loss']:.3g} after {metrics['steps']:,} steps"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

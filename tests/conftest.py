@@ -1,0 +1,36 @@
+"""What all tests share: one tiny pipeline, made once a session by real DVC."""
+
+from pathlib import Path
+
+import pytest
+import workspace
+
+# shapes of annotated functions are checked under pytest alone
+from jaxtyping import install_import_hook
+from workspace import Workspace
+
+HOOK = install_import_hook("miscope", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace whose variant `tiny` is trained, analysed and drawn. Read it; to change it, take a copy."""
+    made = workspace.create(tmp_path_factory.mktemp("workspace") / "tiny")
+    made.repro()
+    params = made.path / "params.yaml"
+    params.write_text(params.read_text().replace("\ninstruments:", f"{workspace.UNTRAINED}\ninstruments:"))
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_workspace: Workspace) -> Path:
+    """The root of the tiny pipeline: variant `tiny` is fresh, variant `untrained` is only declared."""
+    return tiny_workspace.path
+
+
+@pytest.fixture
+def own_copy(tiny_workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the tiny pipeline that a test may change; only `tiny` is declared."""
+    copied = tiny_workspace.copy(tmp_path / "copy")
+    copied.edit("params.yaml", workspace.UNTRAINED, "")
+    return copied

@@ -1,0 +1,82 @@
+"""The flow under real DVC: what runs again, and what does not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import workspace
+from workspace import Workspace
+
+pytestmark = pytest.mark.pipeline
+
+
+def test_a_second_repro_runs_nothing(own_copy: Workspace) -> None:
+    assert own_copy.repro() == set()
+
+
+def test_editing_one_analyzer_runs_its_stages_and_changes_its_artifacts_alone(own_copy: Workspace) -> None:
+    before = own_copy.bytes_of("artifacts/tiny")
+    own_copy.edit("src/miscope/analyzers/attention_patterns.py", '"""', '"""An edit. ')
+    assert own_copy.repro() == {"attention_patterns@tiny", "attention_patterns_views@tiny"}  # same figures: no report
+    changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
+    assert changed
+    assert {Path(name).parts[0] for name in changed} == {"attention_patterns"}
+
+
+def test_an_edit_that_changes_numbers_draws_them_again(own_copy: Workspace) -> None:
+    before = own_copy.bytes_of("artifacts/tiny")
+    own_copy.edit("params.yaml", "dominant_frequencies: {threshold: 3.0}", "dominant_frequencies: {threshold: 1.0}")
+    assert own_copy.repro() == {"dominant_frequencies@tiny", "dominant_frequencies_views@tiny", "report@tiny"}
+    changed = {Path(name).parts[:2] for name in _changed(before, own_copy.bytes_of("artifacts/tiny"))}
+    assert {parts for parts in changed if parts[0] == "views"} == {("views", "dominant_frequencies")}
+
+
+def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace, tmp_path: Path) -> None:
+    before = own_copy.bytes_of("artifacts/tiny")
+    own_copy.edit("params.yaml", "      - every: 20\n", "      - every: 20\n      - 50\n")
+    out = own_copy.run("dvc", "repro").stdout
+    for instrument in ("losses", "neuron_spectra", "attention_patterns", "singular_values", "dominant_frequencies"):
+        assert f"tiny {instrument}: 1 computed, 11 fresh, 0 removed" in out
+        after = own_copy.bytes_of(f"artifacts/tiny/{instrument}")
+        assert set(after) == {f"{step:06d}.npz" for step in (*range(0, 201, 20), 50)}
+        assert all(before[f"{instrument}/{name}"] == after[name] for name in after if name != "000050.npz")
+    assert "checkpoints/000050.safetensors" in own_copy.bytes_of("artifacts/tiny")
+    filled = own_copy.bytes_of("artifacts/tiny")
+
+    anew = own_copy.copy(tmp_path / "anew")
+    shutil.rmtree(anew.path / "artifacts" / "tiny")
+    anew.run("dvc", "repro", "--force", "--no-run-cache")
+    fresh = anew.bytes_of("artifacts/tiny")
+    timed = {"variant.json", "metrics.json", "report.html"}  # they say how many seconds the training took
+    assert set(filled) == set(fresh)
+    assert _changed(filled, fresh) <= timed
+
+
+def test_a_checkpoint_no_longer_asked_for_takes_its_artifacts_with_it(own_copy: Workspace) -> None:
+    own_copy.edit("params.yaml", "every: 20", "every: 40")
+    own_copy.repro()
+    assert set(own_copy.bytes_of("artifacts/tiny/losses")) == {f"{step:06d}.npz" for step in range(0, 201, 40)}
+
+
+def test_an_experiment_varies_one_variant_and_its_metrics_compare(own_copy: Workspace) -> None:
+    own_copy.run("git", "add", "-A")
+    own_copy.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "made")
+    own_copy.run("dvc", "exp", "run", "--name", "other-seed", "-S", "variants.tiny.seed=3")
+    shown = own_copy.run("dvc", "exp", "show", "--csv").stdout
+    assert "other-seed" in shown
+    assert "test_loss" in shown
+    assert "variants.tiny.seed" in shown
+    metrics = own_copy.run("dvc", "metrics", "show", "--json").stdout
+    assert "test_accuracy" in metrics
+
+
+def test_a_mistake_in_params_is_one_line_and_writes_nothing(tmp_path: Path) -> None:
+    made = workspace.create(tmp_path / "mistaken", workspace.TINY.replace("modulus: 13", "modulus: 12"))
+    done = made.run("python", "stages/train.py", "tiny", is_checked=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: params.yaml: `variants.tiny`: `modulus` = 12; allowed: a prime from 3 to 997.\n"
+    assert not (made.path / "artifacts").exists()
+
+
+def _changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

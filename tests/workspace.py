@@ -1,0 +1,88 @@
+"""A workspace in a temporary folder: the product's own source, a small params.yaml, real DVC."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared"  # reference data that users do not have
+
+TINY = """\
+variants:
+  tiny:
+    family: modulo_addition
+    modulus: 13
+    seed: 1
+    data_seed: 1
+    train_fraction: 0.5
+    steps: 200
+    eval_every: 10
+    checkpoints:
+      - every: 20
+    model: {d_model: 32, n_heads: 2, d_head: 16, d_mlp: 64}
+"""
+UNTRAINED = """\
+  untrained:
+    family: modulo_addition
+    modulus: 17
+    seed: 2
+"""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with stages, source and params.yaml, under git and DVC."""
+
+    path: Path
+
+    def run(self, *words: str, is_checked: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the workspace, with this Python and the workspace's own source."""
+        paths = {"PYTHONPATH": str(self.path / "src"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(words, cwd=self.path, env=os.environ | paths, capture_output=True, text=True, check=False)
+        if is_checked and done.returncode:
+            raise AssertionError(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def repro(self, *words: str) -> set[str]:
+        """`dvc repro`; what comes back are the names of the stages that ran, such as `losses@tiny`."""
+        out = self.run("dvc", "repro", *words).stdout
+        ran = [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
+        return {name.rpartition(":")[2] for name in ran}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        text = (self.path / file).read_text(encoding="utf-8")
+        assert old in text, f"{file} has no {old!r}"
+        (self.path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def bytes_of(self, folder: str) -> dict[str, bytes]:
+        """Every file below a folder."""
+        root = self.path / folder
+        return {str(file.relative_to(root)): file.read_bytes() for file in sorted(root.rglob("*")) if file.is_file()}
+
+    def copy(self, path: Path) -> "Workspace":
+        shutil.copytree(self.path, path, symlinks=True)
+        return Workspace(path)
+
+
+def create(path: Path, variants: str = TINY) -> Workspace:
+    """A fresh workspace whose params.yaml declares `variants`, with the shipped settings of the instruments."""
+    for folder in ("src", "stages", ".dvc"):
+        shutil.copytree(
+            REPOSITORY / folder,
+            path / folder,
+            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp", "*.lock"),
+        )
+    for file in ("dvc.yaml", ".dvcignore", ".gitignore", "pyproject.toml"):
+        shutil.copy(REPOSITORY / file, path / file)
+    shipped = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    (path / "params.yaml").write_text(
+        f"{variants}\ninstruments:{shipped.partition('instruments:')[2]}", encoding="utf-8"
+    )
+    workspace = Workspace(path)
+    workspace.run("git", "init", "-q")
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "workspace")
+    return workspace
