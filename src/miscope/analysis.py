@@ -144,12 +144,8 @@ def _fresh_artifact(root: Path, folder: Folder, analyzer: PerCheckpoint) -> Mapp
     return found
 
 
-class _Checkpoints(Artifact[Checkpoint]):  # type: ignore[type-var]
-    """step -> Checkpoint, read when asked for."""
-
-
-def _checkpoints(folder: Folder) -> _Checkpoints:
-    return _Checkpoints(_checkpoint_steps(folder), lambda step: store.load_checkpoint(folder.checkpoint(step)))
+def _checkpoints(folder: Folder) -> Artifact[Checkpoint]:
+    return Artifact(_checkpoint_steps(folder), lambda step: store.load_checkpoint(folder.checkpoint(step)))
 
 
 def _digest_of_inputs(folder: Folder, analyzer: OverTraining) -> str:

@@ -179,13 +179,13 @@ class Output:
     """What one call of an analyzer returns. Fields are arrays, numbers, texts, tuples of texts, or None (absent)."""
 
 
-O = TypeVar("O", bound=Output)
+T = TypeVar("T")
 
 
-class Artifact(Mapping[int, O]):
+class Artifact(Mapping[int, T]):
     """The stored Outputs of one analyzer over training: step -> Output, in order of steps, read when asked for."""
 
-    def __init__(self, steps: tuple[int, ...], load: Callable[[int], O]) -> None:
+    def __init__(self, steps: tuple[int, ...], load: Callable[[int], T]) -> None:
         self._steps, self._load = steps, load
         self._members = frozenset(steps)
 
@@ -193,7 +193,7 @@ class Artifact(Mapping[int, O]):
     def steps(self) -> tuple[int, ...]:
         return self._steps
 
-    def __getitem__(self, step: int) -> O:
+    def __getitem__(self, step: int) -> T:
         if step not in self._members:
             raise KeyError(step)
         return self._load(step)

@@ -1,0 +1,46 @@
+"""Where each head looks: its pattern's mean and spread over the probe, and how the answer's look varies with the input.
+
+An untrained head looks evenly at what it may see. In modular addition the answer position comes to split its attention
+between a and b by a wave of one frequency per head (variance fraction above 0.95).
+
+Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2 and appendix C.1.2.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float16, Float32
+
+from miscope.core import Checkpoint, Context, Output, PerCheckpoint
+from miscope.maths.spectra import Basis, grid_variance_fractions, is_square_grid
+
+
+@dataclass(frozen=True)
+class AttentionPatterns(Output):
+    mean: Float[np.ndarray, "layer head query key"]  # attention over the probe, in [0, 1]; rows sum to 1
+    std: Float[np.ndarray, "layer head query key"]  # its standard deviation over the probe, in [0, 0.5]
+    answer_pattern: Float16[np.ndarray, "layer head key batch"]  # attention from the answer position, in [0, 1]
+    map_fraction: Float32[np.ndarray, "layer head key freq"] | None  # its variance fractions; None: no grid
+
+
+def attention_patterns(checkpoint: Checkpoint, context: Context) -> AttentionPatterns:
+    """Summaries of `attn.hook_pattern`; the mean alone hides a head that swings with the input, hence the spread."""
+    pattern = checkpoint.layers("attn.hook_pattern")  # [layer batch head query key]
+    answer = np.moveaxis(pattern[:, :, :, context.answer_position, :], 1, -1)
+    has_map = is_square_grid(context.basis, context.grid)
+    return AttentionPatterns(
+        mean=pattern.mean(axis=1, dtype=np.float64),
+        std=pattern.std(axis=1, dtype=np.float64),
+        answer_pattern=answer.astype(np.float16),
+        map_fraction=_map_fraction(context.basis, answer) if has_map else None,
+    )
+
+
+def _map_fraction(
+    basis: Basis, answer: Float32[np.ndarray, "layer head key batch"]
+) -> Float32[np.ndarray, "layer head key freq"]:
+    maps = answer.reshape(-1, answer.shape[-1]).T
+    return grid_variance_fractions(basis, maps).reshape(*answer.shape[:-1], basis.n_frequencies)
+
+
+analyzer = PerCheckpoint(attention_patterns, needs=("attn.hook_pattern",), positions="all")

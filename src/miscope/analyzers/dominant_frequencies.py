@@ -1,0 +1,60 @@
+"""Which frequencies of the input group the token embedding uses, and whether the unembedding uses the same.
+
+An untrained embedding spreads its energy evenly (Gini near 0.05 at p = 113); a network that has learned modular
+addition keeps a handful of frequencies (Gini above 0.5), the same ones at both ends.
+
+Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1 and figure 3; the inverse participation ratio is Gromov's
+(2023), arXiv:2301.02679, of the whole matrix and not neuron by neuron.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.maths.spectra import Basis, energy_by_frequency, gini, power_by_frequency
+
+
+@dataclass(frozen=True)
+class DominantFrequencies(Output):
+    frequency: Int[np.ndarray, " freq"]  # k = 1 .. n_f: what the axis `freq` counts
+    row_norm: Float[np.ndarray, " row"]  # L2 norm of the embedding along each basis row, the constant first
+    power: Float[np.ndarray, " freq"]  # share of the embedding's energy, the constant left out; sums to 1
+    is_dominant: Bool[np.ndarray, " freq"]  # power above `threshold` times the mean share
+    gini: float  # of the n_f frequencies' norms (not of the rows'): 0 even, towards 1 when few have all
+    inverse_participation_ratio: float  # sum of squared shares: 1 / n_f even, 1 / n when n share equally
+    unembedding_power: Float[np.ndarray, " freq"] | None  # as `power`, of W_U; None: not the same tokens
+
+
+def dominant_frequencies(checkpoint: Checkpoint, context: Context, *, threshold: float = 3.0) -> DominantFrequencies:
+    """Spectrum of the rows of W_E that belong to the basis' tokens (the `=` token never enters)."""
+    basis = context.basis
+    embedding = _embedding(checkpoint, basis)
+    power = power_by_frequency(basis, embedding)
+    return DominantFrequencies(
+        frequency=np.arange(1, basis.n_frequencies + 1),
+        row_norm=np.linalg.norm(basis.matrix @ embedding, axis=1),
+        power=power,
+        is_dominant=power > threshold * power.mean(),
+        gini=gini(np.sqrt(energy_by_frequency(basis, embedding).sum(axis=1))),
+        inverse_participation_ratio=float((power**2).sum()),
+        unembedding_power=_unembedding_power(checkpoint, basis),
+    )
+
+
+def _embedding(checkpoint: Checkpoint, basis: Basis) -> Float[np.ndarray, "token d_model"]:
+    weight = checkpoint.weights.get("embed.W_E")
+    if weight is None or len(weight) < basis.size:
+        raise NotApplicable(f"The model has no token embedding of the {basis.size} tokens of the task's basis.")
+    return weight[: basis.size].astype(np.float64)
+
+
+def _unembedding_power(checkpoint: Checkpoint, basis: Basis) -> Float[np.ndarray, " freq"] | None:
+    weight = checkpoint.weights.get("unembed.W_U")
+    if weight is None or weight.shape[1] != basis.size:
+        return None
+    return power_by_frequency(basis, weight.T.astype(np.float64))
+
+
+analyzer = PerCheckpoint(dominant_frequencies)

@@ -1,0 +1,222 @@
+"""Phases of curves whose boundaries are known."""
+
+from dataclasses import replace
+
+import calibration
+import numpy as np
+import pytest
+
+from miscope.analyzers.losses import Losses, losses
+from miscope.analyzers.singular_values import SingularValues, singular_values
+from miscope.core import Artifact, Context, Probe
+from miscope.maths.spectra import Basis
+from miscope.trackers.phases import NAMES, Phases, phases
+
+PROBE = Probe(np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
+CONTEXT = Context(probe=PROBE, answer_position=0, basis=Basis("fourier", 5))
+Curve = list[float] | list[None]
+
+GROKKING_STEPS = [0, 100, 200, 1400, 2000, 4000, 8000, 9500, 11000, 12500, 20000]
+GROKKING = {  # the calibration run in outline: the peak is 32, so the fall is at 28.8, the half at 16, the onset at 6.4
+    "train_accuracy": [0.01, 0.4, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+    "test_accuracy": [0.01, 0.01, 0.01, 0.02, 0.02, 0.02, 0.05, 0.4, 0.999, 1.0, 1.0],
+    "test_loss": [4.7, 7.7, 20.0, 32.0, 31.0, 28.0, 14.0, 6.0, 1e-3, 9e-7, 2e-7],
+}
+
+
+def output(step: int, train_accuracy: float | None, test_accuracy: float | None, test_loss: float | None) -> Losses:
+    return Losses(
+        train_loss=None if train_accuracy is None else 1.0,
+        test_loss=test_loss,
+        all_loss=1.0 if test_loss is None else test_loss,
+        train_accuracy=train_accuracy,
+        test_accuracy=test_accuracy,
+        all_accuracy=0.5,
+        class_accuracy=np.zeros(5),
+        train_margin_mean=None,
+        train_margin_min=None,
+        test_margin_mean=None,
+        test_margin_min=None,
+        is_correct=np.zeros(1, dtype=bool),
+        confidence=np.zeros(1, dtype=np.float16),
+        is_train=np.ones(1, dtype=bool),
+    )
+
+
+def ratios(w_in: float, w_out: float) -> SingularValues:
+    one = np.ones(3)
+    return SingularValues(
+        matrix=("blocks.0.mlp.W_in", "blocks.1.mlp.W_in", "blocks.1.mlp.W_out"),
+        value=np.ones((3, 1)),
+        participation_ratio=np.array([1.0, w_in, w_out]),
+        effective_rank=one,
+        spectral_norm=one,
+        frobenius_norm=one,
+    )
+
+
+def classified(
+    steps: list[int],
+    train_accuracy: Curve,
+    test_accuracy: Curve,
+    test_loss: Curve,
+    w_in: list[float] | None = None,
+    w_out: list[float] | None = None,
+) -> Phases:
+    rows = zip(steps, train_accuracy, test_accuracy, test_loss, strict=True)
+    curves = {step: output(step, *(None if x is None else float(x) for x in values)) for step, *values in rows}
+    even = [1.0] * len(steps)
+    spectra = {s: ratios(*pair) for s, pair in zip(steps, zip(w_in or even, w_out or even, strict=True), strict=True)}
+    return phases(artifact(curves), artifact(spectra), CONTEXT)
+
+
+def artifact(outputs: dict) -> Artifact:
+    return Artifact(tuple(outputs), outputs.__getitem__)
+
+
+def segments(found: Phases) -> list[tuple[str, int, int]]:
+    return list(zip(found.phase, found.phase_start.tolist(), found.phase_end.tolist(), strict=True))
+
+
+def test_a_grokking_run_has_all_five_phases_at_their_landmarks() -> None:
+    found = classified(GROKKING_STEPS, **GROKKING)
+    assert segments(found) == [
+        ("memorisation", 0, 200),
+        ("plateau", 200, 4000),
+        ("circuit formation", 4000, 9500),
+        ("cleanup", 9500, 12500),
+        ("after", 12500, 20000),
+    ]
+    assert (found.memorised_step, found.test_peak_step, found.onset_step) == (200, 1400, 9500)
+    assert (found.solved_step, found.grokked_step, found.verdict) == (11000, 12500, "done")
+    assert found.reasons == ("The test loss came down to 1e-06 nats at step 12,500.",)
+
+
+def test_a_run_stopped_in_the_plateau_has_no_later_events() -> None:
+    found = classified(GROKKING_STEPS[:6], **{name: curve[:6] for name, curve in GROKKING.items()})
+    assert segments(found) == [("memorisation", 0, 200), ("plateau", 200, 4000)]
+    assert found.onset_step is found.solved_step is found.grokked_step is None
+    assert found.verdict == "continue"  # the test loss still falls
+
+
+def test_a_run_that_never_groks_is_told_to_stop() -> None:
+    found = classified(
+        [0, 100, 1000, 5000, 7500, 10_000], [0, 1, 1, 1, 1, 1], [0.0] * 6, [4.7, 20.0, 40.0, 55.0, 60.0, 63.0]
+    )
+    assert segments(found) == [("memorisation", 0, 100), ("plateau", 100, 10_000)]
+    assert found.test_peak_step is None  # it still rises
+    assert found.verdict == "stop"
+    assert found.reasons[-1] == "The test loss no longer falls: 60 nats at step 7,500, 63 at the end."
+
+
+def test_a_run_that_solves_at_once_has_no_plateau_and_no_peak() -> None:
+    found = classified([0, 10, 20, 30, 40], [0, 0.5, 0.9, 1, 1], [0, 0.5, 0.9, 1, 1], [1.6, 1.0, 0.2, 1e-3, 1e-7])
+    assert segments(found) == [
+        ("memorisation", 0, 10),
+        ("circuit formation", 10, 20),
+        ("cleanup", 20, 40),
+    ]
+    assert found.test_peak_step is None
+    assert (found.onset_step, found.grokked_step, found.verdict) == (20, 40, "done")
+
+
+def test_a_run_that_learns_nothing_memorises_to_the_end() -> None:
+    found = classified([0, 10, 20], [0.2, 0.2, 0.3], [0.2, 0.2, 0.2], [1.6, 1.6, 1.6])
+    assert segments(found) == [("memorisation", 0, 20)]
+    assert found.memorised_step is None
+    assert found.verdict == "continue"
+
+
+def test_a_run_solved_without_the_last_digits_of_loss_is_done_when_the_loss_rests() -> None:
+    curves = {"train_accuracy": [0, 1, 1, 1, 1], "test_accuracy": [0, 0.2, 1, 1, 1]}
+    resting = classified([0, 10, 20, 30, 40], **curves, test_loss=[1.6, 3.0, 0.1, 0.01, 0.01])
+    falling = classified([0, 10, 20, 30, 40], **curves, test_loss=[1.6, 3.0, 0.1, 0.01, 0.001])
+    assert (resting.grokked_step, resting.solved_step) == (None, 20)
+    assert (resting.verdict, falling.verdict) == ("done", "continue")
+    assert segments(resting)[-1] == ("after", 20, 40)
+
+
+def test_a_passing_dip_of_the_test_loss_is_no_onset() -> None:
+    found = classified([0, 10, 20, 30, 40], [0, 1, 1, 1, 1], [0.0] * 5, [1.6, 10.0, 1.0, 9.0, 9.5])
+    assert found.onset_step is None
+    assert segments(found) == [("memorisation", 0, 10), ("plateau", 10, 40)]
+
+
+def test_accuracy_that_does_not_last_does_not_solve() -> None:
+    found = classified([0, 10, 20, 30], [0, 1, 1, 1], [0, 1, 0.5, 1], [1.6, 0.1, 0.5, 0.1])
+    assert found.solved_step == 30
+
+
+def test_without_test_inputs_the_events_of_testing_are_absent() -> None:
+    nothing: list[None] = [None, None, None]
+    found = classified([0, 10, 20], [0, 1, 1], nothing, nothing)
+    assert segments(found) == [("memorisation", 0, 10), ("after", 10, 20)]
+    assert found.test_peak_step is found.onset_step is found.solved_step is found.grokked_step is None
+    assert found.verdict == "done"
+    assert "no test inputs" in found.reasons[0]
+
+
+def test_without_known_training_inputs_there_is_no_memorisation() -> None:
+    found = classified([0, 10, 20], [None, None, None], [0, 0.5, 1], [1.6, 1.0, 0.1])
+    assert found.memorised_step is None
+    assert segments(found) == [("plateau", 0, 10), ("circuit formation", 10, 20)]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "loss", "name"),
+    [(0.1, 0.1, 1.6, "memorisation"), (1.0, 0.1, 30.0, "plateau"), (1.0, 1.0, 1e-7, "after")],
+)
+def test_one_checkpoint_has_the_one_phase_that_it_can_be_told_to_be_in(
+    train: float, test: float, loss: float, name: str
+) -> None:
+    assert segments(classified([70], [train], [test], [loss])) == [(name, 70, 70)]
+
+
+def test_a_spike_after_grokking_does_not_undo_the_phases() -> None:
+    curves = {name: [*curve, curve[0]] for name, curve in GROKKING.items()}
+    curves["test_loss"][-1] = 31.0
+    found = classified([*GROKKING_STEPS, 25_000], **curves)
+    assert (found.onset_step, found.grokked_step, found.solved_step) == (9500, 12_500, None)
+    assert segments(found)[-1] == ("after", 12_500, 25_000)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run() -> None:
+    found = classified([0, 10, 20], [0, 0, 0], [0, 0, 0], [1.6, float("nan"), float("nan")])
+    assert (found.verdict, found.reasons) == ("stop", ("The loss is not finite at step 10.",))
+
+
+def test_the_crossover_is_where_the_difference_of_ratios_takes_the_sign_it_keeps() -> None:
+    flat = {"train_accuracy": [0.0] * 4, "test_accuracy": [0.0] * 4, "test_loss": [1.6] * 4}
+    steps, w_in = [0, 10, 20, 30], [5.0, 5.0, 5.0, 5.0]
+    assert classified(steps, **flat, w_in=w_in, w_out=[9.0, 4.0, 6.0, 4.0]).crossover_step == 30
+    assert classified(steps, **flat, w_in=w_in, w_out=[9.0, 4.0, 3.0, 4.0]).crossover_step == 10
+    assert classified(steps, **flat, w_in=w_in, w_out=[9.0, 8.0, 7.0, 6.0]).crossover_step is None
+
+
+def test_without_an_mlp_there_is_no_crossover() -> None:
+    curves = artifact({0: output(0, 0.1, 0.1, 1.6), 5: output(5, 0.1, 0.1, 1.6)})
+    spectra = {step: replace(ratios(1, 1), matrix=("embed.W_E", "pos_embed.W_pos", "unembed.W_U")) for step in (0, 5)}
+    assert phases(curves, artifact(spectra), CONTEXT).crossover_step is None
+
+
+def test_any_curves_give_phases_in_order_and_without_gaps() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        steps = np.sort(rng.choice(1000, size=rng.integers(1, 12), replace=False)).tolist()
+        n = len(steps)
+        loss = np.exp(rng.normal(scale=6, size=n)).tolist()
+        found = classified(steps, rng.choice([0.5, 1], n).tolist(), rng.choice([0.5, 1], n).tolist(), loss)
+        order = [NAMES.index(name) for name in found.phase]
+        assert order == sorted(set(order))
+        assert (found.phase_start[0], found.phase_end[-1]) == (steps[0], steps[-1])
+        np.testing.assert_array_equal(found.phase_start[1:], found.phase_end[:-1])
+
+
+def test_the_reference_run_goes_through_its_phases() -> None:
+    checkpoints = {step: calibration.checkpoint(step) for step in (200, 1500, 10_000, 15_000, 16_900)}
+    curves = {step: losses(c, calibration.context()) for step, c in checkpoints.items()}
+    spectra = {step: singular_values(c, calibration.context()) for step, c in checkpoints.items()}
+    found = phases(artifact(curves), artifact(spectra), calibration.context())
+    assert found.phase == ("plateau", "circuit formation", "cleanup")
+    assert (found.test_peak_step, found.onset_step, found.solved_step) == (1500, 15_000, 16_900)
+    assert found.verdict == "continue"  # the test loss is at 6e-6 nats, and falls

@@ -1,0 +1,90 @@
+"""Effective dimensions, path PCA and its null, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from miscope.maths.decomposition import (
+    centred_gram,
+    effective_rank,
+    linear_cka,
+    participation_ratio,
+    principal_components,
+    random_walk_shares,
+    spectrum,
+)
+
+
+@pytest.mark.parametrize("n", [1, 4, 30])
+def test_equal_singular_values_count_themselves(n: int) -> None:
+    assert participation_ratio(np.full(n, 0.7)) == pytest.approx(n)
+    assert effective_rank(np.full(n, 0.7)) == pytest.approx(n)
+
+
+def test_unequal_singular_values_count_for_less() -> None:
+    assert participation_ratio(np.array([3.0, 1.0])) == pytest.approx(16 / 10)
+    assert effective_rank(np.array([3.0, 1.0, 0.0])) == pytest.approx(4 / 3**0.75)  # exp of ln 4 - (3/4) ln 3
+
+
+def test_a_zero_matrix_has_no_dimension() -> None:
+    assert participation_ratio(np.zeros(3)) == effective_rank(np.zeros(3)) == 0
+
+
+def test_the_spectrum_survives_rotation_and_is_descending() -> None:
+    rng = np.random.default_rng(0)
+    matrix, rotation = rng.normal(size=(6, 9)), np.linalg.qr(rng.normal(size=(9, 9)))[0]
+    np.testing.assert_allclose(spectrum(matrix @ rotation), spectrum(matrix))
+    assert (np.diff(spectrum(matrix)) <= 0).all()
+
+
+def test_components_from_the_gram_matrix_are_those_of_the_points() -> None:
+    points = np.random.default_rng(1).normal(size=(8, 50))
+    centred = points - points.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    found = principal_components(centred_gram(points @ points.T, np.ones(8)), np.ones(8), 7)
+    np.testing.assert_allclose(np.abs(found.scores), np.abs(u[:, :7] * s[:7]), atol=1e-9)
+    np.testing.assert_allclose(found.shares, s[:7] ** 2 / (s**2).sum())
+
+
+def test_a_whole_weight_counts_as_that_many_copies_of_the_point() -> None:
+    points = np.random.default_rng(2).normal(size=(4, 9))
+    weights, copies = np.array([1.0, 3.0, 1.0, 2.0]), np.repeat(points, [1, 3, 1, 2], axis=0)
+    weighted = principal_components(centred_gram(points @ points.T, weights), weights, 3)
+    copied = principal_components(centred_gram(copies @ copies.T, np.ones(7)), np.ones(7), 3)
+    np.testing.assert_allclose(weighted.scores, copied.scores[[0, 1, 4, 5]], atol=1e-9)
+    np.testing.assert_allclose(weighted.shares, copied.shares)
+
+
+def test_the_largest_score_of_each_component_is_positive() -> None:
+    points = np.random.default_rng(3).normal(size=(8, 20))
+    for sign in (1, -1):
+        scores = principal_components(centred_gram(points @ points.T, np.ones(8)), np.ones(8), 5).scores
+        assert (scores.max(axis=0) == np.abs(scores).max(axis=0)).all()
+        points = sign * points
+
+
+def test_points_that_do_not_differ_have_no_components() -> None:
+    found = principal_components(np.zeros((4, 4)), np.ones(4), 2)
+    assert not found.scores.any()
+    assert not found.shares.any()
+
+
+def test_a_random_walk_has_the_shares_of_the_null() -> None:
+    walk = np.random.default_rng(4).normal(size=(120, 8000)).cumsum(axis=0)
+    found = principal_components(centred_gram(walk @ walk.T, np.ones(120)), np.ones(120), 3)
+    np.testing.assert_allclose(found.shares, [0.608, 0.152, 0.068], atol=0.01)
+    np.testing.assert_allclose(random_walk_shares(3), [0.6079, 0.1520, 0.0675], atol=1e-4)
+
+
+def test_the_null_adds_up_to_one_over_all_components() -> None:
+    assert random_walk_shares(100_000).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_cka_is_one_under_rotation_and_scaling_and_small_for_independent_points() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(200, 3))
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    gram, other = (centred_gram(z @ z.T, np.ones(200)) for z in (x, 7 * x @ rotation))
+    noise = rng.normal(size=(200, 3))
+    assert linear_cka(gram, other) == pytest.approx(1)
+    assert linear_cka(gram, centred_gram(noise @ noise.T, np.ones(200))) < 0.1
+    assert np.isnan(linear_cka(gram, np.zeros_like(gram)))
