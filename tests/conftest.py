@@ -9,7 +9,7 @@ import workspace
 from jaxtyping import install_import_hook
 from workspace import Workspace
 
-HOOK = install_import_hook("miscope", "beartype.beartype")
+HOOK = install_import_hook("miscope", "shapes.check")
 
 
 @pytest.fixture(scope="session")

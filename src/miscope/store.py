@@ -18,7 +18,8 @@ import os
 import tempfile
 import types
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -310,10 +311,12 @@ def _npz_header(path: Path, stamp: tuple[int, int]) -> dict[str, str]:
         return json.loads(file[HEADER].item())
 
 
-def _open_npz(path: Path) -> Any:
+@contextmanager
+def _open_npz(path: Path) -> Iterator[Any]:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            yield arrays
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise MiscopeError(f"The artifact {path} cannot be read ({error}). Delete it and run `dvc repro`.") from None
 
 

@@ -1,0 +1,105 @@
+"""params.yaml: what is read, and the one line that each mistake gets."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from miscope import config
+from miscope.core import MiscopeError, Recipe
+
+GOOD = """\
+variants:
+  one:
+    family: modulo_addition
+    modulus: 13
+    seed: 3
+    learning_rate: 1e-3
+    steps: 100
+    checkpoints: [{every: 25}, {from: 10, to: 20, every: 5}, 99]
+instruments:
+  neuron_spectra: {low_frequencies: 2}
+"""
+
+
+def load(folder: Path, text: str) -> config.Config:
+    (folder / "params.yaml").write_text(text)
+    return config.load(folder)
+
+
+def test_a_variant_is_its_family_with_its_settings_and_the_recipe_with_what_is_overridden(tmp_path: Path) -> None:
+    variant = load(tmp_path, GOOD).variant("one")
+    assert (variant.family.modulus, variant.seed, variant.data_seed) == (13, 3, 0)
+    assert variant.recipe == Recipe(steps=100, learning_rate=0.001)
+    assert variant.label == "modadd_p13_s3_d0_f0.3"
+
+
+def test_a_number_such_as_1e_3_is_a_number(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).variant("one").recipe.learning_rate == 0.001
+
+
+def test_the_schedule_is_the_union_of_steps_and_ranges_with_the_first_and_the_last(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).variant("one").checkpoint_steps == (0, 10, 15, 20, 25, 50, 75, 99, 100)
+
+
+def test_settings_of_an_instrument_are_its_defaults_with_what_params_says(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).settings("neuron_spectra") == {"levels": (0.7, 0.9), "low_frequencies": 2}
+
+
+MISTAKES = {
+    "an unknown section": ("variants:", "variant:", "params.yaml: `variant` is unknown. Did you mean `variants`?"),
+    "an unknown key": ("steps: 100", "stpes: 100", "`variants.one`: `stpes` is unknown. Did you mean `steps`?"),
+    "an unknown family": ("modulo_addition", "modulo_adition", "`modulo_adition` is unknown. Did you mean `modulo_add"),
+    "no family": ("    family: modulo_addition\n", "", "`variants.one` names no `family`; known: "),
+    "a modulus that is not prime": ("modulus: 13", "modulus: 12", "`modulus` = 12; allowed: a prime from 3 to 997"),
+    "a modulus that is a text": ("modulus: 13", "modulus: p", "`variants.one.modulus` = 'p' must be a whole number"),
+    "half a step": ("steps: 100", "steps: 0.5", "`variants.one.steps` = 0.5 must be a whole number"),
+    "no steps": ("steps: 100", "steps: 0", "`variants.one.steps` = 0; allowed: 1 to 10,000,000"),
+    "a negative learning rate": ("1e-3", "-1", "`variants.one.learning_rate` = -1; allowed: 0 to 10"),
+    "a seed that is true": ("seed: 3", "seed: true", "`variants.one.seed` = True must be a whole number"),
+    "a fraction of one": ("seed: 3", "train_fraction: 1.0", "`train_fraction` = 1.0; allowed: above 0 and below 1"),
+    "a checkpoint after the end": ("99", "101", "`variants.one.checkpoints[2]` = 101; allowed: 0 to 100"),
+    "a range without a stride": ("{every: 25}", "{to: 25}", "`variants.one.checkpoints[0]` has no `every`"),
+    "a schedule that is no list": ("[{every: 25}, {from: 10, to: 20, every: 5}, 99]", "25", "must be a list of steps"),
+    "an unknown model key": ("seed: 3", "model: {heads: 2}", "`variants.one.model`: `heads` is unknown. Did you mean"),
+    "a model key that is the task's": ("seed: 3", "model: {n_ctx: 9}", "`variants.one.model`: `n_ctx` is unknown"),
+    "an unknown activation": (
+        "seed: 3",
+        "model: {act_fn: tanh}",
+        "`variants.one.model.act_fn` = 'tanh'; allowed: relu",
+    ),
+    "an unknown instrument": ("neuron_spectra:", "neuron_spectrum:", "`neuron_spectrum` is unknown. Did you mean"),
+    "an unknown setting": ("low_frequencies", "low", "`instruments.neuron_spectra`: `low` is unknown"),
+    "one variant twice": ("variants:\n", "variants:\n  one: {family: modulo_addition}\n", "the key `one` stands twice"),
+    "two variants in one folder": (
+        "variants:\n",
+        "variants:\n  ONE: {family: modulo_addition}\n",
+        "would share the folder",
+    ),
+    "a name that is no folder": ("  one:", "  a/b:", "the name 'a/b' becomes a folder"),
+    "broken YAML": ("variants:", "variants: [", "params.yaml is not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_that_names_the_key_the_value_and_what_is_allowed(mistake: str, tmp_path: Path) -> None:
+    old, new, message = MISTAKES[mistake]
+    assert old in GOOD
+    with pytest.raises(MiscopeError, match=re.escape(message)) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_variant_that_is_not_declared_names_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(MiscopeError, match=r"declares no variant `two`; it declares: one\."):
+        load(tmp_path, GOOD).variant("two")
+
+
+def test_a_folder_without_params_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MiscopeError, match=r"params\.yaml does not exist"):
+        config.load(tmp_path)
+
+
+def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
+    load(tmp_path, GOOD)
+    assert load(tmp_path, GOOD.replace("seed: 3", "seed: 4444")).variant("one").seed == 4444
