@@ -1,4 +1,4 @@
-"""One forward pass over the probe, keeping the activations that an instrument asked for."""
+"""One forward pass over the probe, keeping the activations that an instrument asked for and ending once it has them."""
 
 from functools import lru_cache
 from typing import Literal
@@ -21,33 +21,47 @@ def activations(
 
     `positions="answer"` computes and keeps the answer position alone and drops its axis.
     """
-    kept: dict[str, Tensor] = {}
-
-    def keep(name: str, x: Tensor) -> Tensor:
-        if any(name == hook or name.endswith(f".{hook}") for hook in hooks):
-            kept[name] = x
-        return x
-
-    model = _model(checkpoint)
+    model = load_weights(_skeleton(checkpoint.model), checkpoint.weights)
     read = (context.answer_position,) if positions == "answer" else None
-    with torch.inference_mode():
-        kept["logits"] = model(torch.from_numpy(context.probe.tokens), positions=read, tap=keep)
-    if "logits" not in hooks:
-        del kept["logits"]
-    if positions == "answer":
-        kept = {
-            name: _at(x, QUERY_AXIS.get(name.rpartition(".")[2], 1), context.answer_position)
-            for name, x in kept.items()
-        }
+    kept = _seen(model, torch.from_numpy(context.probe.tokens), read, _names(checkpoint.model, hooks))
+    if read:
+        kept = {name: _at(name, x, context.answer_position) for name, x in kept.items()}
     return {name: x.contiguous().numpy() for name, x in kept.items()}
 
 
-def _at(x: Tensor, axis: int, position: int) -> Tensor:
+class _SeenAll(Exception):
+    """Raised by the tap to end a forward pass that has shown all it was run for."""
+
+
+def _seen(
+    model: Transformer, tokens: Tensor, read: tuple[int, ...] | None, wanted: frozenset[str]
+) -> dict[str, Tensor]:
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str, x: Tensor) -> Tensor:
+        if name in wanted:
+            kept[name] = x
+            if len(kept) == len(wanted):
+                raise _SeenAll
+        return x
+
+    with torch.inference_mode():
+        try:
+            logits = model(tokens, positions=read, tap=keep)
+        except _SeenAll:
+            return kept
+    return kept | {"logits": logits}
+
+
+def _names(model: ModelConfig, hooks: tuple[str, ...]) -> frozenset[str]:
+    """Full names: `logits` is one, any other is found in every block."""
+    in_blocks = (f"blocks.{i}.{hook}" for hook in hooks if hook != "logits" for i in range(model.n_layers))
+    return frozenset((*in_blocks, *(hook for hook in hooks if hook == "logits")))
+
+
+def _at(name: str, x: Tensor, position: int) -> Tensor:
+    axis = QUERY_AXIS.get(name.rpartition(".")[2], 1)
     return x.select(axis, 0 if x.shape[axis] == 1 else position)
-
-
-def _model(checkpoint: Checkpoint) -> Transformer:
-    return load_weights(_skeleton(checkpoint.model), checkpoint.weights)
 
 
 @lru_cache(maxsize=4)

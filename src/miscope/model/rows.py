@@ -5,6 +5,7 @@ first layer need computing once per row. The plan is derived from the batch, wha
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Int
@@ -21,6 +22,14 @@ class Rows:
     read: Int[Tensor, " read"]  # positions whose logits are wanted
     queries: Int[Tensor, " query"]  # the rows that stand at positions read
     pairs: Int[Tensor, "batch read pos"]  # query * n_rows + row: a cell of the table of all scores
+
+    @cached_property
+    def everywhere(self) -> "Rows":
+        """The same rows with every position read: a deeper layer attends to all positions, whichever the loss reads."""
+        row = torch.arange(len(self.token), device=self.index.device)
+        pairs = self.index[:, :, None] * len(row) + self.index[:, None, :]
+        read = torch.arange(self.index.shape[1], device=self.index.device)
+        return Rows(self.token, self.position, self.index, read, row, pairs)
 
 
 def distinct_rows(tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], n_ctx: int) -> Rows | None:

@@ -79,11 +79,10 @@ class Transformer(nn.Module):
     def of_rows(self, rows: Rows) -> Float[Tensor, "batch read vocab"]:
         """The same logits at the positions of the plan, for a one-layer or deeper model; see `model.rows`."""
         first, *rest = self.blocks
-        everywhere = torch.arange(rows.index.shape[1], device=rows.index.device)
         x = F.embedding(rows.token, self.W_E) + F.embedding(rows.position, self.W_pos)
-        x = first.of_rows(x, rows)
+        x = first.of_rows(x, rows.everywhere if rest else rows)
         for i, block in enumerate(rest):
-            x = block(x, rows.read if i == len(rest) - 1 else everywhere, untouched)
+            x = block(x, rows.read if i == len(rest) - 1 else rows.everywhere.read, untouched)
         return self._logits(x, untouched)
 
     def _logits(self, x: Tensor, tap: Tap) -> Tensor:

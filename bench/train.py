@@ -1,0 +1,175 @@
+"""Our training step beside TransformerLens' native model in the plain loop: same weights, same batch, same machine.
+
+(a) as its grokking demo trains: a step, then a pass over the test set without gradients; (b) the step alone. The two take
+turns in short rounds, so that a noisy machine disturbs both; what is compared are medians. Ours includes its own
+evaluation every `eval_every` steps in (a). The last line is JSON.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+import transformer_lens.model_bridge.sources.native  # noqa: F401  attaches boot_native
+from torch import Tensor
+from tqdm import trange
+from transformer_lens import TransformerBridgeConfig
+from transformer_lens.model_bridge import TransformerBridge
+
+from miscope.core import MiscopeError
+from miscope.families.modulo_addition import ModuloAddition
+from miscope.model.transformer import Transformer
+from miscope.training.loop import Batch
+from miscope.training.memory import keep_freed_memory
+
+P, FRACTION, SEED, DATA_SEED, EVAL_EVERY = 113, 0.3, 999, 598, 10
+ROUNDS, STEPS_A_ROUND, STEPS_COMPARED = 12, 3, 50
+
+
+def main() -> None:
+    keep_freed_memory()
+    family = ModuloAddition(P, FRACTION)
+    split = family.split(DATA_SEED)
+    train, test = (Batch(part, family.positions(), 3) for part in (split.train, split.test))
+    ours, theirs = Ours(train), Lens(train)
+    difference = largest_loss_difference(ours, theirs)
+
+    ours, theirs = Ours(train), Lens(train)
+    seconds: dict[str, list[float]] = {}
+    for _ in trange(ROUNDS, desc="rounds", disable=not sys.stderr.isatty()):
+        for name, step in (("ours", ours.step), ("lens", theirs.step)):
+            seconds.setdefault(name, []).extend(timed(step) for _ in range(STEPS_A_ROUND))
+        seconds.setdefault("ours_test", []).append(timed(lambda: test.loss_and_accuracy(ours.model)))
+        seconds.setdefault("lens_test", []).append(timed(lambda: theirs.test(test)))
+        seconds.setdefault("matmul", []).append(timed(matmul) / MATMULS)
+    report({name: statistics.median(values) for name, values in seconds.items()}, len(split.train), difference)
+
+
+def report(seconds: dict[str, float], n_examples: int, difference: float) -> None:
+    demo_loop = (seconds["lens"] + seconds["lens_test"]) / (seconds["ours"] + seconds["ours_test"] / EVAL_EVERY)
+    flops = step_flops(n_examples)
+    achieved, peak = flops / seconds["ours"] / 1e9, 2 * SIZE**3 / seconds["matmul"] / 1e9
+    print(f"p = {P}, fraction {FRACTION}, {n_examples} examples, {torch.get_num_threads()} threads, medians of {ROUNDS} rounds")
+    print(f"losses of the first {STEPS_COMPARED} steps agree to {difference:.1e} (relative)")
+    print(f"                   ours        TransformerLens' native model, plain loop")
+    print(f"step          {seconds['ours'] * 1e3:8.1f} ms  {seconds['lens'] * 1e3:8.1f} ms   {seconds['lens'] / seconds['ours']:.2f}x")
+    print(f"test pass     {seconds['ours_test'] * 1e3:8.1f} ms  {seconds['lens_test'] * 1e3:8.1f} ms   (ours every {EVAL_EVERY} steps)")
+    print(f"demo loop     {demo_loop:.2f}x")
+    print(f"matmuls that the step needs: {flops / 1e9:.2f} GFLOP; {achieved:.0f} GFLOP/s of the peak's {peak:.0f} GFLOP/s")
+    figures = {
+        "speedup_demo_loop": round(demo_loop, 2),
+        "speedup_step": round(seconds["lens"] / seconds["ours"], 2),
+        "peak_share": round(achieved / peak, 3),
+        "gflops": round(achieved, 1),
+        "step_ms": round(seconds["ours"] * 1e3, 2),
+        "loss_difference": difference,
+    }
+    print(json.dumps(figures))
+
+
+class Ours:
+    """One update by the product's model and loop."""
+
+    def __init__(self, train: Batch) -> None:
+        self.model, self.train = Transformer(ModuloAddition(P, FRACTION).model(), SEED), train
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), fused=True)
+
+    def step(self) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.train.loss(self.model)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+class Lens:
+    """One update by `TransformerBridge.boot_native` with the same first weights, biases frozen at zero, in the plain loop."""
+
+    def __init__(self, train: Batch) -> None:
+        shape = ModuloAddition(P, FRACTION).model()
+        config = TransformerBridgeConfig(
+            **{name: getattr(shape, name) for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_ctx")},
+            d_vocab=shape.d_vocab, d_vocab_out=shape.d_vocab_out, act_fn="relu", normalization_type=None, seed=SEED,
+        )  # fmt: skip
+        self.model, self.train = TransformerBridge.boot_native(config, device="cpu"), train
+        _copy_weights(Transformer(shape, SEED), self.model)
+        learned = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(learned, lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98))
+
+    def step(self) -> Tensor:
+        loss = _cross_entropy(self.model(self.train.tokens)[:, -1], self.train.targets)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach()
+
+    @torch.no_grad()
+    def test(self, test: Batch) -> Tensor:
+        return _cross_entropy(self.model(test.tokens)[:, -1], test.targets)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits.double(), targets)
+
+
+def _copy_weights(ours: Transformer, lens: TransformerBridge) -> None:
+    block = ours.blocks[0]
+    sources = {
+        "tok_embed": ours.W_E, "pos": ours.W_pos, "head": ours.unembed.weight.T,
+        "q": block.attn.q.weight.T, "k": block.attn.k.weight.T, "v": block.attn.v.weight.T, "o": block.attn.o.weight.T,
+        "fc_in": block.mlp.fc_in.weight.T, "fc_out": block.mlp.fc_out.weight.T,
+    }  # fmt: skip
+    for name, parameter in lens.original_model.named_parameters():
+        part = name.removesuffix("._original_component.weight").rpartition(".")[2]
+        if name.endswith("bias"):
+            parameter.requires_grad_(False).zero_()
+        else:
+            parameter.data.copy_(sources[part])
+
+
+def largest_loss_difference(ours: Ours, theirs: Lens) -> float:
+    """The largest relative difference of the two losses over the first steps.
+
+    Raises:
+        MiscopeError: they differ by more than 1e-6: the two do not train the same model.
+    """
+    pairs = [(ours.step().item(), theirs.step().item()) for _ in range(STEPS_COMPARED)]
+    worst = max(abs(a - b) / b for a, b in pairs)
+    early = max(abs(a - b) / b for a, b in pairs[:10])
+    if early > 1e-6:
+        raise MiscopeError(f"The losses of the first 10 steps differ by {early:.1e}: not the same training.")
+    return worst
+
+
+def step_flops(n_examples: int) -> int:
+    """Floating-point operations of the matmuls that one update needs, forward and back: 6 a weight and row it meets.
+
+    Rows: an example for W_O, W_in, W_out, W_U; a distinct (token, position) for the rest, which adds less than 1 %.
+    """
+    shape = ModuloAddition(P, FRACTION).model()
+    per_example = shape.d_model * (shape.n_heads * shape.d_head + 2 * shape.d_mlp + shape.d_vocab_out)
+    return 6 * n_examples * per_example
+
+
+SIZE, MATMULS = 1024, 4
+LEFT, RIGHT = torch.randn(SIZE, SIZE), torch.randn(SIZE, SIZE)
+
+
+def matmul() -> None:
+    """The machine's own float32 peak, measured between the rounds."""
+    for _ in range(MATMULS):
+        LEFT @ RIGHT
+
+
+def timed(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

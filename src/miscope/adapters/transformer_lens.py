@@ -1,0 +1,191 @@
+"""A checkpoint as a real `TransformerBridge`: the whole of TransformerLens 4 on our own model.
+
+Registered through TransformerLens' extension point, `ArchitectureAdapterFactory.register_adapter`. What the bridge runs
+is our own blocks, attention and MLP, not TransformerLens' NativeModel: that one fires `hook_attn_scores` with the
+pattern, and an edit there does nothing. Ours sees the masked scores, and an edit there changes the logits.
+
+Three things take the form that TransformerLens reads and folds: each of our Linears becomes an `nn.Linear`, stored
+[d_out d_in]; a norm becomes torch's own, with `weight` and `bias`; the two embeddings become modules. A bias that the
+model lacks is a zero that does not train, since weight processing writes to biases.
+
+Importing TransformerLens takes seconds: import this module only where a bridge is asked for.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformer_lens.config import TransformerBridgeConfig
+from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
+from transformer_lens.model_bridge.generalized_components import (
+    AttentionBridge,
+    BlockBridge,
+    EmbeddingBridge,
+    LinearBridge,
+    MLPBridge,
+    NormalizationBridge,
+    PosEmbedBridge,
+    UnembeddingBridge,
+)
+from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
+from transformer_lens.model_bridge.sources import build_bridge_from_module
+
+from miscope.core import Checkpoint, MiscopeError, ModelConfig
+from miscope.model.linear import Linear
+from miscope.model.norm import EPS, Norm
+from miscope.model.tap import Tap, untouched
+from miscope.model.transformer import Transformer
+from miscope.model.weights import load_weights
+
+ARCHITECTURE = "MiscopeTransformer"
+
+
+def bridge(checkpoint: Checkpoint) -> TransformerBridge:
+    """A bridge of its own for the checkpoint's weights, in evaluation mode; the weights are copies."""
+    model = load_weights(Transformer(checkpoint.model), checkpoint.weights)
+    config, name = _lens_config(checkpoint.model), f"step_{checkpoint.step}"
+    return build_bridge_from_module(LensModel(model).eval(), ARCHITECTURE, tl_config=config, model_name=name)
+
+
+class LensModel(nn.Module):
+    """Our model, called as TransformerLens calls one. No attribute may have a bridge slot's name, such as `blocks`."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        _in_lens_form(model)
+        self.tok_embed = nn.Embedding.from_pretrained(model.W_E.detach(), freeze=False)
+        self.pos = nn.Embedding.from_pretrained(model.W_pos.detach(), freeze=False)
+        self.layers, self.ln_out, self.head = model.blocks, model.ln_final, model.unembed
+        self.check: Callable[[Tensor], None] = model._check
+
+    def forward(
+        self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, attention_mask: Tensor | None = None
+    ) -> Tensor:
+        """Logits at all positions.
+
+        Raises:
+            MiscopeError: tokens that the model cannot take, or a mask that hides some.
+        """
+        if attention_mask is not None and not bool(attention_mask.all()):
+            raise MiscopeError("`attention_mask` hides tokens; the model reads all: give sequences of one length.")
+        if inputs_embeds is None:
+            assert input_ids is not None
+            self.check(input_ids)
+            inputs_embeds = self.tok_embed(input_ids)
+        batch, n_pos, _ = inputs_embeds.shape
+        everywhere = torch.arange(n_pos, device=inputs_embeds.device)
+        x = inputs_embeds + self.pos(everywhere.expand(batch, -1))
+        for block in self.layers:
+            x = block(x, everywhere, _watched)
+        return self.head(self.ln_out(x))
+
+
+def _watched(name: str, x: Tensor) -> Tensor:
+    """A tap that is not `untouched`: the model must overwrite nothing that a hook of the bridge may hold."""
+    return x
+
+
+class LensAttention(AttentionBridge):
+    """Fires the bridge's hooks of scores and pattern from our tap, so that an edit there takes effect."""
+
+    def forward(self, x: Tensor, read: Tensor, tap: Tap) -> Tensor:
+        return self.hook_out(self.original_component(self.hook_in(x), read, self._fire))
+
+    def _fire(self, name: str, x: Tensor) -> Tensor:
+        return getattr(self, name)(x) if name in ("hook_attn_scores", "hook_pattern") else x
+
+
+class LensNorm(NormalizationBridge):
+    """TransformerLens' norm, which has hooks of its own and no need of our tap."""
+
+    def forward(self, x: Tensor, tap: Tap = untouched) -> Tensor:
+        return super().forward(x)
+
+
+class MiscopeAdapter(ArchitectureAdapter):
+    """Which of our modules stands in which slot of the bridge."""
+
+    supports_hf_output_attentions = False
+    supports_kv_cache = False
+    supports_batched_generation = False
+
+    def __init__(self, cfg: TransformerBridgeConfig) -> None:
+        super().__init__(cfg)
+        is_causal = cfg.attention_dir == "causal"
+        self.supports_generation = self.supports_causal_loss = is_causal
+        self.supports_fold_ln = self.supports_center_writing_weights = True
+        self.weight_processing_conversions = {**self._qkvo_weight_conversions(include_biases=True)}
+        qkvo = {name: LinearBridge(name=name) for name in "qkvo"}
+        parts: dict[str, GeneralizedComponent] = {
+            "ln1": self._norm("ln1"),
+            "attn": LensAttention(name="attn", config=cfg, submodules=qkvo, is_causal=is_causal),
+        }
+        if not cfg.attn_only:
+            linears = {"in": LinearBridge(name="fc_in"), "out": LinearBridge(name="fc_out")}
+            parts |= {"ln2": self._norm("ln2"), "mlp": MLPBridge(name="mlp", config=cfg, submodules=linears)}
+        blocks = BlockBridge(name="layers", config=cfg, submodules=parts)
+        if cfg.attn_only:  # names of what is not there
+            absent = ("hook_resid_mid", "hook_mlp_out")
+            blocks.hook_aliases = {name: at for name, at in blocks.hook_aliases.items() if name not in absent}
+        self.component_mapping = {
+            "embed": EmbeddingBridge(name="tok_embed"),
+            "pos_embed": PosEmbedBridge(name="pos"),
+            "blocks": blocks,
+            "ln_final": self._norm("ln_out"),
+            "unembed": UnembeddingBridge(name="head"),
+        }
+
+    def _norm(self, name: str) -> GeneralizedComponent:
+        if self.cfg.normalization_type is None:
+            return GeneralizedComponent(name=name, config=self.cfg)
+        return LensNorm(name=name, config=self.cfg, uses_rms_norm=self.cfg.normalization_type == "RMS")
+
+
+ArchitectureAdapterFactory.register_adapter(ARCHITECTURE, MiscopeAdapter)
+
+
+def _lens_config(config: ModelConfig) -> TransformerBridgeConfig:
+    shared = ("n_layers", "d_model", "n_heads", "d_head", "n_ctx", "d_vocab", "d_vocab_out", "act_fn")
+    has_rms = config.normalization == "RMS"
+    return TransformerBridgeConfig(
+        **{name: getattr(config, name) for name in shared},
+        d_mlp=config.d_mlp or None,
+        attn_only=not config.d_mlp,
+        normalization_type=None if config.normalization == "none" else config.normalization,
+        uses_rms_norm=has_rms,
+        final_rms=has_rms,
+        attention_dir="causal" if config.is_causal else "bidirectional",
+        eps=EPS,
+        architecture=ARCHITECTURE,
+    )
+
+
+def _in_lens_form(module: nn.Module) -> None:
+    """Replace every Linear and Norm below the module by torch's own with the same weights."""
+    for name, child in module.named_children():
+        if isinstance(child, Linear):
+            setattr(module, name, _torch_linear(child))
+        elif isinstance(child, Norm):
+            setattr(module, name, _torch_norm(child))
+        else:
+            _in_lens_form(child)
+
+
+def _torch_linear(own: Linear) -> nn.Linear:
+    d_in, d_out = own.weight.shape
+    linear = nn.utils.skip_init(nn.Linear, d_in, d_out)  # draws nothing from the global generator
+    linear.weight = nn.Parameter(own.weight.detach().T.contiguous())
+    linear.bias = nn.Parameter(torch.zeros(d_out), requires_grad=False) if own.bias is None else own.bias
+    return linear
+
+
+def _torch_norm(own: Norm) -> nn.Module:
+    d_model = len(own.w)
+    torch_norm: Any = nn.RMSNorm(d_model, eps=EPS) if own.b is None else nn.LayerNorm(d_model, eps=EPS)
+    torch_norm.weight = own.w
+    if own.b is not None:
+        torch_norm.bias = own.b
+    return torch_norm
