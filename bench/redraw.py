@@ -1,4 +1,4 @@
-"""Measure the time from a move of the slider to the redrawn figure, in a real browser: python bench/redraw.py ROOT VARIANT
+"""Measure the time from a move of the slider to the redrawn figure in a browser: python bench/redraw.py ROOT VARIANT
 
 Each view alone on the page. `next` presses the arrow key, as play and a reader do; `jump` clicks the slider's track far
 away, where nothing was drawn ahead. Prints a table in ms and, last, one line of JSON. Needs a chromium.
@@ -24,8 +24,12 @@ from playwright.sync_api import Page, sync_playwright
 from miscope import api, catalog
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-MOVES = 6
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+MOVES = 5
+JUMPS = (0.3, 0.9, 0.1, 0.65, 0.4)  # along the slider, far from one another
 
 WATCH = """() => {
   const chart = document.querySelector('.js-plotly-plot');
@@ -87,7 +91,7 @@ def measured(page: Page, address: str, root: Path, variant: str, view: str) -> d
     one_on = [elapsed(page, lambda: page.keyboard.press("ArrowRight")) for _ in range(MOVES)]
     box = page.locator(".stSlider").bounding_box()
     assert box is not None
-    places = [box["x"] + box["width"] * (0.07 + 0.13 * i) for i in range(MOVES)]
+    places = [box["x"] + box["width"] * (0.05 + 0.9 * share) for share in JUMPS]
     jumps = [elapsed(page, lambda x=x: page.mouse.click(x, box["y"] + box["height"] / 2)) for x in places]
     return {"next": one_on, "jump": jumps}
 
@@ -95,7 +99,7 @@ def measured(page: Page, address: str, root: Path, variant: str, view: str) -> d
 def elapsed(page: Page, move: object) -> float:
     page.evaluate("window.moved = window.drawn = null")
     move()  # type: ignore[operator]
-    page.wait_for_function("window.moved && window.drawn", timeout=20_000, polling=20)
+    page.wait_for_function("window.moved && window.drawn", timeout=10_000, polling=20)
     spent = float(page.evaluate("window.drawn - window.moved"))
     page.wait_for_timeout(700)  # as long as a reader looks; what is drawn ahead is drawn now
     return spent

@@ -10,7 +10,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -53,13 +52,21 @@ def report(seconds: dict[str, float], n_examples: int, difference: float) -> Non
     demo_loop = (seconds["lens"] + seconds["lens_test"]) / (seconds["ours"] + seconds["ours_test"] / EVAL_EVERY)
     flops = step_flops(n_examples)
     achieved, peak = flops / seconds["ours"] / 1e9, 2 * SIZE**3 / seconds["matmul"] / 1e9
-    print(f"p = {P}, fraction {FRACTION}, {n_examples} examples, {torch.get_num_threads()} threads, medians of {ROUNDS} rounds")
+    print(
+        f"p = {P}, fraction {FRACTION}, {n_examples} examples, {torch.get_num_threads()} threads, medians of {ROUNDS} rounds"
+    )
     print(f"losses of the first {STEPS_COMPARED} steps agree to {difference:.1e} (relative)")
-    print(f"                   ours        TransformerLens' native model, plain loop")
-    print(f"step          {seconds['ours'] * 1e3:8.1f} ms  {seconds['lens'] * 1e3:8.1f} ms   {seconds['lens'] / seconds['ours']:.2f}x")
-    print(f"test pass     {seconds['ours_test'] * 1e3:8.1f} ms  {seconds['lens_test'] * 1e3:8.1f} ms   (ours every {EVAL_EVERY} steps)")
+    print("                   ours        TransformerLens' native model, plain loop")
+    print(
+        f"step          {seconds['ours'] * 1e3:8.1f} ms  {seconds['lens'] * 1e3:8.1f} ms   {seconds['lens'] / seconds['ours']:.2f}x"
+    )
+    print(
+        f"test pass     {seconds['ours_test'] * 1e3:8.1f} ms  {seconds['lens_test'] * 1e3:8.1f} ms   (ours every {EVAL_EVERY} steps)"
+    )
     print(f"demo loop     {demo_loop:.2f}x")
-    print(f"matmuls that the step needs: {flops / 1e9:.2f} GFLOP; {achieved:.0f} GFLOP/s of the peak's {peak:.0f} GFLOP/s")
+    print(
+        f"matmuls that the step needs: {flops / 1e9:.2f} GFLOP; {achieved:.0f} GFLOP/s of the peak's {peak:.0f} GFLOP/s"
+    )
     figures = {
         "speedup_demo_loop": round(demo_loop, 2),
         "speedup_step": round(seconds["lens"] / seconds["ours"], 2),
@@ -76,7 +83,9 @@ class Ours:
 
     def __init__(self, train: Batch) -> None:
         self.model, self.train = Transformer(ModuloAddition(P, FRACTION).model(), SEED), train
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), fused=True)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), fused=True
+        )
 
     def step(self) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)

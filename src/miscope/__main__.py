@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().split("\n", 1)[0]
 
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., Iterator[str]], str]] = {
     "families": (families, "the tasks that can be trained, with their settings"),
     "variants": (variants, "what params.yaml declares: untrained, trained, analysed or stale"),
     "variant": (variant, "one variant, instrument by instrument"),

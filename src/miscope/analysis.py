@@ -230,7 +230,7 @@ def status(root: Path, variant: str, instrument: str) -> Status:
     if folder.not_applicable(instrument).is_file():
         return Status("not applicable", _reason(folder.not_applicable(instrument)))
     if isinstance(analyzer, OverTraining):
-        paths = {None: folder.over_training(instrument)}
+        paths: dict[int | None, Path] = {None: folder.over_training(instrument)}
     elif not analyzer.is_stored:
         return Status("fresh")
     else:

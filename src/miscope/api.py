@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from miscope import analysis, catalog, config, store
 from miscope.analysis import Compute, Status, compute_at
-from miscope.core import Checkpoint, Context, Family, MiscopeError, Output, Variant, View
+from miscope.core import Checkpoint, Context, Family, MiscopeError, Variant, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +201,7 @@ class BoundView:
             raise MiscopeError(f"`{self.loaded.name}` is not trained. Run `{analysis.command(self.loaded.name)}`.")
         return self.loaded.steps[-1]
 
-    def _phases(self) -> Output | None:
+    def _phases(self) -> Any:
         """The phases to draw behind a step axis; none where they have not been found yet."""
         fresh = self.loaded.status("phases").state == "fresh"
         return self.loaded.artifact("phases") if fresh else None

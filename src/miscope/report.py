@@ -3,6 +3,7 @@
 import html
 import json
 from pathlib import Path
+from typing import Any
 
 from plotly.offline import get_plotlyjs
 
@@ -45,7 +46,7 @@ def page(folder: Folder) -> str:
     )
 
 
-def _facts(record: dict) -> dict[str, str]:  # type: ignore[type-arg]
+def _facts(record: dict[str, Any]) -> dict[str, str]:
     ended = record["metrics"]
     solved = f"; solved from step {ended['solved_step']:,}" if "solved_step" in ended else "; not solved"
     return {

@@ -3,15 +3,15 @@
 import hashlib
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from einops import rearrange
-from torch import nn
 
 from miscope.core import MiscopeError
 
 
-def calibration(model: nn.Module, seed: int) -> None:
+def calibration(model: Any, seed: int) -> None:
     """Every matrix N(0, (0.8 / sqrt(d_model))^2), drawn from one generator in TransformerLens' shapes, layer by layer.
 
     The order is W_E, W_pos, then per layer W_Q, W_O, W_K, W_V, W_in, W_out, then W_U: bit-compatible with the published
@@ -39,7 +39,7 @@ def calibration(model: nn.Module, seed: int) -> None:
     draw(model.unembed.weight)
 
 
-def gpt2(model: nn.Module, seed: int) -> None:
+def gpt2(model: Any, seed: int) -> None:
     """N(0, 0.02^2), projections onto the residual stream divided by sqrt(2 n_layers); a generator for each matrix.
 
     Source: Radford et al. 2019, section 2.3. A matrix's numbers depend on the seed and its name alone, so that adding a
@@ -52,10 +52,10 @@ def gpt2(model: nn.Module, seed: int) -> None:
             parameter.data.copy_(torch.randn(parameter.shape, generator=_own_generator(seed, name)) * std)
 
 
-RECIPES: dict[str, Callable[[nn.Module, int], None]] = {"calibration": calibration, "gpt2": gpt2}
+RECIPES: dict[str, Callable[[Any, int], None]] = {"calibration": calibration, "gpt2": gpt2}
 
 
-def initialise(model: nn.Module, seed: int) -> None:
+def initialise(model: Any, seed: int) -> None:
     """Draw the model's first weights by the recipe that its configuration names.
 
     Raises:

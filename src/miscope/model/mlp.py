@@ -1,5 +1,7 @@
 """The multilayer perceptron of a block: in, activation, out."""
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from miscope.core import ModelConfig
 from miscope.model.linear import Linear
 from miscope.model.tap import Tap, untouched
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 IN_PLACE = ACTIVATIONS | {"relu": F.relu_}  # where nobody looks at what comes before: a third of the time
 
 

@@ -1,5 +1,7 @@
 """The product's own decoder-only transformer, pre-norm. Activations pass a tap under TransformerLens' hook names."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -53,7 +55,7 @@ class Transformer(nn.Module):
         self.config = config
         self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_model))
         self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_model))
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.blocks = cast(list[Block], nn.ModuleList(Block(config) for _ in range(config.n_layers)))
         self.ln_final = norm(config.normalization, config.d_model)
         self.unembed = Linear(config.d_model, config.d_vocab_out, has_bias=config.has_biases)
         initialisation.initialise(self, seed)

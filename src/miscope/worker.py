@@ -1,0 +1,197 @@
+"""Computes what is never stored in one process of its own, so that the app's process never imports torch.
+
+`compute` has the signature of `analysis.Compute`: give it to `api.load_variant(..., compute=worker.compute)`. Requests
+and answers are pickles over the process' stdin and stdout. `python -m miscope.worker` is that process.
+"""
+
+import atexit
+import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+import numpy as np
+
+from miscope import store
+from miscope.core import MiscopeError, Output
+
+Request = tuple[Path, str, str, int]  # root, variant, instrument, step
+Stamps = tuple[tuple[int, int], ...]
+
+MEMORY_BYTES = 300 * 2**20
+MAX_THREADS = 4
+
+
+# ---------------------------------------------------------------- the client
+
+
+@dataclass
+class Memory:
+    """The most recently used Outputs, as many as fit into `limit_bytes`."""
+
+    limit_bytes: int = MEMORY_BYTES
+    _kept: OrderedDict[tuple[Request, Stamps], Output] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def get(self, key: tuple[Request, Stamps]) -> Output | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: tuple[Request, Stamps], output: Output) -> None:
+        with self._lock:
+            self._kept[key] = output
+            while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > self.limit_bytes:
+                self._kept.popitem(last=False)
+
+
+@dataclass
+class Client:
+    """Keeps one worker process, asks it one thing at a time, and starts another when it has died."""
+
+    memory: Memory = field(default_factory=Memory)
+    _lock: Lock = field(default_factory=Lock)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def compute(self, root: Path, variant: str, instrument: str, step: int) -> Output:
+        """The Output of an instrument at one checkpoint, remembered while its inputs stay as they are.
+
+        Raises:
+            MiscopeError: the instrument cannot be computed here; or the worker died, and died again.
+        """
+        request = (root.resolve(), variant, instrument, step)
+        key = (request, _stamps(request))
+        if (known := self.memory.get(key)) is not None:
+            return known
+        with self._lock:
+            if (known := self.memory.get(key)) is None:  # another thread may have asked for the same meanwhile
+                known = self._answer(request)
+                self.memory.put(key, known)
+        return known
+
+    def close(self) -> None:
+        """End the worker; the next request starts another."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def _answer(self, request: Request) -> Output:
+        answer = self._exchange(request) or self._exchange(request)
+        if answer is None:
+            raise MiscopeError(
+                f"The process that computes `{request[2]}` ended without an answer; its error is on the terminal."
+            )
+        if isinstance(answer, MiscopeError):
+            raise answer
+        return answer
+
+    def _exchange(self, request: Request) -> Output | MiscopeError | None:
+        """The worker's answer, or None if it died over it."""
+        process = self._alive()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            _send(process.stdin, request)
+            return pickle.load(process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self.close()
+            return None
+
+    def _alive(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        command = [sys.executable, "-m", "miscope.worker"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self._process
+
+
+_client = Client()
+atexit.register(_client.close)
+
+
+def compute(root: Path, variant: str, instrument: str, step: int) -> Output:
+    """`analysis.compute_at` in the worker of this process."""
+    return _client.compute(root, variant, instrument, step)
+
+
+def _stamps(request: Request) -> Stamps:
+    """When the files that the answer depends on last changed; (0, 0) for one that is not there."""
+    root, variant, _, step = request
+    folder = store.folder(root, variant)
+    return tuple(_stamp(path) for path in (folder.checkpoint(step), folder.probe, root / "params.yaml"))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _bytes(output: Output) -> int:
+    values = (getattr(output, f.name) for f in dataclasses.fields(output))
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+
+
+def _send(pipe: BinaryIO | object, value: object) -> None:
+    pickle.dump(value, pipe, protocol=5)  # type: ignore[arg-type]
+    pipe.flush()  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- the process
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until there are no more: each with an Output, or with the MiscopeError that says why not."""
+    while True:
+        try:
+            request: Request = pickle.load(requests)
+        except EOFError:
+            return
+        _send(answers, _computed(request))
+
+
+def _computed(request: Request) -> Output | MiscopeError:
+    from miscope import analysis
+
+    try:
+        _limit_threads()
+        return analysis.compute_at(*request)
+    except MiscopeError as error:
+        return error
+    except ImportError as error:
+        return MiscopeError(
+            f"`{request[2]}` is computed when it is looked at, and that needs torch ({error}). Run `pip install torch`."
+        )
+    except Exception as error:
+        return MiscopeError(
+            f"`{request[2]}` of `{request[1]}` at step {request[3]} failed: {type(error).__name__}: {error}"
+        )
+
+
+def _limit_threads() -> None:
+    import torch
+
+    torch.set_num_threads(min(MAX_THREADS, os.cpu_count() or 1))
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not garble the answers
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()
