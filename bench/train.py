@@ -1,8 +1,8 @@
 """Our training step beside TransformerLens' native model in the plain loop: same weights, same batch, same machine.
 
-(a) as its grokking demo trains: a step, then a pass over the test set without gradients; (b) the step alone. The two take
-turns in short rounds, so that a noisy machine disturbs both; what is compared are medians. Ours includes its own
-evaluation every `eval_every` steps in (a). The last line is JSON.
+(a) as its grokking demo trains: a step, then a pass over the test set without gradients; (b) the step alone. The two
+take turns in short rounds, so that a noisy machine disturbs both; what is compared are medians. In (a) ours includes
+its own evaluation every `eval_every` steps. The last line is JSON.
 """
 
 import json
@@ -49,30 +49,24 @@ def main() -> None:
 
 
 def report(seconds: dict[str, float], n_examples: int, difference: float) -> None:
-    demo_loop = (seconds["lens"] + seconds["lens_test"]) / (seconds["ours"] + seconds["ours_test"] / EVAL_EVERY)
+    ms = {name: 1e3 * value for name, value in seconds.items()}
+    step = ms["lens"] / ms["ours"]
+    demo_loop = (ms["lens"] + ms["lens_test"]) / (ms["ours"] + ms["ours_test"] / EVAL_EVERY)
     flops = step_flops(n_examples)
     achieved, peak = flops / seconds["ours"] / 1e9, 2 * SIZE**3 / seconds["matmul"] / 1e9
-    print(
-        f"p = {P}, fraction {FRACTION}, {n_examples} examples, {torch.get_num_threads()} threads, medians of {ROUNDS} rounds"
-    )
+    print(f"p = {P}, fraction {FRACTION}, {n_examples} examples, {torch.get_num_threads()} threads, {ROUNDS} rounds")
     print(f"losses of the first {STEPS_COMPARED} steps agree to {difference:.1e} (relative)")
-    print("                   ours        TransformerLens' native model, plain loop")
-    print(
-        f"step          {seconds['ours'] * 1e3:8.1f} ms  {seconds['lens'] * 1e3:8.1f} ms   {seconds['lens'] / seconds['ours']:.2f}x"
-    )
-    print(
-        f"test pass     {seconds['ours_test'] * 1e3:8.1f} ms  {seconds['lens_test'] * 1e3:8.1f} ms   (ours every {EVAL_EVERY} steps)"
-    )
-    print(f"demo loop     {demo_loop:.2f}x")
-    print(
-        f"matmuls that the step needs: {flops / 1e9:.2f} GFLOP; {achieved:.0f} GFLOP/s of the peak's {peak:.0f} GFLOP/s"
-    )
+    print("                   ours   TransformerLens' native model, plain loop")
+    print(f"step        {ms['ours']:8.1f} ms  {ms['lens']:8.1f} ms   {step:.2f}x")
+    print(f"test pass   {ms['ours_test']:8.1f} ms  {ms['lens_test']:8.1f} ms   (ours every {EVAL_EVERY} steps)")
+    print(f"demo loop   {demo_loop:.2f}x")
+    print(f"matmuls of a step: {flops / 1e9:.2f} GFLOP, {achieved:.0f} GFLOP/s of a peak of {peak:.0f} GFLOP/s")
     figures = {
         "speedup_demo_loop": round(demo_loop, 2),
-        "speedup_step": round(seconds["lens"] / seconds["ours"], 2),
+        "speedup_step": round(step, 2),
         "peak_share": round(achieved / peak, 3),
         "gflops": round(achieved, 1),
-        "step_ms": round(seconds["ours"] * 1e3, 2),
+        "step_ms": round(ms["ours"], 2),
         "loss_difference": difference,
     }
     print(json.dumps(figures))
@@ -96,7 +90,7 @@ class Ours:
 
 
 class Lens:
-    """One update by `TransformerBridge.boot_native` with the same first weights, biases frozen at zero, in the plain loop."""
+    """One update by `TransformerBridge.boot_native` from the same weights, biases frozen at zero, in the plain loop."""
 
     def __init__(self, train: Batch) -> None:
         shape = ModuloAddition(P, FRACTION).model()
@@ -127,6 +121,7 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 def _copy_weights(ours: Transformer, lens: TransformerBridge) -> None:
     block = ours.blocks[0]
+    assert block.mlp is not None
     sources = {
         "tok_embed": ours.W_E, "pos": ours.W_pos, "head": ours.unembed.weight.T,
         "q": block.attn.q.weight.T, "k": block.attn.k.weight.T, "v": block.attn.v.weight.T, "o": block.attn.o.weight.T,

@@ -252,10 +252,9 @@ _CONTEXT_DATA = tuple(f.name for f in fields(Context) if f.name not in ("probe",
 def load_context(path: Path) -> Context:
     """The probe and its context as the `probe` stage wrote them."""
     tensors, meta = _load_tensors(path, "The probe")
-    data: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in meta.items() if key != "basis"
-    }
-    return Context(probe=Probe(**tensors), basis=Basis(**meta["basis"]), **data)
+    basis = Basis(**meta.pop("basis"))
+    data: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
+    return Context(probe=Probe(**tensors), basis=basis, **data)
 
 
 def probe_digest(path: Path) -> str:
