@@ -1,0 +1,14 @@
+"""Drawings of tables: each factory returns a pure function (table, frame) -> figure that knows no instrument."""
+
+from miscope.renderers.bars import bars
+from miscope.renderers.frame import Frame, Renderer
+from miscope.renderers.lines import area, lines
+from miscope.renderers.maps import heatmap, mosaic
+from miscope.renderers.paths import path, path_3d
+from miscope.renderers.theme import DIVERGING, SEQUENTIAL
+from miscope.renderers.timeline import timeline
+
+__all__ = [
+    "DIVERGING", "SEQUENTIAL", "Frame", "Renderer", "area", "bars", "heatmap", "lines", "mosaic", "path", "path_3d",
+    "timeline",
+]  # fmt: skip

@@ -1,0 +1,260 @@
+"""What surrounds every drawing: the question, the variant and step, the phase bands, the current step.
+
+A table may tell its renderer more in `table.attrs`, all plain data:
+    limits   {column: (low, high)}   axis or colour range, locked over steps; `Frame.limits` wins over it
+    titles   {column: text}          axis title that depends on the data, such as a family's grid axis
+    note     text                    a sentence after the subtitle
+    when     text                    stands for the step where the table is about no single one
+    marks    {text: value}           reference lines across the value axis, such as a threshold
+    bands    [(first, last, text)]   groups of rows of a heat map, labelled at its right
+    tones    {category: colour}      fixed colours of categories
+"""
+
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from miscope.renderers import theme
+
+WIDTH = 600  # px: the narrowest width at which everything must be legible
+LEFT = 68
+
+
+@runtime_checkable
+class Phases(Protocol):
+    """Stretches of training with names; the Output of the classifier of phases is one."""
+
+    phase: tuple[str, ...]
+    phase_start: np.ndarray
+    phase_end: np.ndarray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a drawing needs beside its table."""
+
+    question: str
+    subtitle: str = ""  # the variant's label
+    step: int | None = None
+    phases: Phases | None = None
+    limits: Mapping[str, tuple[float, float]] | None = None
+    has_log_steps: bool = False
+
+
+Renderer = Callable[[pd.DataFrame, Frame], go.Figure]
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Room around the plot area in px; the header's own room is added above `top`."""
+
+    top: int = 8
+    right: int = 22
+    bottom: int = 52
+    left: int = LEFT
+
+
+def limits(table: pd.DataFrame, frame: Frame, column: str) -> tuple[float, float] | None:
+    """The locked range of a column, if anyone gave one."""
+    found = (frame.limits or {}).get(column) or table.attrs.get("limits", {}).get(column)
+    return (float(found[0]), float(found[1])) if found else None
+
+
+def title(table: pd.DataFrame, column: str, titles: Mapping[str, str]) -> str:
+    """An axis title: from the table, else from the renderer, else the column's name in words."""
+    return table.attrs.get("titles", {}).get(column) or titles.get(column) or column.replace("_", " ")
+
+
+def span(values: np.ndarray, is_log: bool = False) -> tuple[float, float]:
+    """A range around finite values with 5 % to spare, in data units."""
+    x = np.asarray(values, dtype=np.float64)
+    x = x[np.isfinite(x) & ((x > 0) | (not is_log))]
+    if not len(x):
+        return (0.1, 1.0) if is_log else (0.0, 1.0)
+    x = np.log10(x) if is_log else x
+    low, high = float(x.min()), float(x.max())
+    pad = 0.05 * (high - low) or 0.05 * (abs(high) or 1.0)
+    return (10 ** (low - pad), 10 ** (high + pad)) if is_log else (low - pad, high + pad)
+
+
+def axis_range(bounds: tuple[float, float], is_log: bool) -> list[float]:
+    return [float(np.log10(b)) for b in bounds] if is_log else [float(b) for b in bounds]
+
+
+def step_range(table: pd.DataFrame, frame: Frame) -> tuple[float, float]:
+    """The step axis: locked, or the whole of training as far as the phases or the table tell."""
+    locked = limits(table, frame, "step")
+    if locked:
+        return locked
+    ends = [float(s) for s in (table["step"].min(), table["step"].max())] if len(table) else []
+    if frame.phases is not None and len(frame.phases.phase_start):
+        ends += [float(min(frame.phases.phase_start)), float(max(frame.phases.phase_end))]
+    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    return low, high if high > low else low + 1
+
+
+def log_ticks(bounds: tuple[float, float]) -> dict[str, Any]:
+    """Ticks at whole decades where the axis spans at least one and a half."""
+    low, high = axis_range(bounds, True)
+    return {"dtick": max(1, round((high - low) / 6))} if high - low >= 1.5 else {}
+
+
+def finish(
+    figure: go.Figure,
+    table: pd.DataFrame,
+    frame: Frame,
+    *,
+    plot_height: int,
+    margins: Margins | None = None,
+    steps: tuple[float, float] | None = None,
+    columns: int = 1,
+    is_banded: bool = True,
+    lift: int = 0,
+) -> go.Figure:
+    """The figure with its header, margins and, where `steps` is the range of a step axis, phases and current step.
+
+    `lift` is the room in px that the names of the top panels take below the strip of phases.
+    """
+    margins = margins or Margins()
+    header, text = _header(table, frame, shows_step=steps is None)
+    strip = _add_phases(figure, frame, steps, columns, margins, lift) if steps and is_banded else 0
+    if steps:
+        _add_step_axis(figure, frame, steps)
+        _add_step_line(figure, frame, steps)
+    top = header + strip + lift + margins.top
+    rows = _legend_rows(figure)
+    height = top + plot_height + margins.bottom + 22 * rows
+    figure.update_layout(
+        template="miscope",
+        title={"text": text, "x": 0, "xref": "container", "y": 1 - 26 / height, "yref": "container", "yanchor": "top",
+               "pad": {"l": 14}},
+        margin={"t": top, "r": margins.right, "b": margins.bottom + 22 * rows, "l": margins.left},
+        height=height,
+        legend={"x": 0, "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom", "xanchor": "left"},
+    )  # fmt: skip
+    return figure
+
+
+def _header(table: pd.DataFrame, frame: Frame, *, shows_step: bool) -> tuple[int, str]:
+    """Height in px and text of the question with the line under it."""
+    step = f"step {frame.step:,}" if shows_step and frame.step is not None else ""
+    step = table.attrs.get("when", step)
+    parts = [part for part in (frame.subtitle, step, table.attrs.get("note", "")) if part]
+    question = textwrap.wrap(frame.question, 62)
+    under = textwrap.wrap(" · ".join(parts), 86)
+    small = "".join(f'<br><span style="font-size:12px;color:{theme.GREY}">{line}</span>' for line in under)
+    return 16 + 23 * len(question) + 19 * len(under), "<br>".join(question) + small
+
+
+def legend_rows(names: list[str]) -> int:
+    longest = 7 * max(map(len, names)) + 46
+    return -(-len(names) // max(1, (WIDTH - 20) // longest))
+
+
+def _legend_rows(figure: go.Figure) -> int:
+    """How many rows the legend takes at the narrowest width."""
+    names = [trace.name for trace in figure.data if trace.showlegend is not False and trace.name]
+    figure.update_layout(showlegend=bool(names))
+    if not names:
+        return 0
+    return legend_rows(names)
+
+
+# ---------------------------------------------------------------- step axes
+
+
+def _add_step_axis(figure: go.Figure, frame: Frame, steps: tuple[float, float]) -> None:
+    if frame.has_log_steps:
+        figure.update_xaxes(type="log", range=axis_range((max(steps[0], 1), max(steps[1], 2)), True), dtick=1)
+    else:
+        figure.update_xaxes(range=list(steps), tickformat=",d", nticks=7)
+
+
+def _add_step_line(figure: go.Figure, frame: Frame, steps: tuple[float, float]) -> None:
+    """A line at the current step, through every panel."""
+    if frame.step is None:
+        return
+    at = max(frame.step, 1) if frame.has_log_steps else frame.step
+    halo, line = {"color": "white", "width": 3}, {"color": theme.MARK, "width": 1.5, "dash": "dot"}
+    for x, y in _panels(figure):
+        for name, style, opacity in (("halo", halo, 0.6), ("current step", line, 1)):
+            figure.add_shape(
+                name=name, type="line", xref=x, yref=f"{y} domain", x0=at, x1=at, y0=0, y1=1, line=style,
+                opacity=opacity,
+            )  # fmt: skip
+
+
+def _add_phases(
+    figure: go.Figure, frame: Frame, steps: tuple[float, float], columns: int, margins: Margins, lift: int
+) -> int:
+    """Draws muted bands with a labelled strip above the top panels; returns the strip's height in px."""
+    bands = _visible_phases(frame, steps)
+    if not bands:
+        return 0
+    width = (WIDTH - margins.left - margins.right) / columns * (0.9 if columns > 1 else 1)
+    rows = 0
+    for i, (x, y) in enumerate(_panels(figure)):
+        _fill_bands(figure, bands, x, y)
+        if i < columns:
+            rows = max(rows, _add_strip(figure, frame, bands, steps, width, lift, x, y))
+    return 12 + 15 * rows
+
+
+def _visible_phases(frame: Frame, steps: tuple[float, float]) -> list[tuple[str, float, float, str]]:
+    """Name, start, end and colour of each phase inside the step axis."""
+    if frame.phases is None:
+        return []
+    low, high = (max(s, 1) if frame.has_log_steps else s for s in steps)
+    found = zip(frame.phases.phase, frame.phases.phase_start, frame.phases.phase_end, strict=True)
+    clipped = [
+        (str(name), max(float(a), low), min(float(b), high), theme.phase_color(str(name), i))
+        for i, (name, a, b) in enumerate(found)
+    ]
+    return [band for band in clipped if band[1] < band[2]]
+
+
+def _fill_bands(figure: go.Figure, bands: list[Any], x: str, y: str) -> None:
+    for name, start, end, color in bands:
+        figure.add_shape(
+            name=f"phase {name}", type="rect", xref=x, yref=f"{y} domain", x0=start, x1=end, y0=0, y1=1,
+            fillcolor=color, opacity=0.09, line_width=0, layer="below",
+        )  # fmt: skip
+
+
+def _add_strip(
+    figure: go.Figure, frame: Frame, bands: list[Any], steps: tuple[float, float], width: float, lift: int,
+    x: str, y: str,
+) -> int:  # fmt: skip
+    """A coloured strip above one panel and its labels, dodged onto at most two rows; returns the rows used."""
+    ends = [-np.inf, -np.inf]
+    scale = np.log10 if frame.has_log_steps else float
+    low, high = (float(scale(max(s, 1))) if frame.has_log_steps else s for s in steps)
+    used = 0
+    for name, start, end, color in bands:
+        figure.add_shape(
+            name="phase strip", type="rect", xref=x, yref=f"{y} domain", x0=start, x1=end, ysizemode="pixel",
+            yanchor=1, y0=3 + lift, y1=9 + lift, fillcolor=color, opacity=0.75, line_width=0,
+        )  # fmt: skip
+        text, size = name.replace("_", " "), 6.0 * len(name)
+        middle = (float(scale(start)) + float(scale(end))) / 2
+        left = np.clip((middle - low) / (high - low) * width - size / 2, 0, max(0, width - size))
+        row = next((r for r in (0, 1) if left >= ends[r] + 6), None)
+        if row is None:
+            continue
+        ends[row], used = left + size, max(used, row + 1)
+        figure.add_annotation(
+            name="phase label", text=text, xref=f"{x} domain", x=left / width, xanchor="left", yref=f"{y} domain",
+            y=1, yanchor="bottom", yshift=9 + lift + 14 * row, showarrow=False, font={"size": 11, "color": color},
+        )  # fmt: skip
+    return used
+
+
+def _panels(figure: go.Figure) -> list[tuple[str, str]]:
+    """Axis ids of the panels in the order in which they were drawn."""
+    flat = [trace for trace in figure.data if "xaxis" in trace]
+    return list(dict.fromkeys((trace.xaxis or "x", trace.yaxis or "y") for trace in flat)) or [("x", "y")]

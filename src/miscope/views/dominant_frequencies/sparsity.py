@@ -1,0 +1,28 @@
+"""Shows how concentrated the embedding's spectrum is over training."""
+
+import pandas as pd
+
+from miscope.analyzers.dominant_frequencies import DominantFrequencies, analyzer
+from miscope.core import Artifact, Context, View
+from miscope.renderers import lines
+from miscope.views.tidy import long, over_steps
+
+MEASURES = ("Gini coefficient", "inverse participation ratio")
+
+
+def table(frequencies: Artifact[DominantFrequencies], context: Context) -> pd.DataFrame:
+    """One row per (step, measure); `sparsity` in [0, 1]."""
+    values = over_steps(frequencies, "gini", "inverse_participation_ratio")
+    found = long("sparsity", values, step=frequencies.steps, measure=MEASURES).sort_values(["measure", "step"])
+    found.attrs["limits"] = {"sparsity": (0.0, 1.0)}
+    return found
+
+
+view = View(
+    question="How sparse is the embedding's spectrum?",
+    reading="Both measures are low when all frequencies share the power and near 1 when one has everything. Spread "
+    "over F equal frequencies the inverse participation ratio is 1 / F.",
+    needs=analyzer,
+    table=table,
+    draw=lines("step", "sparsity", "measure"),
+)

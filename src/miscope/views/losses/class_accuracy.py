@@ -1,0 +1,27 @@
+"""Shows whether some answers are learned before others."""
+
+import numpy as np
+import pandas as pd
+
+from miscope.analyzers.losses import Losses, analyzer
+from miscope.core import Artifact, Context, View
+from miscope.renderers import heatmap
+from miscope.views.tidy import long
+
+
+def table(losses: Artifact[Losses], context: Context) -> pd.DataFrame:
+    """One row per (step, class); `accuracy` in [0, 1] over all inputs whose right answer is that class."""
+    values = losses.stack("class_accuracy")
+    found = long("accuracy", values, step=losses.steps, **{"class": np.arange(values.shape[1])})
+    found.attrs["limits"] = {"accuracy": (0.0, 1.0)}
+    return found
+
+
+view = View(
+    question="Are some answers learned before others?",
+    reading="Each row is one right answer, train and test inputs together. Rows that turn yellow at the same step "
+    "are learned at once; a ragged front means that some answers come first.",
+    needs=analyzer,
+    table=table,
+    draw=heatmap("step", "class", "accuracy", titles={"class": "right answer"}),
+)

@@ -1,0 +1,46 @@
+"""Which neurons to show, and the scale to show them on: chosen once, at the last checkpoint, so that nothing jumps."""
+
+import numpy as np
+
+from miscope.core import Artifact, Output
+from miscope.maths.spectra import Basis, variance_fractions
+from miscope.views.tidy import once
+
+
+@once
+def representative(
+    artifact: Artifact[Output], basis: Basis, grid: tuple[int, ...] | None, layer: int, n: int
+) -> tuple[int, ...]:
+    """`n` neurons of the last checkpoint: of each peak frequency that of most variance, the largest groups first.
+
+    Groups are gone round until `n` are found. Where the probe is no square grid over the basis: those of most variance.
+    """
+    last = artifact[artifact.steps[-1]].activation[layer]  # type: ignore[attr-defined]
+    variance = last.var(axis=1)
+    by_variance = np.argsort(-variance, kind="stable")
+    if grid != (basis.size, basis.size):
+        return tuple(int(i) for i in by_variance[:n])
+    peak = variance_fractions(basis, last.reshape(-1, *grid).astype(np.float32)).argmax(axis=1)
+    groups = [[i for i in by_variance if peak[i] == k] for k in np.unique(peak)]
+    groups.sort(key=len, reverse=True)
+    rounds = [group[r] for r in range(n) for group in groups if r < len(group)]
+    return tuple(int(i) for i in rounds[:n])
+
+
+@once
+def activation_range(
+    artifact: Artifact[Output], layer: int, neurons: tuple[int, ...]
+) -> tuple[tuple[float, float], ...]:
+    """The range of each neuron over five checkpoints spread over training, its top at the 99.5 % quantile."""
+    steps = artifact.steps
+    seen = {steps[round(i * (len(steps) - 1) / 4)] for i in range(5)}
+    found = [artifact[s].activation[layer][list(neurons)] for s in sorted(seen)]  # type: ignore[attr-defined]
+    low = np.min([x.min(axis=1) for x in found], axis=0)
+    high = np.max([np.quantile(x, 0.995, axis=1) for x in found], axis=0)
+    return tuple((float(a), float(b) if b > a else float(a) + 1.0) for a, b in zip(low, high, strict=True))
+
+
+def peak(basis: Basis, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Peak frequency k and its variance fraction of each map over the basis' square grid."""
+    fractions = variance_fractions(basis, maps.astype(np.float32))
+    return fractions.argmax(axis=1) + 1, fractions.max(axis=1)
