@@ -7,7 +7,10 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from miscope.core import MiscopeError
 from miscope.store import Folder
+
+FIRST = ("phases", "losses")  # what happened, before how it looked from inside
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -16,7 +19,7 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }}
 h2 {{ margin-top: 3rem; border-bottom: 1px solid #ddd }}
 table {{ border-collapse: collapse }} td {{ padding: .1rem 1.5rem .1rem 0; vertical-align: top }}
-nav a {{ margin-right: 1rem }}
+nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
 </style>
 <script>{plotly}</script></head><body>
 <h1>{title}</h1>
@@ -32,9 +35,15 @@ Plotly.newPlot("{name}", {figure}, {{responsive: true, displaylogo: false}});
 
 
 def page(folder: Folder) -> str:
-    """The report as HTML; its only inputs are the variant's record and its drawn views."""
+    """The report as HTML; its only inputs are the variant's record and its drawn views.
+
+    Raises:
+        MiscopeError: the variant is not trained, or nothing of it is drawn.
+    """
+    if not folder.record.is_file() or not (folder.path / "views").is_dir():
+        raise MiscopeError(f"`{folder.name}` is not trained and drawn. Run `dvc repro report@{folder.name}`.")
     record = json.loads(folder.record.read_text(encoding="utf-8"))
-    instruments = sorted(path for path in (folder.path / "views").iterdir() if path.is_dir())
+    instruments = sorted((path for path in (folder.path / "views").iterdir() if path.is_dir()), key=_place)
     return PAGE.format(
         title=html.escape(f"{record['variant']}: {record['label']}"),
         plotly=get_plotlyjs(),
@@ -50,12 +59,20 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
     ended = record["metrics"]
     solved = f"; solved from step {ended['solved_step']:,}" if "solved_step" in ended else "; not solved"
     return {
-        "task": f"{record['family']} {record['settings']}",
+        "task": f"{record['family'].replace('_', ' ')}: {_listed(record['settings'])}",
         "training": f"{ended['steps']:,} steps in {ended['seconds']:,.0f} s on {record['device']['name']}{solved}",
         "at the end": f"test loss {ended['test_loss']:.3g} nats, test accuracy {ended['test_accuracy']:.4f}",
-        "seeds": str(record["seeds"]),
-        "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
+        "seeds": _listed(record["seeds"]),
+        "versions": _listed(record["versions"]),
     }
+
+
+def _place(path: Path) -> tuple[int, str]:
+    return (FIRST.index(path.name) if path.name in FIRST else len(FIRST), path.name)
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
 def _section(path: Path) -> str:
