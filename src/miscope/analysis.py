@@ -6,7 +6,7 @@ computed, what no checkpoint asks for is removed. Filling gaps and computing fro
 
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,13 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Reason(Output):
+    """Why an instrument has nothing to measure on a model or task; it holds for all checkpoints of the variant."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Status:
     """Whether an instrument's artifact can be drawn, and if not, why and which command makes it so."""
 
@@ -74,6 +81,7 @@ def bring_up_to_date(root: Path, variant: str, instrument: str, progress: Progre
     Raises:
         MiscopeError: the checkpoints or the probe are missing or damaged, or an artifact that a tracker needs is stale.
     """
+    config.load(root).variant(variant)
     folder, analyzer = store.folder(root, variant), catalog.instrument(instrument)
     settings = config.load(root).settings(instrument)
     context = store.load_context(_existing(folder.probe, folder))
@@ -84,7 +92,7 @@ def bring_up_to_date(root: Path, variant: str, instrument: str, progress: Progre
         return _analyze(folder, analyzer, context, settings, progress)
     except NotApplicable as reason:
         path = folder.not_applicable(instrument)
-        store.write(path, store.pretty_json({"reason": str(reason)}))
+        store.save_output(path, Reason(str(reason)), _provenance(folder, analyzer, settings, _model_digest(folder)))
         return Summary(0, 0, store.sweep(path.parent, keep={path}), str(reason))
 
 
@@ -154,6 +162,11 @@ def _digest_of_inputs(folder: Folder, analyzer: OverTraining) -> str:
         return store.digest(*(f"{step} {_weights(folder, step)}" for step in _checkpoint_steps(folder)))
     read = ((needed.name, step) for needed in analyzer.needs for step in folder.output_steps(needed.name))
     return store.digest(*(f"{name} {step} {store.values_digest(folder.output(name, step))}" for name, step in read))
+
+
+def _model_digest(folder: Folder) -> str:
+    model = store.model_config(folder.checkpoint(_checkpoint_steps(folder)[0]))
+    return store.digest(store.canonical_json(asdict(model)))
 
 
 def _check_applies(analyzer: PerCheckpoint, folder: Folder, steps: tuple[int, ...]) -> None:
@@ -227,52 +240,61 @@ def status(root: Path, variant: str, instrument: str) -> Status:
         return Status("missing", f"`{variant}` is not trained.", make)
     if not folder.probe.is_file():
         return Status("missing", f"`{variant}` has no probe.", make)
-    if folder.not_applicable(instrument).is_file():
-        return Status("not applicable", _reason(folder.not_applicable(instrument)))
+    try:
+        return _status(root, folder, analyzer)
+    except MiscopeError as damaged:  # its text says what to do
+        return Status("stale", str(damaged))
+
+
+def _status(root: Path, folder: Folder, analyzer: Analyzer) -> Status:
+    settings, make = config.load(root).settings(analyzer.name), command(folder.name)
+    found = f"`{analyzer.name}` of `{folder.name}`"
+    if folder.not_applicable(analyzer.name).is_file():
+        return _status_of_reason(folder, analyzer, settings)
     if isinstance(analyzer, OverTraining):
-        paths: dict[int | None, Path] = {None: folder.over_training(instrument)}
-    elif not analyzer.is_stored:
-        return Status("fresh")
-    else:
-        paths = {step: folder.output(instrument, step) for step in folder.checkpoint_steps()}
-    missing = [path for path in paths.values() if not path.is_file()]
-    for needed in analyzer.needs if isinstance(analyzer, OverTraining) else ():
-        upstream = status(root, variant, needed.name)
-        if upstream.state != "fresh":
-            return upstream
-    if len(missing) == len(paths):
-        return Status("missing", f"`{variant}` has no `{instrument}`.", make)
+        for upstream in (status(root, folder.name, needed.name) for needed in analyzer.needs):
+            if upstream.state != "fresh":
+                return upstream
+    inputs = _expected_inputs(folder, analyzer)
+    missing = [path for path in inputs if not path.is_file()]
+    if inputs and len(missing) == len(inputs):
+        return Status("missing", f"`{folder.name}` has no `{analyzer.name}`.", make)
     if missing:
-        return Status("stale", f"`{instrument}` of `{variant}` lacks {len(missing)} of {len(paths)} checkpoints.", make)
-    difference = _difference(root, folder, analyzer, paths)
-    return (
-        Status("stale", f"`{instrument}` of `{variant}` is stale: {difference}.", make)
-        if difference
-        else Status("fresh")
-    )
+        return Status("stale", f"{found} lacks {len(missing)} of {len(inputs)} checkpoints.", make)
+    for path, digest in inputs.items():
+        if difference := _difference(path, _provenance(folder, analyzer, settings, digest)):
+            at = f" at step {int(path.stem)}" if path.stem.isdigit() else ""
+            return Status("stale", f"{found} is stale: {difference}{at}.", make)
+    return Status("fresh")
 
 
-def _reason(path: Path) -> str:
-    import json
+def _status_of_reason(folder: Folder, analyzer: Analyzer, settings: Mapping[str, Any]) -> Status:
+    path = folder.not_applicable(analyzer.name)
+    difference = _difference(path, _provenance(folder, analyzer, settings, _model_digest(folder)))
+    if difference:
+        return Status("stale", f"`{analyzer.name}` of `{folder.name}` is stale: {difference}.", command(folder.name))
+    return Status("not applicable", store.load_output(path, Reason).sentence)
 
-    return json.loads(path.read_text(encoding="utf-8"))["reason"]
+
+def _expected_inputs(folder: Folder, analyzer: Analyzer) -> dict[Path, str]:
+    """Every file that the instrument should have written, and the digest of what it should be made from."""
+    if isinstance(analyzer, OverTraining):
+        return {folder.over_training(analyzer.name): _digest_of_inputs(folder, analyzer)}
+    steps = folder.checkpoint_steps() if analyzer.is_stored else ()
+    return {folder.output(analyzer.name, step): _weights(folder, step) for step in steps}
 
 
-def _difference(root: Path, folder: Folder, analyzer: Analyzer, paths: Mapping[int | None, Path]) -> str:
-    settings = config.load(root).settings(analyzer.name)
-    expected = _provenance(folder, analyzer, settings, "")
-    for step, path in paths.items():
-        found = store.load_provenance(path)
-        at = f" at step {step}" if step is not None else ""
-        if found.probe != expected.probe:
-            return f"it was made with another probe ({found.probe[:8]}, now {expected.probe[:8]}){at}"
-        if found.settings != expected.settings:
-            return f"it was made with the settings {found.settings}, now {expected.settings}{at}"
-        if found.code != expected.code:
-            return f"the instrument's code has changed since ({found.code[:8]}, now {expected.code[:8]}){at}"
-        now = _digest_of_inputs(folder, analyzer) if isinstance(analyzer, OverTraining) else _weights(folder, step or 0)
-        if found.inputs != now:
-            return f"what it was made from has changed since ({found.inputs[:8]}, now {now[:8]}){at}"
+def _difference(path: Path, expected: Provenance) -> str:
+    """What a file was made from that is not so now, in words; nothing if all is the same."""
+    found = store.load_provenance(path)
+    if found.probe != expected.probe:
+        return f"it was made with another probe ({found.probe[:8]}, now {expected.probe[:8]})"
+    if found.settings != expected.settings:
+        return f"it was made with the settings {found.settings}, now {expected.settings}"
+    if found.code != expected.code:
+        return f"the instrument's code has changed since ({found.code[:8]}, now {expected.code[:8]})"
+    if found.inputs != expected.inputs:
+        return f"what it was made from has changed since ({found.inputs[:8]}, now {expected.inputs[:8]})"
     return ""
 
 

@@ -40,7 +40,7 @@ def instruments() -> tuple[str, ...]:
 @cache
 def views(instrument: str | None = None) -> tuple[str, ...]:
     """Names of all views, or of those that draw one instrument; the overview first."""
-    folders = [instrument] if instrument else list(instruments())
+    folders = [_known("instrument", instrument, instruments())] if instrument else list(instruments())
     found = [f"{folder}.{name}" for folder in folders for name in _names(f"views/{folder}")]
     return tuple(sorted(found, key=lambda name: (name.split(".")[0], not name.endswith(".overview"), name)))
 
@@ -68,13 +68,15 @@ def view(name: str) -> View:
 def sources(name: str) -> tuple[Path, ...]:
     """The files whose text decides what an instrument computes: its own, the maths it uses, the model if it runs one.
 
-    Files of upstream analyzers are left out: a tracker meets their Outputs, not their code.
+    The basis belongs to every context, so its maths always counts. Files of upstream analyzers are left out: a tracker
+    meets their Outputs, not their code.
     """
     analyzer = instrument(name)
+    basis = SOURCE / "maths" / "spectra.py"
     if isinstance(analyzer, OverTraining):
-        return closure(SOURCE / "trackers" / f"{name}.py", within=("maths",))
+        return closure(SOURCE / "trackers" / f"{name}.py", basis, within=("maths",))
     runs_model = (SOURCE / "model" / "inspection.py",) if analyzer.needs else ()
-    return closure(SOURCE / "analyzers" / f"{name}.py", *runs_model, within=("maths", "model"))
+    return closure(SOURCE / "analyzers" / f"{name}.py", basis, *runs_model, within=("maths", "model"))
 
 
 def closure(*paths: Path, within: tuple[str, ...]) -> tuple[Path, ...]:

@@ -83,8 +83,8 @@ class Folder:
         return self.path / instrument / "over_training.npz"
 
     def not_applicable(self, instrument: str) -> Path:
-        """A JSON file that says why the instrument has nothing to measure on this variant."""
-        return self.path / instrument / "not_applicable.json"
+        """The file that says why the instrument has nothing to measure on this variant."""
+        return self.path / instrument / "not_applicable.npz"
 
     def view(self, name: str) -> Path:
         instrument, _, leaf = name.partition(".")

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -145,15 +145,15 @@ def _bytes(output: Output) -> int:
     return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
 
 
-def _send(pipe: BinaryIO | object, value: object) -> None:
-    pickle.dump(value, pipe, protocol=5)  # type: ignore[arg-type]
-    pipe.flush()  # type: ignore[attr-defined]
+def _send(pipe: IO[bytes], value: object) -> None:
+    pickle.dump(value, pipe, protocol=5)
+    pipe.flush()
 
 
 # ---------------------------------------------------------------- the process
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until there are no more: each with an Output, or with the MiscopeError that says why not."""
     while True:
         try:

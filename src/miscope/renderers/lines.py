@@ -146,9 +146,7 @@ def add_swatches(figure: go.Figure, tones: Mapping[Any, str]) -> None:
     """A legend of squares, one for each category."""
     for name, tone in tones.items():
         marker = {"color": tone, "symbol": "square", "size": 11}
-        figure.add_trace(
-            go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=str(name), showlegend=True)
-        )
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=str(name), showlegend=True))
 
 
 def place_labels(

@@ -91,7 +91,6 @@ def highest(artifact: Artifact[Output], name: str) -> float:
     return max(float(np.nanmax(np.asarray(getattr(output, name), dtype=np.float64))) for output in artifact.values())
 
 
-
 @once
 def highest_population(artifact: Artifact[Output]) -> int:
     """The most neurons that one frequency ever has, over training and layers."""

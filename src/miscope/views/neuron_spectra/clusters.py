@@ -40,9 +40,7 @@ def table(
 def bands(peaks: np.ndarray) -> list[tuple[int, int, str]]:
     """Stretches of equal peak frequency as (first rank, last rank, `k = 38 (76)`); the count of neurons in brackets."""
     found, first, count = np.unique(peaks, return_index=True, return_counts=True)
-    return [
-        (int(f), int(f + c - 1), f"k = {k} ({c})") for k, f, c in zip(found, first, count, strict=True)
-    ]
+    return [(int(f), int(f + c - 1), f"k = {k} ({c})") for k, f, c in zip(found, first, count, strict=True)]
 
 
 view = View(
