@@ -1,4 +1,4 @@
-"""Measure the time from a move of the slider to the redrawn figure in a browser: python bench/redraw.py ROOT VARIANT
+"""Measure the time from a move of the slider to the redrawn figure in a browser: redraw.py ROOT VARIANT [VIEW ...]
 
 Each view alone on the page. `next` presses the arrow key, as play and a reader do; `jump` clicks the slider's track far
 away, where nothing was drawn ahead. Prints a table in ms and, last, one line of JSON. Needs a chromium.
@@ -41,12 +41,12 @@ WATCH = """() => {
 }"""
 
 
-def main(root: Path, variant: str) -> None:
+def main(root: Path, variant: str, *views: str) -> None:
     with serving(root) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         found = {}
-        for view in catalog.views():
+        for view in views or catalog.views():
             if times := measured(page, address, root, variant, view):
                 found[view] = times
                 row = "  ".join(
@@ -148,4 +148,4 @@ def wait_for(url: str, seconds: float = 60) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), sys.argv[2])
+    main(Path(sys.argv[1]).resolve(), *sys.argv[2:])

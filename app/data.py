@@ -1,0 +1,118 @@
+"""What the pages draw, remembered for as long as the files it was made from stay as they are.
+
+Everything here is a pure function of files, shared by all sessions; what one user does lives in `st.session_state`.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from miscope import analysis, api, catalog, config, store, worker
+from miscope.core import Artifact, OverTraining, PerCheckpoint
+
+Stamp = int  # of files: when they last changed, and their sizes
+Options = tuple[tuple[str, Any], ...]  # options that differ from their defaults, by name
+
+
+@dataclass(frozen=True)
+class Remembered(api.LoadedVariant):
+    """A loaded variant whose artifacts and states are opened once."""
+
+    def status(self, instrument: str) -> analysis.Status:
+        return _status(self.root, self.name, instrument, stamp(self.root, self.name, instrument))
+
+    def artifact(self, instrument: str) -> Any:
+        return _artifact(self.root, self.name, instrument, stamp(self.root, self.name, instrument))
+
+    def bound(self, name: str, step: int, options: Options) -> api.BoundView:
+        """A view at a step; a table over training is made once, and not again for each step."""
+        view = self.at(step).view(name, **dict(options))
+        return view if view.view.is_per_step else TableOnce(view.loaded, view.view, view.step, view.options)
+
+
+@dataclass(frozen=True)
+class TableOnce(api.BoundView):
+    """A view over training: only its marker depends on the step."""
+
+    def table(self) -> pd.DataFrame:
+        root, name = self.loaded.root, self.loaded.name
+        made_from = stamp(root, name, self.view.needs.name)
+        return _table(root, name, self.view.name, tuple(sorted(self.options.items())), made_from)
+
+
+def load(root: Path, name: str) -> Remembered:
+    """A variant that params.yaml declares, trained or not.
+
+    Raises:
+        MiscopeError: params.yaml declares no such variant, or is not valid.
+    """
+    config.load(root).variant(name)
+    return _loaded(root, name, _of_files([root / "params.yaml", store.folder(root, name).probe]))
+
+
+@lru_cache(maxsize=64)
+def _loaded(root: Path, name: str, made_from: Stamp) -> Remembered:
+    return Remembered(root, config.load(root).variant(name), worker.compute)
+
+
+@lru_cache(maxsize=1024)
+def _status(root: Path, variant: str, instrument: str, made_from: Stamp) -> analysis.Status:
+    return analysis.status(root, variant, instrument)
+
+
+@lru_cache(maxsize=128)
+def _artifact(root: Path, variant: str, instrument: str, made_from: Stamp) -> Any:
+    analyzer = catalog.instrument(instrument)
+    found = analysis.artifact(root, variant, instrument, worker.compute)
+    if isinstance(analyzer, PerCheckpoint) and not analyzer.is_stored:  # large: the worker's client alone keeps them
+        return Artifact(
+            store.folder(root, variant).checkpoint_steps(), partial(worker.compute, root, variant, instrument)
+        )
+    return found
+
+
+@lru_cache(maxsize=64)
+def _table(root: Path, variant: str, view: str, options: Options, made_from: Stamp) -> pd.DataFrame:
+    return load(root, variant).view(view, **dict(options)).table()
+
+
+# ---------------------------------------------------------------- what an artifact was made from
+
+
+def stamp(root: Path, variant: str, instrument: str) -> Stamp:
+    """Of all files that the state of an instrument's artifact depends on."""
+    folder, analyzer = store.folder(root, variant), catalog.instrument(instrument)
+    needed = analyzer.needs if isinstance(analyzer, OverTraining) else ()
+    names = [instrument, *(other.name for other in needed)]
+    code = [path for name in names for path in catalog.sources(name)]
+    folders = [_of_folder(folder.path / name) for name in ("checkpoints", *names)]
+    return hash((_of_files([root / "params.yaml", folder.probe, *code]), *folders))
+
+
+def drawing_stamp(loaded: Remembered, instrument: str) -> Stamp:
+    """Of all that a drawing of this instrument depends on: its artifact, and what is drawn behind every step axis."""
+    return hash(tuple(stamp(loaded.root, loaded.name, name) for name in (instrument, *catalog.trackers())))
+
+
+def _of_files(paths: Iterable[Path]) -> Stamp:
+    return hash(tuple((str(path), *_changed(path)) for path in paths))
+
+
+def _of_folder(path: Path) -> Stamp:
+    if not path.is_dir():
+        return 0
+    with os.scandir(path) as entries:
+        return hash(tuple(sorted((e.name, (s := e.stat()).st_mtime_ns, s.st_size) for e in entries)))
+
+
+def _changed(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size

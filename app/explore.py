@@ -1,0 +1,229 @@
+"""The page Explore: any views of one variant, all at one step."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import chart
+import data
+import figures
+import options
+import place
+import streamlit as st
+import style
+from streamlit.delta_generator import DeltaGenerator
+
+from miscope import analysis, api, catalog
+from miscope.core import MiscopeError, NotApplicable, View
+
+FIRST_VIEWS = (
+    "losses.overview",
+    "dominant_frequencies.overview",
+    "neuron_activations.overview",
+    "neuron_spectra.clusters",
+)
+SPEEDS = {"1 step a second": 1.0, "2 steps a second": 0.5, "4 steps a second": 0.25}
+
+
+def page(root: Path) -> None:
+    """Draw the page: what to look at in the sidebar, the step above, the views below."""
+    place.arrive()
+    names = api.variants(root)
+    if not names:
+        style.say("params.yaml declares no variants. Add one under `variants:`.")
+        return
+    loaded, views, columns = _sidebar(root, names)
+    if not loaded.steps:
+        place.show({"variant": [loaded.name], "view": views})
+        st.header(loaded.label)
+        style.say(f"`{loaded.name}` is not trained. Run `{analysis.command(loaded.name)}`.")
+        return
+    chart.load_library()
+    st.fragment(_body, run_every=st.session_state.get("pace"))(loaded, views, columns)
+
+
+# ---------------------------------------------------------------- the sidebar
+
+
+def _sidebar(root: Path, names: tuple[str, ...]) -> tuple[data.Remembered, list[str], int]:
+    with st.sidebar:
+        place.bind("variant", names[0], lambda texts: _known(texts[0], names))
+        if st.session_state["variant"] not in names:
+            st.session_state["variant"] = names[0]
+        name = st.selectbox("Variant", names, key="variant", format_func=lambda n: data.load(root, n).label)
+        loaded = data.load(root, name)
+        place.bind("columns", 2, lambda texts: int(_known(texts[0], ("1", "2"))))
+        views = place.bind("view", _first_views(), lambda texts: [_known(text, catalog.views()) for text in texts])
+        st.segmented_control("Columns", (1, 2), key="columns", required=True)
+        st.markdown("##### Views")
+        for instrument in catalog.instruments():
+            if catalog.views(instrument):
+                _picker(loaded, instrument, views)
+    return loaded, st.session_state["view"], st.session_state["columns"]
+
+
+def _picker(loaded: data.Remembered, instrument: str, views: list[str]) -> None:
+    """The views of one instrument, to be switched on and off."""
+    state = loaded.status(instrument).state
+    label = instrument.replace("_", " ").capitalize() + (f" · {state}" if state != "fresh" else "")
+    key, offered = f"pick {instrument}", catalog.views(instrument)
+    st.session_state[key] = [view for view in views if view in offered]
+    st.pills(
+        label, offered, key=key, selection_mode="multi", on_change=_pick, args=(key, offered),
+        format_func=lambda view: view.split(".")[1].replace("_", " "),
+    )  # fmt: skip
+
+
+def _pick(key: str, offered: tuple[str, ...]) -> None:
+    chosen, shown = st.session_state[key], st.session_state["view"]
+    kept = [view for view in shown if view not in offered or view in chosen]
+    st.session_state["view"] = kept + [view for view in chosen if view not in kept]
+
+
+def _first_views() -> list[str]:
+    return [view for view in FIRST_VIEWS if view in catalog.views()] or list(catalog.views()[:4])
+
+
+def _known(text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise ValueError(f"there is no `{text}`.")
+    return text
+
+
+# ---------------------------------------------------------------- the step
+
+
+def _body(loaded: data.Remembered, views: list[str], columns: int) -> None:
+    """All that follows the step; a fragment, so that a step redraws nothing else. The figures are sent first."""
+    steps = loaded.steps
+    bar, step = st.container(key="bar", horizontal=True, vertical_alignment="center"), _current(steps)
+    cards = dict(zip(views, _cells(views, columns), strict=True))
+    shown = [(name, _figure(loaded, catalog.view(name), step, card)) for name, card in cards.items()]
+    with bar:
+        _step_bar(steps, step)
+    for name, chosen in shown:
+        with cards[name]:
+            _tools(loaded, catalog.view(name), step, chosen)
+    if not views:
+        st.info("Choose a view at the left.")
+    set_options = {key: texts for name, chosen in shown for key, texts in options.query(name, chosen).items()}
+    place.show({"variant": [loaded.name], "view": views, "step": [str(step)], "columns": [str(columns)], **set_options})
+    near = [steps[i] for d in (1, -1, 2) if 0 <= (i := steps.index(step) + d) < len(steps)]
+    figures.draw_ahead(loaded, shown, near)
+
+
+def _cells(views: list[str], columns: int) -> list[DeltaGenerator]:
+    """An empty card for each view, in rows."""
+    rows = [st.columns(columns, gap="large") for _ in range(0, len(views), columns)]
+    cells = [cell for row in rows for cell in row][: len(views)]
+    return [cell.container(key=f"card_{name}") for cell, name in zip(cells, views, strict=True)]
+
+
+def _current(steps: tuple[int, ...]) -> int:
+    """The checkpoint to show: where the slider, the address, a click or play has put it."""
+    place.bind("step", steps[-1], lambda texts: int(texts[0]))
+    step = st.session_state["step"] = nearest(steps, st.session_state["step"])
+    if not st.session_state.get("playing"):
+        return step
+    _tick(steps)
+    return int(st.session_state["step"])
+
+
+def _step_bar(steps: tuple[int, ...], step: int) -> None:
+    """Play, the slider over the checkpoints, and where it stands."""
+    is_playing = bool(st.session_state.get("playing"))
+    icon = ":material/pause:" if is_playing else ":material/play_arrow:"
+    st.button("Pause" if is_playing else "Play", icon=icon, on_click=_toggle, args=(steps,), key="play")
+    if len(steps) > 1:
+        st.select_slider("Step", steps, key="step", format_func=lambda s: f"{s:,}", label_visibility="collapsed")
+    st.markdown(f"step **{step:,}** · {steps.index(step) + 1} of {len(steps)}", width="content")
+    speed = st.selectbox("Speed", list(SPEEDS), key="speed", label_visibility="collapsed", width=165)
+    pace = SPEEDS[speed] if is_playing else None
+    if pace != st.session_state.get("pace"):  # the page must start the fragment anew, at another pace
+        st.session_state["pace"] = pace
+        st.rerun()
+
+
+def nearest(steps: tuple[int, ...], step: float) -> int:
+    """The checkpoint nearest to a step."""
+    return min(steps, key=lambda s: abs(s - step))
+
+
+def _speed() -> str:
+    return st.session_state.setdefault("speed", next(iter(SPEEDS)))
+
+
+def _toggle(steps: tuple[int, ...]) -> None:
+    playing = st.session_state["playing"] = not st.session_state.get("playing")
+    st.session_state["ticked"] = time.monotonic()
+    if playing and st.session_state["step"] == steps[-1]:
+        st.session_state["step"] = steps[0]
+
+
+def _tick(steps: tuple[int, ...]) -> None:
+    """One checkpoint on, if its time has come; the end of training ends the play."""
+    if time.monotonic() - st.session_state["ticked"] < 0.8 * SPEEDS[_speed()]:
+        return
+    st.session_state["ticked"] = time.monotonic()
+    following = [s for s in steps if s > st.session_state["step"]]
+    if following:
+        st.session_state["step"] = following[0]
+    else:
+        st.session_state["playing"] = False
+
+
+def _go(key: str) -> None:
+    step = chart.clicked_step(key)
+    if step is not None:
+        st.session_state["step"] = step
+
+
+# ---------------------------------------------------------------- one view
+
+
+def _figure(loaded: data.Remembered, view: View, step: int, card: DeltaGenerator) -> data.Options:
+    """Draw one view, or the sentence that says why it cannot be drawn; what comes back are its options."""
+    with card:
+        chosen = options.values(view)
+        try:
+            chart.draw(figures.figure_json(loaded, view.name, step, chosen), f"chart {view.name}", _go)
+        except MiscopeError as error:
+            st.markdown(f"##### {view.question}")
+            style.say(f"Not applicable: {error}" if isinstance(error, NotApplicable) else str(error))
+    return chosen
+
+
+def _tools(loaded: data.Remembered, view: View, step: int, chosen: data.Options) -> None:
+    with st.container(key=f"tools_{view.name}", horizontal=True, gap="small"):
+        with st.popover("How to read it", type="tertiary"):
+            st.markdown(f"**{view.question}**\n\n{view.reading}\n\n`{view.name}`")
+        if view.options:
+            with st.popover("Options", type="tertiary"):
+                options.widgets(view)
+        st.toggle("Table", key=f"table {view.name}")
+        bound = loaded.bound(view.name, step, chosen)
+        stem = f"{loaded.name}_{view.name}_{step}"
+        st.download_button("CSV", lambda: _csv(bound), f"{stem}.csv", "text/csv", type="tertiary",
+                           on_click="ignore", key=f"csv {view.name}")  # fmt: skip
+        st.download_button("HTML", lambda: _html(bound), f"{stem}.html", "text/html", type="tertiary",
+                           on_click="ignore", key=f"html {view.name}")  # fmt: skip
+    if st.session_state[f"table {view.name}"]:
+        try:
+            st.dataframe(bound.table(), hide_index=True, height=260)
+        except MiscopeError:
+            st.caption("There is no table: see above.")
+
+
+def _csv(bound: api.BoundView) -> str:
+    return _or_sentence(lambda: bound.table().to_csv(index=False, lineterminator="\n"))
+
+
+def _html(bound: api.BoundView) -> str:
+    return _or_sentence(lambda: bound.figure().to_html(include_plotlyjs=True, full_html=True, div_id="miscope"))
+
+
+def _or_sentence(make: Any) -> str:
+    try:
+        return make()
+    except MiscopeError as error:
+        return str(error)

@@ -1,0 +1,35 @@
+"""MIScope in the browser: make app, or streamlit run app/main.py -- --root PATH"""
+
+import argparse
+from pathlib import Path
+
+import explore
+import streamlit as st
+import style
+import variants
+
+from miscope.core import MiscopeError
+
+ICON = Path(__file__).with_name("icon.svg")
+
+
+def root() -> Path:
+    """The workspace that the command line names; the current folder if it names none."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--root", type=Path, default=Path())
+    return parser.parse_known_args()[0].root.resolve()
+
+
+def main() -> None:
+    st.set_page_config(page_title="MIScope", page_icon=str(ICON), layout="wide")
+    style.apply()
+    workspace = root()
+    exploring = st.Page(lambda: explore.page(workspace), title="Explore", url_path="explore")
+    listing = st.Page(lambda: variants.page(workspace, exploring), title="Variants", url_path="variants", default=True)
+    try:
+        st.navigation([listing, exploring], position="top").run()
+    except MiscopeError as error:
+        style.say(str(error), is_error=True)
+
+
+main()

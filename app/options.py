@@ -1,0 +1,94 @@
+"""Widgets made from a view's options: the type of the keyword-only argument decides which."""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import data
+import place
+import streamlit as st
+
+from miscope.core import View
+
+
+def key_of(view: str, option: str) -> str:
+    """Under this key the option stands in the session and in the address bar."""
+    return f"{view}.{option}"
+
+
+def values(view: View) -> data.Options:
+    """The options as they are set now, those at their defaults left out."""
+    hints = get_type_hints(view.table)
+    chosen = {option: _value(view, option, hints[option]) for option in view.options}
+    return tuple(sorted((option, value) for option, value in chosen.items() if value != view.options[option]))
+
+
+def _value(view: View, option: str, hint: Any) -> Any:
+    """The value that the session has; a list of numbers stands there as a text."""
+    read, default = reader(hint), view.options[option]
+    if read is not numbers:
+        return place.bind(key_of(view.name, option), default, lambda texts: read(texts[0]))
+    text = place.bind(key_of(view.name, option), text_of(default))
+    try:
+        return numbers(text)
+    except ValueError as error:
+        st.warning(f"`{option}`: {error}")
+        return default
+
+
+def widgets(view: View) -> None:
+    """Draw a widget for each option; `values` must have run before."""
+    hints = get_type_hints(view.table)
+    for option in view.options:
+        _widget(option.replace("_", " "), key_of(view.name, option), hints[option])
+
+
+def query(view: str, chosen: data.Options) -> dict[str, list[str]]:
+    """The options as they stand in the address bar."""
+    return {key_of(view, option): [text_of(value)] for option, value in chosen}
+
+
+def text_of(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def reader(hint: Any) -> Callable[[str], Any]:
+    """What turns a text into a value of this type."""
+    if hint is bool:
+        return _boolean
+    if get_origin(hint) is Literal:
+        return lambda text: _one_of(text, get_args(hint))
+    if get_origin(hint) is tuple:
+        return numbers
+    return hint if hint in (int, float) else str
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`3, 17` as (3, 17)."""
+    parts = text.replace(",", " ").split()
+    if not all(part.lstrip("-").isdigit() for part in parts):
+        raise ValueError(f"`{text}` is not a list of whole numbers such as `3, 17`.")
+    return tuple(int(part) for part in parts)
+
+
+def _boolean(text: str) -> bool:
+    return _one_of(text, ("True", "False")) == "True"
+
+
+def _one_of(text: str, allowed: tuple[Any, ...]) -> Any:
+    found = [value for value in allowed if str(value) == text]
+    if not found:
+        raise ValueError(f"it allows {', '.join(map(str, allowed))}.")
+    return found[0]
+
+
+def _widget(label: str, key: str, hint: Any) -> None:
+    if hint is bool:
+        st.toggle(label, key=key)
+    elif get_origin(hint) is Literal:
+        st.selectbox(label, get_args(hint), key=key)
+    elif get_origin(hint) is tuple:
+        st.text_input(label, key=key, placeholder="chosen for you; or numbers such as 3, 17")
+    elif hint in (int, float):
+        st.number_input(label, key=key, step=hint(1) if hint is int else None)
+    else:
+        st.text_input(label, key=key)

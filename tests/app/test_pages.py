@@ -1,0 +1,119 @@
+"""Streamlit's AppTest over every page and every view."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from miscope import catalog
+
+APP = Path(__file__).parents[2] / "app"
+EXPLORE = """
+from pathlib import Path
+import explore, style
+style.apply()
+explore.page(Path({root!r}))
+"""
+
+
+def explored(root: Path, **query: str | list[str]) -> AppTest:
+    """The page Explore as a link with this query opens it."""
+    test = AppTest.from_string(EXPLORE.format(root=str(root)), default_timeout=120)
+    for key, value in query.items():
+        test.query_params[key.replace("__", ".")] = value
+    return test.run()
+
+
+def texts(test: AppTest) -> str:
+    found = [*test.markdown, *test.info, *test.warning, *test.error, *test.code, *test.header, *test.caption]
+    return "\n".join(str(element.value) for element in found)
+
+
+def listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr(sys, "argv", ["main.py", "--root", str(root)])
+    return AppTest.from_file(str(APP / "main.py"), default_timeout=120).run()
+
+
+@pytest.mark.parametrize("view", catalog.views())
+def test_every_view_opens_under_its_question(tiny: Path, view: str) -> None:
+    test = explored(tiny, variant="tiny", view=view, step="100")
+    assert not test.exception
+    assert not test.error
+    assert not [warning.value for warning in test.warning]
+    assert catalog.view(view).question in texts(test)
+    assert test.query_params["step"] == "100"
+
+
+@pytest.mark.parametrize("view", [view for view in catalog.views() if not catalog.view(view).is_per_step])
+def test_moving_the_marker_gives_the_figure_that_is_drawn_at_that_step(tiny: Path, view: str) -> None:
+    import data
+    import figures
+
+    loaded = data.load(tiny, "tiny")
+    first, later = loaded.steps[1], loaded.steps[-2]
+    drawn = figures.as_data(loaded.bound(view, first, ()))
+    if drawn["layout"]["meta"]["clicks"] == "axis":
+        assert figures.moved_to(drawn, later) == figures.as_data(loaded.bound(view, later, ()))
+
+
+def test_without_a_query_the_page_opens_its_first_views_at_the_last_step(tiny: Path) -> None:
+    test = explored(tiny)
+    assert not test.exception
+    assert test.query_params["variant"] == "tiny"
+    assert test.query_params["step"] == "200"
+    assert len(test.query_params["view"]) == 4
+
+
+def test_a_step_without_a_checkpoint_snaps_to_the_nearest(tiny: Path) -> None:
+    assert explored(tiny, variant="tiny", step="93").query_params["step"] == "100"
+
+
+def test_the_slider_moves_the_address(tiny: Path) -> None:
+    test = explored(tiny, variant="tiny", view="losses.overview", step="100")
+    test.select_slider(key="step").set_value(160).run()
+    assert test.query_params["step"] == "160"
+
+
+def test_what_the_address_says_wrongly_is_told_and_not_dropped(tiny: Path) -> None:
+    test = explored(tiny, variant="tiny", view="losses.overvieuw", step="soon")
+    assert not test.exception
+    assert "losses.overvieuw" in texts(test)
+    assert "soon" in texts(test)
+
+
+def test_an_untrained_variant_is_shown_with_the_command_that_trains_it(tiny: Path) -> None:
+    test = explored(tiny, variant="untrained")
+    assert not test.exception
+    assert "is not trained" in texts(test)
+    assert "dvc repro report@untrained" in texts(test)
+
+
+def test_both_variants_are_listed_with_the_command_for_what_is_missing(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = listed(tiny, monkeypatch)
+    assert not test.exception
+    assert "modadd_p13_s1_d1_f0.5" in texts(test)
+    assert "modadd_p17_s2_d0_f0.3" in texts(test)
+    assert [code.value for code in test.code] == ["dvc repro report@untrained"]
+
+
+def test_a_mistake_in_params_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params.yaml").write_text("variants: {a: {family: modulo_adition}}\n")
+    test = listed(tmp_path, monkeypatch)
+    assert not test.exception
+    assert "modulo_addition" in test.error[0].value
+
+
+def test_the_app_imports_no_torch(tiny: Path) -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(APP)!r})\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        f"test = AppTest.from_string({EXPLORE.format(root=str(tiny))!r}, default_timeout=120).run()\n"
+        "assert not test.exception and len(test.query_params['view']) == 4\n"
+        "assert 'torch' not in sys.modules and 'transformer_lens' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
