@@ -4,12 +4,14 @@ In modular addition 3,830 examples of 3 positions hold 227 distinct rows; embedd
 first layer need computing once per row. The plan is derived from the batch, whatever the task.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+from miscope.model.mix import Bags, bags
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,16 @@ class Rows:
     read: Int[Tensor, " read"]  # positions whose logits are wanted
     queries: Int[Tensor, " query"]  # the rows that stand at positions read
     pairs: Int[Tensor, "batch read pos"]  # query * n_rows + row: a cell of the table of all scores
+    _bags: dict[int, Bags] = field(default_factory=dict)
+
+    def bags(self, n_heads: int) -> Bags:
+        """For each (example, head, position read), the rows x heads that it sums over; made once."""
+        if n_heads not in self._bags:
+            head = torch.arange(n_heads, device=self.index.device)[None, :, None, None]
+            index = (self.index * n_heads)[:, None, None, :] + head
+            index = index.expand(-1, -1, len(self.read), -1).reshape(-1, self.index.shape[1])
+            self._bags[n_heads] = bags(index, len(self.token) * n_heads)
+        return self._bags[n_heads]
 
     @cached_property
     def everywhere(self) -> "Rows":

@@ -38,7 +38,9 @@ class Block(nn.Module):
     def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
         """The same, from the distinct rows of a batch."""
         attn_out = self.attn.of_rows(self.ln1(x), rows)
-        return self._after_attention(F.embedding(rows.index[:, rows.read], x) + attn_out, untouched)
+        # where all read one row (the `=` of an addition), it is added to all
+        read = x[rows.queries] if len(rows.queries) == 1 else F.embedding(rows.index[:, rows.read], x)
+        return self._after_attention(read + attn_out, untouched)
 
     def _after_attention(self, x: Tensor, tap: Tap) -> Tensor:
         if self.mlp is not None and self.ln2 is not None:

@@ -39,14 +39,15 @@ def heatmap(
         figure, rows, panel = _map_panels(grid, n_columns, height, is_square)
         hover = _hover(table, x, y, color, extra, titles or {})
         custom = _row_values(table, y, extra, grid) if extra else None
-        for i, values in enumerate(grid.values):
-            figure.add_trace(
+        figure.add_traces(
+            [
                 go.Heatmap(
                     x=grid.x, y=grid.y, z=values, coloraxis="coloraxis", customdata=custom, hoverongaps=False,
-                    hovertemplate=hover,
-                ),
-                row=i // n_columns + 1, col=i % n_columns + 1,
-            )  # fmt: skip
+                    hovertemplate=hover, xaxis=f"x{i + 1 if i else ''}", yaxis=f"y{i + 1 if i else ''}",
+                )
+                for i, values in enumerate(grid.values)
+            ]
+        )  # fmt: skip
         bounds = limits(table, frame, color) or _finite_range(grid.values, colorscale)
         plot_height = rows * panel + (rows - 1) * 30
         name = title(table, color, titles or {})
@@ -151,21 +152,23 @@ def _dress(
     figure: go.Figure, table: pd.DataFrame, x: str, y: str, titles: Mapping[str, str], grid: Grid, columns: int,
     is_square: bool,
 ) -> None:  # fmt: skip
-    """Names, ticks and proportions of the axes of every panel."""
+    """Names, ticks and proportions of the axes of every panel, in one update: each costs a validation."""
     n = len(grid.panels)
-    for i in range(n):
-        at = {"row": i // columns + 1, "col": i % columns + 1}
-        axis = str(i + 1) if i else ""
-        is_low, is_left = i + columns >= n, i % columns == 0
-        figure.update_xaxes(title_text=title(table, x, titles) if is_low else None, showticklabels=is_low, **at)
-        figure.update_yaxes(title_text=title(table, y, titles) if is_left else None, showticklabels=is_left, **at)
-        if is_square:
-            figure.update_yaxes(scaleanchor=f"x{axis}", constrain="domain", constraintoward="middle", **at)
-            figure.update_xaxes(constrain="domain", **at)
-    figure.update_xaxes(showgrid=False, type="category" if isinstance(grid.x[0], str) else "linear")
-    figure.update_yaxes(showgrid=False, type="category" if isinstance(grid.y[0], str) else "linear")
+    common_x = {"showgrid": False, "type": "category" if isinstance(grid.x[0], str) else "linear"}
+    common_y = {"showgrid": False, "type": "category" if isinstance(grid.y[0], str) else "linear"}
     if isinstance(grid.y[0], str):
-        figure.update_yaxes(autorange="reversed")
+        common_y |= {"autorange": "reversed"}
+    axes: dict[str, dict[str, Any]] = {}
+    for i in range(n):
+        axis, is_low, is_left = str(i + 1) if i else "", i + columns >= n, i % columns == 0
+        x_name = {"title": {"text": title(table, x, titles)}} if is_low else {}
+        y_name = {"title": {"text": title(table, y, titles)}} if is_left else {}
+        axes[f"xaxis{axis}"] = common_x | x_name | {"showticklabels": is_low}
+        axes[f"yaxis{axis}"] = common_y | y_name | {"showticklabels": is_left}
+        if is_square:
+            axes[f"xaxis{axis}"] |= {"constrain": "domain"}
+            axes[f"yaxis{axis}"] |= {"scaleanchor": f"x{axis}", "constrain": "domain", "constraintoward": "middle"}
+    figure.update_layout(axes)
 
 
 def _left(grid: Grid) -> int:
@@ -224,12 +227,14 @@ def _add_bands(figure: go.Figure, table: pd.DataFrame, grid: Grid, height: int) 
     A group too thin for a line of text is named by its hover only.
     """
     bands = table.attrs.get("bands", ())
-    for first, last, text in bands:
-        if (last - first + 1) / len(grid.y) * height >= 13:
-            for edge in (first - 0.5, last + 0.5):
-                figure.add_hline(y=edge, line={"color": "white", "width": 1}, opacity=0.6)
-            figure.add_annotation(
-                name="band", text=text, x=1, xref="paper", y=(first + last) / 2, yref="y", xanchor="left", xshift=4,
-                showarrow=False, font={"size": 12},
-            )  # fmt: skip
+    named = [band for band in bands if (band[1] - band[0] + 1) / len(grid.y) * height >= 13]
+    line = {"type": "line", "xref": "x domain", "yref": "y", "x0": 0, "x1": 1, "line": {"color": "white", "width": 1}}
+    edges = [edge for first, last, _ in named for edge in (first - 0.5, last + 0.5)]
+    shapes = [line | {"y0": edge, "y1": edge, "opacity": 0.6} for edge in edges]
+    place = {"x": 1, "xref": "paper", "yref": "y", "xanchor": "left", "xshift": 4}
+    look = {"name": "band", "showarrow": False, "font": {"size": 12}}
+    texts = [place | look | {"text": text, "y": (first + last) / 2} for first, last, text in named]
+    figure.update_layout(
+        shapes=[*figure.layout.shapes, *shapes], annotations=[*figure.layout.annotations, *texts]
+    )  # fmt: skip
     return 22 if not bands else 26 + 7 * max(len(text) for _, _, text in bands)

@@ -1,0 +1,43 @@
+"""The two operations with gradients of our own give what torch's give."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from miscope.model.mix import bags, relu_in_place, weighed_sums
+
+
+@pytest.mark.parametrize(("n_bags", "n_pos", "n_values", "d"), [(1, 1, 1, 1), (7, 3, 5, 4), (200, 3, 9, 8), (5, 6, 50, 2)])
+def test_weighed_sums_and_their_gradients_are_those_of_an_embedding_bag(
+    n_bags: int, n_pos: int, n_values: int, d: int
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    index = torch.randint(0, n_values, (n_bags, n_pos), generator=draw)
+    results = []
+    for function in (
+        lambda v, w: weighed_sums(v, w, bags(index, n_values)),
+        lambda v, w: F.embedding_bag(index, v, per_sample_weights=w, mode="sum"),
+    ):
+        values = torch.randn(n_values, d, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        weights = torch.randn(n_bags, n_pos, generator=torch.Generator().manual_seed(2)).requires_grad_()
+        out = function(values, weights)
+        (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+        results.append((out.detach(), values.grad, weights.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_weighed_sums_by_hand() -> None:
+    values = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
+    plan = bags(torch.tensor([[0, 2], [1, 1]]), 3)
+    out = weighed_sums(values, torch.tensor([[0.5, 1.0], [2.0, -1.0]]), plan)
+    assert out.tolist() == [[3.5, 35.0], [2.0, 20.0]]
+
+
+def test_relu_in_place_has_relus_value_and_gradient() -> None:
+    x = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    y = relu_in_place(x * 1)
+    y.backward(torch.tensor([5.0, 6.0, 7.0]))
+    assert y.tolist() == [0.0, 0.0, 2.0]
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, 0.0, 7.0]
