@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from miscope.core import Checkpoint, Context, ModelConfig
+from miscope.model.memory import keep_freed_memory
 from miscope.model.transformer import Transformer
 from miscope.model.weights import load_weights
 
@@ -21,6 +22,7 @@ def activations(
 
     `positions="answer"` computes and keeps the answer position alone and drops its axis.
     """
+    keep_freed_memory()
     model = load_weights(_skeleton(checkpoint.model), checkpoint.weights)
     read = (context.answer_position,) if positions == "answer" else None
     kept = _seen(model, torch.from_numpy(context.probe.tokens), read, _names(checkpoint.model, hooks))

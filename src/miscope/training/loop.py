@@ -21,10 +21,10 @@ from torch import Tensor
 
 from miscope import store
 from miscope.core import Examples, MiscopeError, Variant
+from miscope.model.memory import keep_freed_memory
 from miscope.model.rows import Rows, distinct_rows
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.training.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
