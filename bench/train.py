@@ -21,9 +21,9 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from miscope.core import MiscopeError
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.model.memory import keep_freed_memory
 from miscope.model.transformer import Transformer
 from miscope.training.loop import Batch
-from miscope.model.memory import keep_freed_memory
 
 P, FRACTION, SEED, DATA_SEED, EVAL_EVERY = 113, 0.3, 999, 598, 10
 ROUNDS, STEPS_A_ROUND, STEPS_COMPARED = 12, 3, 50

@@ -14,10 +14,10 @@ import torch
 
 from miscope.core import Variant
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.model.memory import keep_freed_memory
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
 from miscope.training.loop import Evaluation, evaluations
-from miscope.model.memory import keep_freed_memory
 
 # update -> (train loss before it, test loss after it, relative tolerance)
 PUBLISHED = {

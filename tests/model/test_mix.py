@@ -7,7 +7,10 @@ import torch.nn.functional as F
 from miscope.model.mix import bags, relu_in_place, weighed_sums
 
 
-@pytest.mark.parametrize(("n_bags", "n_pos", "n_values", "d"), [(1, 1, 1, 1), (7, 3, 5, 4), (200, 3, 9, 8), (5, 6, 50, 2)])
+SHAPES = [(1, 1, 1, 1), (7, 3, 5, 4), (200, 3, 9, 8), (5, 6, 50, 2)]
+
+
+@pytest.mark.parametrize(("n_bags", "n_pos", "n_values", "d"), SHAPES)
 def test_weighed_sums_and_their_gradients_are_those_of_an_embedding_bag(
     n_bags: int, n_pos: int, n_values: int, d: int
 ) -> None:
