@@ -49,7 +49,7 @@ bench-analysis: setup
 	@python bench/analysis.py
 
 bench-redraw: setup
-	@python bench/redraw.py
+	@python bench/redraw.py . calibration
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build

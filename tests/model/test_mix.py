@@ -6,7 +6,6 @@ import torch.nn.functional as F
 
 from miscope.model.mix import bags, relu_in_place, weighed_sums
 
-
 SHAPES = [(1, 1, 1, 1), (7, 3, 5, 4), (200, 3, 9, 8), (5, 6, 50, 2)]
 
 
