@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from miscope import store
@@ -25,6 +24,7 @@ from miscope.model.memory import keep_freed_memory
 from miscope.model.rows import Rows, distinct_rows
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.training.loss import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Batch:
         return out.flatten(0, 1)
 
     def loss(self, model: Transformer) -> Tensor:
-        return F.cross_entropy(self.logits(model).double(), self.targets)
+        return cross_entropy(self.logits(model), self.targets)
 
     @torch.no_grad()
     def loss_and_accuracy(self, model: Transformer) -> tuple[float, float]:
         logits = self.logits(model)
         is_right = logits.argmax(dim=-1) == self.targets
-        return F.cross_entropy(logits.double(), self.targets).item(), is_right.double().mean().item()
+        return cross_entropy(logits, self.targets).item(), is_right.double().mean().item()
 
 
 def train(
