@@ -227,6 +227,8 @@ def _add_bands(figure: go.Figure, table: pd.DataFrame, grid: Grid, height: int) 
     A group too thin for a line of text is named by its hover only.
     """
     bands = table.attrs.get("bands", ())
+    if not bands:
+        return 22
     named = [band for band in bands if (band[1] - band[0] + 1) / len(grid.y) * height >= 13]
     line = {"type": "line", "xref": "x domain", "yref": "y", "x0": 0, "x1": 1, "line": {"color": "white", "width": 1}}
     edges = [edge for first, last, _ in named for edge in (first - 0.5, last + 0.5)]
@@ -237,4 +239,4 @@ def _add_bands(figure: go.Figure, table: pd.DataFrame, grid: Grid, height: int) 
     figure.update_layout(
         shapes=[*figure.layout.shapes, *shapes], annotations=[*figure.layout.annotations, *texts]
     )  # fmt: skip
-    return 22 if not bands else 26 + 7 * max(len(text) for _, _, text in bands)
+    return 26 + 7 * max(len(text) for _, _, text in bands)
