@@ -19,11 +19,13 @@ from tqdm import trange
 from transformer_lens import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-from miscope.core import MiscopeError
+from miscope.core import MiscopeError, Variant
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.memory import keep_freed_memory
 from miscope.model.transformer import Transformer
-from miscope.training.loop import Batch
+from miscope.training.batches import Batch
+from miscope.training.device import device_for
+from miscope.training.run import Run
 
 P, FRACTION, SEED, DATA_SEED, EVAL_EVERY = 113, 0.3, 999, 598, 10
 ROUNDS, STEPS_A_ROUND, STEPS_COMPARED = 12, 3, 50
@@ -31,21 +33,19 @@ ROUNDS, STEPS_A_ROUND, STEPS_COMPARED = 12, 3, 50
 
 def main() -> None:
     keep_freed_memory()
-    family = ModuloAddition(P, FRACTION)
-    split = family.split(DATA_SEED)
-    train, test = (Batch(part, family.positions(), 3) for part in (split.train, split.test))
-    ours, theirs = Ours(train), Lens(train)
-    difference = largest_loss_difference(ours, theirs)
+    difference = largest_loss_difference(ours(), Lens(ours()))
 
-    ours, theirs = Ours(train), Lens(train)
+    run, lens = ours(), Lens(ours())
+    test = run.batches.test
     seconds: dict[str, list[float]] = {}
     for _ in trange(ROUNDS, desc="rounds", disable=not sys.stderr.isatty()):
-        for name, step in (("ours", ours.step), ("lens", theirs.step)):
+        for name, step in (("ours", run.advance), ("lens", lens.advance)):
             seconds.setdefault(name, []).extend(timed(step) for _ in range(STEPS_A_ROUND))
-        seconds.setdefault("ours_test", []).append(timed(lambda: test.loss_and_accuracy(ours.model)))
-        seconds.setdefault("lens_test", []).append(timed(lambda: theirs.test(test)))
+        seconds.setdefault("ours_test", []).append(timed(lambda: test.loss_and_accuracy(run.model, run.device)))
+        seconds.setdefault("lens_test", []).append(timed(lambda: lens.test(test)))
         seconds.setdefault("matmul", []).append(timed(matmul) / MATMULS)
-    report({name: statistics.median(values) for name, values in seconds.items()}, len(split.train), difference)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    report(medians, len(run.batches.split.train), difference)
 
 
 def report(seconds: dict[str, float], n_examples: int, difference: float) -> None:
@@ -72,38 +72,29 @@ def report(seconds: dict[str, float], n_examples: int, difference: float) -> Non
     print(json.dumps(figures))
 
 
-class Ours:
-    """One update by the product's model and loop."""
-
-    def __init__(self, train: Batch) -> None:
-        self.model, self.train = Transformer(ModuloAddition(P, FRACTION).model(), SEED), train
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98), fused=True
-        )
-
-    def step(self) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.train.loss(self.model)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+def ours() -> Run:
+    """The product's own training of the calibration recipe."""
+    family = ModuloAddition(P, FRACTION)
+    recipe = family.recipe()
+    variant = Variant("bench", "modulo_addition", family, SEED, DATA_SEED, family.model(), recipe, (0,))
+    return Run(variant, device_for(recipe))
 
 
 class Lens:
     """One update by `TransformerBridge.boot_native` from the same weights, biases frozen at zero, in the plain loop."""
 
-    def __init__(self, train: Batch) -> None:
-        shape = ModuloAddition(P, FRACTION).model()
+    def __init__(self, run: Run) -> None:
+        shape, self.train = run.variant.model, run.batches.train
         config = TransformerBridgeConfig(
             **{name: getattr(shape, name) for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_ctx")},
             d_vocab=shape.d_vocab, d_vocab_out=shape.d_vocab_out, act_fn="relu", normalization_type=None, seed=SEED,
         )  # fmt: skip
-        self.model, self.train = TransformerBridge.boot_native(config, device="cpu"), train
-        _copy_weights(Transformer(shape, SEED), self.model)
+        self.model = TransformerBridge.boot_native(config, device="cpu")
+        _copy_weights(run.model, self.model)
         learned = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(learned, lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98))
 
-    def step(self) -> Tensor:
+    def advance(self) -> Tensor:
         loss = _cross_entropy(self.model(self.train.tokens)[:, -1], self.train.targets)
         loss.backward()
         self.optimizer.step()
@@ -135,13 +126,13 @@ def _copy_weights(ours: Transformer, lens: TransformerBridge) -> None:
             parameter.data.copy_(sources[part])
 
 
-def largest_loss_difference(ours: Ours, theirs: Lens) -> float:
+def largest_loss_difference(ours: Run, theirs: Lens) -> float:
     """The largest relative difference of the two losses over the first steps.
 
     Raises:
         MiscopeError: they differ by more than 1e-6: the two do not train the same model.
     """
-    pairs = [(ours.step().item(), theirs.step().item()) for _ in range(STEPS_COMPARED)]
+    pairs = [(ours.advance().item(), theirs.advance().item()) for _ in range(STEPS_COMPARED)]
     worst = max(abs(a - b) / b for a, b in pairs)
     early = max(abs(a - b) / b for a, b in pairs[:10])
     if early > 1e-6:

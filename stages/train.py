@@ -6,7 +6,8 @@ from tqdm import tqdm
 
 from miscope import config, store
 from miscope.command import run
-from miscope.training.loop import Evaluation, train
+from miscope.training.loop import train
+from miscope.training.run import Evaluation
 
 
 def main(name: str) -> None:
@@ -15,7 +16,7 @@ def main(name: str) -> None:
 
         def show(evaluation: Evaluation) -> None:
             bar.set_postfix(train=f"{evaluation.train_loss:.3g}", test=f"{evaluation.test_loss:.3g}", refresh=False)
-            bar.update(evaluation.step - bar.n)
+            bar.update(max(0, evaluation.step - bar.n))  # a replay for denser checkpoints goes back
 
         metrics = train(variant, store.folder(Path(), name), show)["metrics"]
     print(

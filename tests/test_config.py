@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from miscope import config
-from miscope.core import MiscopeError, Recipe
+from miscope.core import Adaptive, MiscopeError, Recipe
+from miscope.families.modulo_addition import ModuloAddition
 
 GOOD = """\
 variants:
@@ -46,7 +47,52 @@ def test_settings_of_an_instrument_are_its_defaults_with_what_params_says(tmp_pa
     assert load(tmp_path, GOOD).settings("neuron_spectra") == {"levels": (0.7, 0.9), "low_frequencies": 2}
 
 
+BRANCHED = """\
+variants:
+  one: &one {family: modulo_addition, modulus: 13, seed: 3, steps: 100}
+  two: {<<: *one, branch: {parent: one, at: 40, weight_decay: 0.0, train_fraction: 0.5}}
+"""
+
+
+def test_a_branch_is_its_parent_with_other_settings_from_some_step_on(tmp_path: Path) -> None:
+    variants = load(tmp_path, BRANCHED).variants
+    branch = variants["two"].branch
+    assert branch is not None
+    assert (branch.parent, branch.at, branch.recipe.weight_decay) == ("one", 40, 0.0)
+    assert branch.family == ModuloAddition(13, 0.5)
+    assert variants["two"].recipe == variants["one"].recipe
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("parent: one", "parent: three", "`variants.two.branch.parent` = 'three'; allowed: one."),
+        ("at: 40", "at: 101", "`variants.two.branch.at` = 101; allowed: 0 to 100"),
+        ("weight_decay", "seed", "`variants.two.branch`: `seed` is unknown"),
+        ("<<: *one", "<<: *one, seed: 4", "`variants.two` is no branch of `one`: its `seed` differs before step 40"),
+        ("<<: *one", "<<: *one, betas: [0.9, 0.9]", "no branch of `one`: its recipe differs before step 40"),
+        ("train_fraction: 0.5", "modulus: 17", "changes the shape of the model, which a branch must keep"),
+    ],
+)
+def test_a_branch_that_is_none_is_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(MiscopeError, match=re.escape(message)):
+        load(tmp_path, BRANCHED.replace(old, new))
+
+
+def test_checkpoints_may_be_spaced_by_ratio_or_left_to_the_curve(tmp_path: Path) -> None:
+    text = GOOD.replace("[{every: 25}, {from: 10, to: 20, every: 5}, 99]", "[{log: 3, from: 4, to: 64}, {adaptive: 7}]")
+    variant = load(tmp_path, text).variant("one")
+    assert variant.checkpoint_steps == (0, 4, 16, 64, 100)
+    assert variant.adaptive == Adaptive(7, "test_loss")
+
+
 MISTAKES = {
+    "an unknown metric": (
+        "{every: 25}",
+        "{adaptive: 3, metric: loss}",
+        "checkpoints[0].metric` = 'loss'; allowed: train_loss",
+    ),
+    "an unknown device": ("seed: 3", "device: tpu", "`variants.one.device` = 'tpu'; allowed: cpu, cuda, auto"),
     "an unknown section": ("variants:", "variant:", "params.yaml: `variant` is unknown. Did you mean `variants`?"),
     "an unknown key": ("steps: 100", "stpes: 100", "`variants.one`: `stpes` is unknown. Did you mean `steps`?"),
     "an unknown family": ("modulo_addition", "modulo_adition", "`modulo_adition` is unknown. Did you mean `modulo_add"),

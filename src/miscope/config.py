@@ -6,7 +6,7 @@ YAML 1.2, as DVC reads it (`1e-3` is a number, `no` is a text). Nothing is writt
 import dataclasses
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -18,7 +18,17 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from miscope import catalog
-from miscope.core import Family, MiscopeError, ModelConfig, Recipe, Variant, field_names
+from miscope.core import (
+    Adaptive,
+    Branch,
+    Family,
+    MiscopeError,
+    ModelConfig,
+    Recipe,
+    Variant,
+    field_names,
+    weights_only,
+)
 
 SECTIONS = ("variants", "instruments")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -27,6 +37,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "learning_rate": (0, 10),
     "weight_decay": (0, 100),
     "eval_every": (1, 1_000_000),
+    "warmup_steps": (0, 1_000_000),
+    "batch_size": (0, 10_000_000),
+    "accumulate": (1, 10_000),
+    "resume_points": (-1, 10_000),
     "seed": (0, 2**63 - 1),
     "data_seed": (0, 2**63 - 1),
     "n_layers": (1, 48),
@@ -74,6 +88,7 @@ def _load(path: Path, stamp: int) -> Config:
     for name, spec in _mapping(text, "variants").items():
         _check_name(name, variants)
         variants[name] = _variant(name, spec)
+    _check_parents(variants)
     return Config(types.MappingProxyType(variants), types.MappingProxyType(instruments))
 
 
@@ -134,11 +149,12 @@ def _variant(name: str, spec: Any) -> Variant:
     if spec["family"] not in catalog.families():
         _unknown(spec["family"], catalog.families(), f"{where}.family")
     cls = catalog.family(spec["family"])
-    own = ("family", "seed", "data_seed", "model", "checkpoints")
+    own = ("family", "seed", "data_seed", "model", "checkpoints", "branch")
     _only_known_keys(spec, (*own, *field_names(cls), *field_names(Recipe)), where)
     family: Family = _build(cls, _only(spec, cls), where)
     recipe = replace(family.recipe(), **_coerced(Recipe, _only(spec, Recipe), where))
-    return Variant(
+    fixed, adaptive = _schedule(spec.get("checkpoints"), recipe.steps, f"{where}.checkpoints")
+    variant = Variant(
         name=name,
         family_name=spec["family"],
         family=family,
@@ -146,8 +162,50 @@ def _variant(name: str, spec: Any) -> Variant:
         data_seed=_number(spec.get("data_seed", 0), int, f"{where}.data_seed"),
         model=_model(family.model(), spec.get("model") or {}, f"{where}.model"),
         recipe=recipe,
-        checkpoint_steps=_schedule(spec.get("checkpoints"), recipe.steps, f"{where}.checkpoints"),
+        checkpoint_steps=fixed,
+        adaptive=adaptive,
     )
+    return (
+        variant
+        if "branch" not in spec
+        else replace(variant, branch=_branch(variant, spec["branch"], f"{where}.branch"))
+    )
+
+
+def _branch(variant: Variant, spec: Any, where: str) -> Branch:
+    """Where the variant departs from its parent, and with which settings; the parent is checked when all are read."""
+    if not isinstance(spec, Mapping) or not {"parent", "at"} <= spec.keys():
+        raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must say `parent` and `at`, and what changes there.")
+    cls = type(variant.family)
+    changeable = (*field_names(cls), "data_seed", "learning_rate", "weight_decay", "betas", "schedule", "warmup_steps")
+    _only_known_keys(spec, ("parent", "at", *changeable), where)
+    family = _build(cls, as_dict(variant.family) | _only(spec, cls), where)
+    if family.model() != variant.family.model():
+        raise MiscopeError(f"params.yaml: `{where}` changes the shape of the model, which a branch must keep.")
+    return Branch(
+        parent=_coerce(spec["parent"], str, f"{where}.parent"),
+        at=_number(spec["at"], int, f"{where}.at", (0, variant.recipe.steps)),
+        family=family,
+        data_seed=_number(spec.get("data_seed", variant.data_seed), int, f"{where}.data_seed"),
+        recipe=replace(variant.recipe, **_coerced(Recipe, _only(spec, Recipe), where)),
+    )
+
+
+def _check_parents(variants: Mapping[str, Variant]) -> None:
+    """A branch must be its parent up to where it departs: the same task, seeds, model and recipe."""
+    for name, variant in variants.items():
+        if variant.branch is None:
+            continue
+        where, parent = f"variants.{name}.branch.parent", variants.get(variant.branch.parent)
+        if parent is None or parent.branch is not None:
+            allowed = ", ".join(other for other, v in variants.items() if v.branch is None)
+            raise MiscopeError(f"params.yaml: `{where}` = {variant.branch.parent!r}; allowed: {allowed}.")
+        odd = f"params.yaml: `variants.{name}` is no branch of `{parent.name}`:"
+        for key in ("family", "seed", "data_seed", "model"):
+            if getattr(parent, key) != getattr(variant, key):
+                raise MiscopeError(f"{odd} its `{key}` differs before step {variant.branch.at}.")
+        if weights_only(parent.recipe) != weights_only(variant.recipe):
+            raise MiscopeError(f"{odd} its recipe differs before step {variant.branch.at}.")
 
 
 def _model(default: ModelConfig, spec: Mapping[str, Any], where: str) -> ModelConfig:
@@ -159,21 +217,45 @@ def _model(default: ModelConfig, spec: Mapping[str, Any], where: str) -> ModelCo
     return replace(default, **_coerced(ModelConfig, spec, where))
 
 
-def _schedule(spec: Any, steps: int, where: str) -> tuple[int, ...]:
-    """Checkpoint steps from a list of steps and ranges `{every, from, to}`; 0 and the last step always belong."""
+def _schedule(spec: Any, steps: int, where: str) -> tuple[tuple[int, ...], Adaptive | None]:
+    """Checkpoint steps from a list of steps, ranges `{every, from, to}` and `{log, from, to}`, and one `{adaptive}`.
+
+    0 and the last step always belong.
+    """
     if spec is None:
         spec = [{"every": max(1, steps // 50)}]
     if not isinstance(spec, list):
         raise MiscopeError(
             f"params.yaml: `{where}` = {spec!r} must be a list of steps and of ranges such as {{every: 100}}."
         )
-    found = {0, steps}
+    found, adaptive = {0, steps}, None
     for i, item in enumerate(spec):
-        found |= set(_range(item, steps, f"{where}[{i}]"))
-    return tuple(sorted(found))
+        if isinstance(item, Mapping) and "adaptive" in item:
+            adaptive = _adaptive(item, f"{where}[{i}]")
+        else:
+            found |= set(_range(item, steps, f"{where}[{i}]"))
+    return tuple(sorted(found)), adaptive
 
 
-def _range(item: Any, steps: int, where: str) -> range:
+def _adaptive(item: Mapping[str, Any], where: str) -> Adaptive:
+    _only_known_keys(item, ("adaptive", "metric"), where)
+    n = _number(item["adaptive"], int, f"{where}.adaptive", (1, 100_000))
+    metric = get_type_hints(Adaptive)["metric"]
+    return Adaptive(n, _coerce(item.get("metric", "test_loss"), metric, f"{where}.metric"))
+
+
+def _log_range(item: Mapping[str, Any], steps: int, where: str) -> set[int]:
+    _only_known_keys(item, ("log", "from", "to"), where)
+    n = _number(item["log"], int, f"{where}.log", (1, 100_000))
+    start = _number(item.get("from", 1), int, f"{where}.from", (1, steps))
+    stop = _number(item.get("to", steps), int, f"{where}.to", (start, steps))
+    ratio = (stop / start) ** (1 / max(n - 1, 1))
+    return {round(start * ratio**i) for i in range(n)}
+
+
+def _range(item: Any, steps: int, where: str) -> Iterable[int]:
+    if isinstance(item, Mapping) and "log" in item:
+        return _log_range(item, steps, where)
     if isinstance(item, Mapping):
         _only_known_keys(item, ("every", "from", "to"), where)
         if "every" not in item:

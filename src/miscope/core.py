@@ -5,7 +5,7 @@ Nothing here imports torch, so that configuration, views and the app open fast.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
@@ -48,13 +48,49 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a variant is trained. Full batch: one step is one epoch."""
+    """How a variant is trained. With `batch_size` 0 every step sees the whole training set: one step is one epoch."""
 
     steps: int
     learning_rate: float = 1e-3
     weight_decay: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
+    optimizer: str = "adamw"  # adamw, adam, sgd, or the dotted path of a torch optimizer
+    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate; cosine falls to 0 at the last step
+    warmup_steps: int = 0  # the learning rate rises linearly over these
+    batch_size: int = 0
+    accumulate: int = 1  # micro-batches per update; the same gradient in less memory
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast of the matmuls
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
     eval_every: int = 10
+    resume_points: int = -1  # how many states are kept to resume from; -1: a quarter of the checkpoints, at most 8
+
+
+def weights_only(recipe: Recipe) -> Recipe:
+    """The recipe without what moves no weight, so that two that train alike are equal.
+
+    The number of steps decides weights only through a cosine schedule.
+    """
+    steps = recipe.steps if recipe.schedule == "cosine" else 1
+    return replace(recipe, steps=steps, eval_every=1, resume_points=-1)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Checkpoints placed where a metric moves: equal parts of its path, found in a first pass and replayed."""
+
+    checkpoints: int
+    metric: Literal["train_loss", "test_loss", "train_accuracy", "test_accuracy"] = "test_loss"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Where a variant departs from its parent: the same training up to step `at`, then other settings."""
+
+    parent: str
+    at: int
+    family: "Family"
+    data_seed: int
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -106,6 +142,10 @@ class Family:
         """The fixed probe and all that instruments may know about it."""
         raise NotImplementedError
 
+    def stream(self, data_seed: int, step: int, batch_size: int) -> Examples | None:
+        """Fresh examples for one update, decided by seed and step alone; None: the task has a training set instead."""
+        return None
+
     def label(self, seed: int, data_seed: int) -> str:
         """A short name made from the settings, such as `modadd_p113_s999`."""
         raise NotImplementedError
@@ -122,7 +162,9 @@ class Variant:
     data_seed: int
     model: ModelConfig
     recipe: Recipe
-    checkpoint_steps: tuple[int, ...]
+    checkpoint_steps: tuple[int, ...]  # those that are known before training
+    adaptive: Adaptive | None = None
+    branch: Branch | None = None
 
     @property
     def label(self) -> str:

@@ -4,6 +4,7 @@
                         metrics.json, curves.csv     how it ended; losses over training
                         probe.safetensors            the fixed inputs and their context
                         checkpoints/<step>.safetensors
+                        resume/<step>.safetensors    states to resume training from
                         <instrument>/<step>.npz      or over_training.npz
                         views/<instrument>/<view>.json
                         report.html
@@ -72,6 +73,18 @@ class Folder:
 
     def checkpoint_steps(self) -> tuple[int, ...]:
         return _steps(self.path / "checkpoints", ".safetensors")
+
+    def resume(self, step: int) -> Path:
+        """The state of the training at a step: weights and the optimizer's moments."""
+        return self.path / "resume" / f"{step:06d}.safetensors"
+
+    @property
+    def resume_curve(self) -> Path:
+        """All evaluations so far, kept while a training may go on."""
+        return self.path / "resume" / "curve.safetensors"
+
+    def resume_steps(self) -> tuple[int, ...]:
+        return _steps(self.path / "resume", ".safetensors")
 
     def output(self, instrument: str, step: int) -> Path:
         return self.path / instrument / f"{step:06d}.npz"
@@ -195,9 +208,11 @@ def _meta(file: Any, path: Path) -> dict[str, Any]:
     return json.loads(meta)
 
 
-def save_checkpoint(path: Path, step: int, model: ModelConfig, weights: Mapping[str, np.ndarray]) -> None:
-    """Write weights under TransformerLens' names; the header says step, model and the weights' digest."""
-    meta = {"step": step, "model": asdict(model), "weights": digest_of_arrays(weights)}
+def save_checkpoint(
+    path: Path, step: int, model: ModelConfig, weights: Mapping[str, np.ndarray], training: str = ""
+) -> None:
+    """Write weights under TransformerLens' names; the header says step, model, training and the weights' digest."""
+    meta = {"step": step, "model": asdict(model), "training": training, "weights": digest_of_arrays(weights)}
     _save_tensors(path, weights, meta)
 
 
@@ -218,6 +233,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def weights_digest(path: Path) -> str:
     """The digest of the weights in a checkpoint, from its header."""
     return _header(path, _stamp(path))["weights"]
+
+
+def training_of(path: Path) -> str:
+    """The key of the training that wrote a checkpoint; empty for a file that is damaged."""
+    try:
+        load_checkpoint(path)
+        return _header(path, _stamp(path)).get("training", "")
+    except MiscopeError:
+        return ""
+
+
+def metadata_of(content: bytes) -> str | None:
+    """The `miscope` entry in the header of a safetensors file."""
+    size = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + size]).get("__metadata__", {}).get("miscope")
 
 
 def model_config(path: Path) -> ModelConfig:

@@ -17,7 +17,8 @@ from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.memory import keep_freed_memory
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.training.loop import Evaluation, evaluations
+from miscope.training.device import device_for
+from miscope.training.run import Evaluation, Run
 
 # update -> (train loss before it, test loss after it, relative tolerance)
 PUBLISHED = {
@@ -39,11 +40,13 @@ def run() -> tuple[dict[int, Evaluation], dict[str, np.ndarray]]:
     steps = tuple(sorted({update + after for update in PUBLISHED for after in (0, 1)}))
     recipe = replace(FAMILY.recipe(), steps=steps[-1], eval_every=steps[-1])
     variant = Variant("calibration", "modulo_addition", FAMILY, 999, 598, FAMILY.model(), recipe, steps)
-    found, after_one = {}, {}
-    for evaluation, model in evaluations(variant):
-        found[evaluation.step] = evaluation
-        if evaluation.step == 1:
-            after_one = weights(model)
+    found, after_one, training = {}, {}, Run(variant, device_for(recipe))
+    for step in range(steps[-1] + 1):
+        if step in steps:
+            found[step] = training.evaluate()
+        if step == 1:
+            after_one = weights(training.model)
+        training.advance()
     return found, after_one
 
 

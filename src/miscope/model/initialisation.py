@@ -49,7 +49,7 @@ def gpt2(model: Any, seed: int) -> None:
     for name, parameter in model.named_parameters():
         if parameter.ndim >= 2:
             std = 0.02 / math.sqrt(2 * model.config.n_layers) if name.endswith(residual) else 0.02
-            parameter.data.copy_(torch.randn(parameter.shape, generator=_own_generator(seed, name)) * std)
+            parameter.data.copy_(torch.randn(parameter.shape, generator=own_generator(seed, name)) * std)
 
 
 RECIPES: dict[str, Callable[[Any, int], None]] = {"calibration": calibration, "gpt2": gpt2}
@@ -68,7 +68,8 @@ def initialise(model: Any, seed: int) -> None:
         RECIPES[name](model, seed)
 
 
-def _own_generator(seed: int, name: str) -> torch.Generator:
+def own_generator(seed: int, name: str) -> torch.Generator:
+    """A generator that depends on the seed and the name alone."""
     words = hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8]
     return torch.Generator().manual_seed(int.from_bytes(words, "little") >> 1)
 

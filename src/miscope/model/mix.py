@@ -47,8 +47,8 @@ def bags(index: Int[Tensor, "bag pos"], n_values: int) -> Bags:
 def weighed_sums(
     values: Float[Tensor, "value d"], weights: Float[Tensor, "bag pos"], plan: Bags
 ) -> Float[Tensor, "bag d"]:
-    """For each bag, the sum over pos of weights x values[index]."""
-    return _WeighedSums.apply(values, weights, plan)
+    """For each bag, the sum over pos of weights x values[index]; in float32, whatever the precision of the matmuls."""
+    return _WeighedSums.apply(values.float(), weights.float(), plan)
 
 
 class _WeighedSums(Function):

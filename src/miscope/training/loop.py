@@ -1,112 +1,150 @@
-"""The one training loop: updates between evaluations, checkpoints written whole, a record at the end.
+"""The one training loop: what is asked for and not there is computed from the nearest state, bit-equal to a lone run.
 
 A loss at step s is measured with the weights of checkpoint s, train and test alike. The cross-entropy is float64: in
 float32 it underflows after memorisation, and generalisation then never completes (Nanda et al. 2023, arXiv:2301.05217).
+
+Killed at any moment and started again, asked for more checkpoints, or for more steps: each goes on from the last state
+that was kept before the first thing missing, and ends with the bytes of a run that was asked for all of it at once.
 """
 
 import csv
 import io
 import math
-import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from miscope import store
-from miscope.core import Examples, MiscopeError, Variant
+from miscope.core import MiscopeError, Variant
 from miscope.model.memory import keep_freed_memory
-from miscope.model.rows import Rows, distinct_rows
-from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.training.loss import cross_entropy
+from miscope.training.adaptive import adaptive_steps
+from miscope.training.device import Device, device_for, versions
+from miscope.training.ledger import Ledger, training_key
+from miscope.training.run import Evaluation, Run
+
+OnEvaluation = Callable[[Evaluation], None]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Losses in nats (float64) and accuracies with the weights of `step`."""
+@dataclass
+class Work:
+    """What one call of `train` did, in updates and checkpoints."""
 
-    step: int
-    train_loss: float
-    test_loss: float
-    train_accuracy: float
-    test_accuracy: float
+    updates: int = 0
+    written: int = 0
 
 
-class Batch:
-    """Examples as tensors, with the plan of their distinct rows where that pays."""
-
-    def __init__(self, examples: Examples, positions: tuple[int, ...], n_ctx: int) -> None:
-        self.tokens = torch.from_numpy(examples.tokens)
-        self.targets = torch.from_numpy(examples.targets).flatten()
-        self.positions = positions
-        self.rows: Rows | None = distinct_rows(self.tokens, torch.tensor(positions), n_ctx)
-
-    def logits(self, model: Transformer) -> Tensor:
-        """[batch * read, vocab]"""
-        out = model(self.tokens, positions=self.positions) if self.rows is None else model.of_rows(self.rows)
-        return out.flatten(0, 1)
-
-    def loss(self, model: Transformer) -> Tensor:
-        return cross_entropy(self.logits(model), self.targets)
-
-    @torch.no_grad()
-    def loss_and_accuracy(self, model: Transformer) -> tuple[float, float]:
-        logits = self.logits(model)
-        is_right = logits.argmax(dim=-1) == self.targets
-        return cross_entropy(logits, self.targets).item(), is_right.double().mean().item()
-
-
-def train(
-    variant: Variant, folder: store.Folder, on_evaluation: Callable[[Evaluation], None] = lambda _: None
-) -> dict[str, Any]:
-    """Train the variant and write checkpoints, curves, metrics and the record; what comes back is the record.
+def train(variant: Variant, folder: store.Folder, on_evaluation: OnEvaluation = lambda _: None) -> dict[str, Any]:
+    """Bring checkpoints, curve, metrics and record of a variant up to date; what comes back is the record.
 
     Raises:
-        MiscopeError: the loss is not finite at some step: it names the step; what was written before stays whole.
+        MiscopeError: the loss is not finite, or the weights stand still, at a step that it names; or the device is not
+            there. What was written before stays, whole, and the next call goes on from it.
     """
     keep_freed_memory()
-    store.sweep(folder.path / "checkpoints", keep=set())
-    started, curve = time.perf_counter(), []
-    for evaluation, model in evaluations(variant):
-        _check_finite(evaluation, variant)
-        curve.append(evaluation)
-        if evaluation.step in variant.checkpoint_steps:
-            store.save_checkpoint(folder.checkpoint(evaluation.step), evaluation.step, variant.model, weights(model))
-        on_evaluation(evaluation)
-    record = _record(variant, curve, model, time.perf_counter() - started)
+    device = device_for(variant.recipe)
+    ledger = _ledger(variant, folder, device)
+    started, work = time.perf_counter(), Work()
+    steps = _fill(variant, set(variant.checkpoint_steps), ledger, device, work, on_evaluation)
+    if variant.adaptive:
+        curve = [ledger.curve[step] for step in _evaluated(variant, set(variant.checkpoint_steps))]
+        steps |= adaptive_steps(curve, variant.adaptive)
+        _fill(variant, steps, ledger, device, work, on_evaluation)
+    if not device.writes:
+        return {}
+    _sweep(folder, variant, steps)
+    _check_moving(folder, steps)
+    curve = [ledger.curve[step] for step in _evaluated(variant, steps)]
+    record = _record(variant, curve, device, work, time.perf_counter() - started)
     store.write(folder.curves, _csv(curve))
     store.write(folder.metrics, store.pretty_json(record["metrics"]))
     store.write(folder.record, store.pretty_json(record))
     return record
 
 
-def evaluations(variant: Variant) -> Iterator[tuple[Evaluation, Transformer]]:
-    """Train, pausing with the model at every step that is evaluated: each `eval_every`, each checkpoint, the last."""
-    recipe, model = variant.recipe, Transformer(variant.model, variant.seed)
-    split = variant.family.split(variant.data_seed)
-    train, test = (Batch(part, variant.family.positions(), variant.model.n_ctx) for part in (split.train, split.test))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=recipe.betas, fused=True
-    )
-    wanted = set(range(0, recipe.steps + 1, recipe.eval_every)) | {recipe.steps} | set(variant.checkpoint_steps)
-    for step in range(recipe.steps + 1):
-        if step in wanted:
-            yield _evaluation(step, model, train, test), model
-        if step < recipe.steps:
-            optimizer.zero_grad(set_to_none=True)
-            train.loss(model).backward()
-            optimizer.step()
+def _ledger(variant: Variant, folder: store.Folder, device: Device) -> Ledger:
+    """The variant's files; a branch may also go on from the states of its parent, which trained alike up to there."""
+    branch, parent = variant.branch, None
+    if branch is not None:
+        alone = replace(variant, branch=None)
+        parent = Ledger(store.Folder(folder.path.parent / branch.parent), training_key(alone, device), until=branch.at)
+    return Ledger(folder, training_key(variant, device), parent)
 
 
-def _evaluation(step: int, model: Transformer, train: Batch, test: Batch) -> Evaluation:
-    (train_loss, train_accuracy), (test_loss, test_accuracy) = (part.loss_and_accuracy(model) for part in (train, test))
-    return Evaluation(step, train_loss, test_loss, train_accuracy, test_accuracy)
+def _fill(
+    variant: Variant, wanted: set[int], ledger: Ledger, device: Device, work: Work, on_evaluation: OnEvaluation
+) -> set[int]:
+    """Compute the checkpoints and evaluations that are missing, stretch by stretch; what comes back is `wanted`."""
+    missing = (wanted - ledger.checkpoint_steps()) | (set(_evaluated(variant, wanted)) - ledger.curve.keys())
+    device.wait()  # all see the same files, before one writes
+    run: Run | None = None
+    for step in sorted(missing):
+        run = _nearest(run, variant, step, ledger, device)
+        while True:
+            _visit(run, wanted, missing, ledger, work, on_evaluation)
+            if run.step == step:
+                break
+            run.advance()
+            work.updates += 1
+    device.wait()
+    return wanted
+
+
+def _nearest(run: Run | None, variant: Variant, step: int, ledger: Ledger, device: Device) -> Run:
+    """The run itself if it stands before `step`, or moved to the last state kept between the two, or a new one."""
+    at = run.step if run is not None else -1
+    kept = max((s for s in ledger.resume_steps() if at < s <= step), default=None)
+    run = run if run is not None else Run(variant, device)
+    if kept is not None and (state := ledger.state(kept)) is not None:
+        run.restore(kept, state)
+    return run
+
+
+def _visit(
+    run: Run, wanted: set[int], missing: set[int], ledger: Ledger, work: Work, on_evaluation: OnEvaluation
+) -> None:
+    """Evaluate and write what is missing at this step: the curve first, then the checkpoint, then the state."""
+    is_new = run.step in wanted and run.step in missing
+    keeps_state = run.step in _resume_steps(run.variant) and not ledger.has_state(run.step)
+    if run.step in missing:
+        evaluation = run.evaluate()
+        _check_finite(evaluation, run.variant)
+        ledger.record(evaluation)
+        on_evaluation(evaluation)
+        missing.remove(run.step)
+    if keeps_state and not run.device.writes:
+        ledger.note_state(run.step)
+    if not run.device.writes:
+        return
+    if is_new or keeps_state:
+        ledger.save_curve()
+    if is_new:
+        path = ledger.folder.checkpoint(run.step)
+        store.save_checkpoint(path, run.step, run.variant.model, weights(run.model), ledger.key)
+        work.written += 1
+    if keeps_state:
+        ledger.save_state(run.step, run.state())
+
+
+def _evaluated(variant: Variant, wanted: set[int]) -> list[int]:
+    """Steps with a row in the curve: each `eval_every`, each checkpoint, the last."""
+    recipe = variant.recipe
+    return sorted({*range(0, recipe.steps + 1, recipe.eval_every), recipe.steps, *wanted})
+
+
+def _resume_steps(variant: Variant) -> set[int]:
+    """Where states are kept: evenly, the last step among them. A state weighs three checkpoints."""
+    recipe, asked = variant.recipe, variant.recipe.resume_points
+    n = asked if asked >= 0 else max(1, min(8, len(variant.checkpoint_steps) // 4))
+    return {round(recipe.steps * i / n) for i in range(1, n + 1)}
+
+
+def _sweep(folder: store.Folder, variant: Variant, steps: set[int]) -> None:
+    """Remove checkpoints and states that are not asked for, and halves that a kill left."""
+    store.sweep(folder.path / "checkpoints", keep={folder.checkpoint(step) for step in steps})
+    kept = {folder.resume(step) for step in _resume_steps(variant)}
+    store.sweep(folder.path / "resume", keep=kept | {folder.resume_curve})
 
 
 def _check_finite(evaluation: Evaluation, variant: Variant) -> None:
@@ -117,12 +155,24 @@ def _check_finite(evaluation: Evaluation, variant: Variant) -> None:
         )
 
 
-def _record(variant: Variant, curve: list[Evaluation], model: Transformer, seconds: float) -> dict[str, Any]:
+def _check_moving(folder: store.Folder, steps: set[int]) -> None:
+    """Two neighbouring checkpoints with the same weights mean that nothing was learned, or the wrong file was kept."""
+    digests = {step: store.weights_digest(folder.checkpoint(step)) for step in sorted(steps)}
+    for before, after in zip(sorted(steps), sorted(steps)[1:], strict=False):
+        if digests[before] == digests[after]:
+            raise MiscopeError(
+                f"The weights of `{folder.name}` at step {after} equal those at step {before}: updates move nothing; "
+                f"look at variants.{folder.name}.learning_rate."
+            )
+
+
+def _record(variant: Variant, curve: list[Evaluation], device: Device, work: Work, seconds: float) -> dict[str, Any]:
     """What was trained, on what, at what cost, how it ended. FLOPs are 6 N D, N without embeddings and positions."""
-    n_examples = len(variant.family.split(variant.data_seed).train)
-    n_params = sum(p.numel() for p in model.parameters())
+    shapes = _shapes(variant)
+    n_params = sum(shapes.values())
+    n_examples = variant.recipe.batch_size or len(variant.family.split(variant.data_seed).train)
     tokens = variant.recipe.steps * n_examples * variant.model.n_ctx
-    return {
+    return _warning(device) | {
         "variant": variant.name,
         "label": variant.label,
         "family": variant.family_name,
@@ -130,19 +180,32 @@ def _record(variant: Variant, curve: list[Evaluation], model: Transformer, secon
         "seeds": {"seed": variant.seed, "data_seed": variant.data_seed},
         "model": asdict(variant.model),
         "recipe": asdict(variant.recipe),
-        "device": {"name": "cpu", "threads": torch.get_num_threads(), "machine": platform.machine()},
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "miscope": version("miscope"),
-        },
+        "branch": _branch(variant),
+        "device": device.describe(),
+        "versions": versions(),
         "checkpoints": len(variant.checkpoint_steps),
         "parameters": n_params,
         "tokens": tokens,
-        "flops_6nd": 6 * (n_params - model.W_E.numel() - model.W_pos.numel()) * tokens,
+        "flops_6nd": 6 * (n_params - shapes["W_E"] - shapes["W_pos"]) * tokens,
+        "this_time": {"updates": work.updates, "checkpoints": work.written, "seconds": round(seconds, 2)},
         "metrics": _metrics(variant, curve, seconds),
     }
+
+
+def _warning(device: Device) -> dict[str, str]:
+    if device.precision == "float32":
+        return {}
+    return {"warning": "bfloat16 autocast: logits carry 8 bits; losses below about 1e-3 nats are not resolved."}
+
+
+def _branch(variant: Variant) -> dict[str, Any] | None:
+    return asdict(variant.branch) if variant.branch else None
+
+
+def _shapes(variant: Variant) -> dict[str, int]:
+    from miscope.model.transformer import Transformer
+
+    return {name: p.numel() for name, p in Transformer(variant.model).named_parameters()}
 
 
 def _metrics(variant: Variant, curve: list[Evaluation], seconds: float) -> dict[str, Any]:

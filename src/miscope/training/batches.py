@@ -1,0 +1,92 @@
+"""Which examples an update sees. Every batch is decided by seed and step alone, so that a resumed run needs no more."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from miscope.core import Examples, Family, MiscopeError, Recipe
+from miscope.model.initialisation import own_generator
+from miscope.model.rows import Rows, distinct_rows
+from miscope.model.transformer import Transformer
+from miscope.training.device import Device
+from miscope.training.loss import cross_entropy
+
+
+class Batch:
+    """Examples as tensors on a device, with the plan of their distinct rows where that pays."""
+
+    def __init__(self, examples: Examples, family: Family, n_ctx: int, device: Device) -> None:
+        self.positions = family.positions()
+        self.tokens = torch.from_numpy(examples.tokens).to(device.torch)
+        self.targets = torch.from_numpy(examples.targets).flatten().to(device.torch)
+        read = torch.tensor(self.positions, device=device.torch)
+        self.rows: Rows | None = distinct_rows(self.tokens, read, n_ctx)
+
+    def logits(self, model: Transformer) -> Tensor:
+        """[batch * read, vocab]"""
+        out = model(self.tokens, positions=self.positions) if self.rows is None else model.of_rows(self.rows)
+        return out.flatten(0, 1)
+
+    def summed_loss(self, model: Transformer, device: Device) -> Tensor:
+        """Cross-entropy in nats, float64, summed over the answers."""
+        with device.autocast():
+            logits = self.logits(model)
+        return cross_entropy(logits, self.targets, reduction="sum")
+
+    @torch.no_grad()
+    def loss_and_accuracy(self, model: Transformer, device: Device) -> tuple[float, float]:
+        """Means over the examples of all processes."""
+        with device.autocast():
+            logits = self.logits(model)
+        is_right = (logits.argmax(dim=-1) == self.targets).double().sum()
+        loss = cross_entropy(logits, self.targets, reduction="sum")
+        total = device.sum(torch.stack([loss, is_right, torch.full_like(loss, len(self.targets))])).tolist()
+        return total[0] / total[2], total[1] / total[2]
+
+
+class Batches:
+    """The batches of one stretch of training with one task, data seed and recipe."""
+
+    def __init__(self, family: Family, data_seed: int, recipe: Recipe, n_ctx: int, device: Device) -> None:
+        self.family, self.data_seed, self.recipe = family, data_seed, recipe
+        self.n_ctx, self.device = n_ctx, device
+        self.split = family.split(data_seed)
+        self.train, self.test = (self._batch(device.share(part)) for part in (self.split.train, self.split.test))
+        self._whole = self._micro(self.split.train)
+        self._is_stream = family.stream(data_seed, 0, max(recipe.batch_size, 1)) is not None
+        if self._is_stream and not recipe.batch_size:
+            raise MiscopeError("The task streams fresh examples: set `batch_size` to at least 1.")
+
+    def at(self, step: int) -> tuple[list[Batch], int]:
+        """The micro-batches of this process for the update from `step`, and the answers in all of them, everywhere."""
+        examples = self._examples(step)
+        if examples is None:
+            return self._whole, self.split.train.targets.size
+        return self._micro(examples), examples.targets.size
+
+    def _examples(self, step: int) -> Examples | None:
+        """None means the whole training set, which lies on the device already."""
+        size = self.recipe.batch_size
+        if self._is_stream:
+            return self.family.stream(self.data_seed, step, size)
+        n = len(self.split.train)
+        if not 0 < size < n:
+            return None
+        per_epoch = n // size
+        chosen = self._order(step // per_epoch)[(step % per_epoch) * size :][:size]
+        return Examples(self.split.train.tokens[chosen], self.split.train.targets[chosen])
+
+    @lru_cache(maxsize=2)  # noqa: B019  one object a run
+    def _order(self, epoch: int) -> np.ndarray:
+        generator = own_generator(self.data_seed, f"epoch {epoch}")
+        return torch.randperm(len(self.split.train), generator=generator).numpy()
+
+    def _micro(self, examples: Examples) -> list[Batch]:
+        parts = self.recipe.accumulate
+        share = self.device.share(examples)
+        return [self._batch(Examples(share.tokens[i::parts], share.targets[i::parts])) for i in range(parts)]
+
+    def _batch(self, examples: Examples) -> Batch:
+        return Batch(examples, self.family, self.n_ctx, self.device)

@@ -1,0 +1,109 @@
+"""What a training has left on disk, and whether it belongs to it: checkpoints, curve, and states to resume from.
+
+Every file carries the key of its training, made from all that decides the weights (task, seeds, model, recipe, code,
+device, threads, versions) and nothing else: not the number of steps, the schedule of checkpoints or of evaluations. A
+file with another key is another training's and is not used.
+"""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from miscope import catalog, store
+from miscope.core import Variant, weights_only
+from miscope.training.device import Device, versions
+from miscope.training.run import Evaluation
+
+
+def training_key(variant: Variant, device: Device) -> str:
+    """The digest of all that decides the weights of a variant at every step.
+
+    A cosine schedule depends on the number of steps, and then that number belongs to the key.
+    """
+    files = catalog.closure(catalog.SOURCE / "training" / "loop.py", within=("training", "model"))
+    facts = {
+        "family": [variant.family_name, asdict(variant.family)],
+        "seeds": [variant.seed, variant.data_seed],
+        "model": asdict(variant.model),
+        "recipe": asdict(weights_only(variant.recipe)),
+        "branch": variant.branch and asdict(replace(variant.branch, recipe=weights_only(variant.branch.recipe))),
+        "device": device.describe(),
+        "versions": versions(),
+        "code": store.digest_of_files(files),
+    }
+    return store.digest(store.canonical_json(facts))
+
+
+class Ledger:
+    """The files of one training in a variant's folder."""
+
+    def __init__(
+        self, folder: store.Folder, key: str, parent: "Ledger | None" = None, until: int | None = None
+    ) -> None:
+        self.folder, self.key, self.parent, self.until = folder, key, parent, until
+        self.curve: dict[int, Evaluation] = self._read_curve()
+        self._kept = {step for step in folder.resume_steps() if self._tensors(folder.resume(step)) is not None}
+
+    def checkpoint_steps(self) -> set[int]:
+        """Steps whose checkpoint is whole and of this training; others are removed."""
+        found = set()
+        for step in self.folder.checkpoint_steps():
+            path = self.folder.checkpoint(step)
+            if store.training_of(path) == self.key:
+                found.add(step)
+            else:
+                path.unlink(missing_ok=True)
+        return found
+
+    def resume_steps(self) -> list[int]:
+        """Steps whose state is kept here, or in the parent up to where the branch departs; ascending."""
+        inherited = self.parent.resume_steps() if self.parent else []
+        return sorted(step for step in self._kept.union(inherited) if self.until is None or step <= self.until)
+
+    def save_state(self, step: int, state: dict[str, Tensor]) -> None:
+        """Keep a state to resume from."""
+        tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(state.items())}
+        store.write(self.folder.resume(step), save_tensors(tensors, metadata={"miscope": self.key}))
+        self.note_state(step)
+
+    def note_state(self, step: int) -> None:
+        """Know that a state is kept, by this process or by the one that writes."""
+        self._kept.add(step)
+
+    def state(self, step: int) -> dict[str, Tensor] | None:
+        """The state kept at a step; None if there is none, or it is damaged or another training's."""
+        own = self._tensors(self.folder.resume(step))
+        return own if own is not None or self.parent is None else self.parent.state(step)
+
+    def has_state(self, step: int) -> bool:
+        """Whether the state at a step is kept here, not only in the parent."""
+        return step in self._kept
+
+    def record(self, evaluation: Evaluation) -> None:
+        self.curve[evaluation.step] = evaluation
+
+    def save_curve(self) -> None:
+        """Write all evaluations so far, before the checkpoint or the state that they lead up to."""
+        rows = [list(asdict(self.curve[step]).values()) for step in sorted(self.curve)]
+        table = torch.tensor(np.array(rows, dtype=np.float64))
+        store.write(self.folder.resume_curve, save_tensors({"curve": table}, metadata={"miscope": self.key}))
+
+    def _read_curve(self) -> dict[int, Evaluation]:
+        tensors = self._tensors(self.folder.resume_curve)
+        rows = tensors["curve"].tolist() if tensors else []
+        return {int(row[0]): Evaluation(int(row[0]), *row[1:]) for row in rows}
+
+    def _tensors(self, path: Path) -> dict[str, Tensor] | None:
+        try:
+            content = path.read_bytes()
+            if store.metadata_of(content) != self.key:
+                return None
+            return load_tensors(content)
+        except (OSError, ValueError, SafetensorError):
+            return None
