@@ -165,7 +165,7 @@ def test_a_full_disk_loses_nothing_and_the_next_call_goes_on(tmp_path: Path, mon
 
 
 def test_a_run_killed_twenty_times_at_random_ends_with_the_bytes_of_one_that_never_was(tmp_path: Path) -> None:
-    text = workspace.TINY.replace("steps: 200", "steps: 4000\n    resume_points: 80").replace("every: 20", "every: 100")
+    text = workspace.TINY.replace("steps: 200", "steps: 5000\n    resume_points: 100").replace("every: 20", "every: 100")
     home = workspace.create(tmp_path / "w", text)
     train(config.load(home.path).variant("tiny"), store.Folder(tmp_path / "once"))
     environment = os.environ | {"PYTHONPATH": str(home.path / "src")}
@@ -189,7 +189,7 @@ for attempt in range(21):
         train(variant, folder)
         os._exit(0)
     if attempt < 20:
-        time.sleep(0.05 + 0.25 * chance.random())
+        time.sleep(0.03 + 0.17 * chance.random())
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     print("killed" if os.WIFSIGNALED(status) else "ended" if status == 0 else "failed", flush=True)
