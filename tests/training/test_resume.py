@@ -165,7 +165,8 @@ def test_a_full_disk_loses_nothing_and_the_next_call_goes_on(tmp_path: Path, mon
 
 
 def test_a_run_killed_twenty_times_at_random_ends_with_the_bytes_of_one_that_never_was(tmp_path: Path) -> None:
-    text = workspace.TINY.replace("steps: 200", "steps: 5000\n    resume_points: 100").replace("every: 20", "every: 100")
+    asked = "steps: 5000\n    resume_points: 100"
+    text = workspace.TINY.replace("steps: 200", asked).replace("every: 20", "every: 100")
     home = workspace.create(tmp_path / "w", text)
     train(config.load(home.path).variant("tiny"), store.Folder(tmp_path / "once"))
     environment = os.environ | {"PYTHONPATH": str(home.path / "src")}
