@@ -91,7 +91,7 @@ def stamp(root: Path, variant: str, instrument: str) -> Stamp:
     names = [instrument, *(other.name for other in needed)]
     code = [path for name in names for path in catalog.sources(name)]
     folders = [_of_folder(folder.path / name) for name in ("checkpoints", *names)]
-    return hash((_of_files([root / "params.yaml", folder.probe, *code]), *folders))
+    return hash((_of_files([root / "params.yaml", folder.probe, folder.record, *code]), *folders))
 
 
 def drawing_stamp(loaded: Remembered, instrument: str) -> Stamp:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from workspace import Workspace
 
 from miscope import analysis, catalog, config, store
 from miscope.analysis import Summary, artifact, bring_up_to_date, status
@@ -204,8 +205,8 @@ def test_what_an_instrument_lacks_is_one_line(gone: str, sentence: str, root: Pa
 
 
 def other_probe(root: Path) -> None:
-    change(root, "seed: 1\n", "seed: 1\n    data_seed: 5\n")
-    analysis.write_probe(root, "small")
+    family = config.load(root).variant("small").family
+    store.save_context(store.folder(root, "small").probe, family.context(data_seed=5))
 
 
 def other_settings(root: Path) -> None:
@@ -375,3 +376,16 @@ def test_an_instrument_that_needs_no_activation_imports_no_torch(name: str, root
     done = subprocess.run([sys.executable, "-c", code], env=source, capture_output=True, text=True, check=False)
     assert done.stdout.split(",")[0] in ("1 computed", "3 computed"), done.stderr
     assert done.stdout.endswith("removed False\n")
+
+
+@pytest.mark.parametrize(("old", "new", "words"), [("seed: 1", "seed: 2", "seed = 1, and params.yaml now says 2")])
+def test_artifacts_of_another_training_are_refused_with_what_differs(
+    old: str, new: str, words: str, tiny_workspace: Workspace, tmp_path: Path
+) -> None:
+    copied = tiny_workspace.copy(tmp_path / "copy")
+    copied.edit("params.yaml", f"    {old}\n", f"    {new}\n")
+    state = analysis.status(copied.path, "tiny", "losses")
+    assert state.state == "stale"
+    assert words in state.sentence
+    with pytest.raises(MiscopeError, match="was trained with"):
+        analysis.artifact(copied.path, "tiny", "losses")

@@ -4,6 +4,7 @@ Work is keyed by (weights, probe, instrument, settings) per checkpoint: what is 
 computed, what no checkpoint asks for is removed. Filling gaps and computing from nothing give the same bytes.
 """
 
+import json
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from miscope.core import (
     Output,
     OverTraining,
     PerCheckpoint,
+    Variant,
 )
 from miscope.store import Folder, Provenance
 
@@ -240,10 +242,30 @@ def status(root: Path, variant: str, instrument: str) -> Status:
         return Status("missing", f"`{variant}` is not trained.", make)
     if not folder.probe.is_file():
         return Status("missing", f"`{variant}` has no probe.", make)
+    if not folder.record.is_file():
+        return Status("missing", f"The training of `{variant}` has not ended.", make)
+    if difference := _other_training(config.load(root).variant(variant), folder):
+        return Status("stale", f"`{variant}` was trained with {difference}.", make)
     try:
         return _status(root, folder, analyzer)
     except MiscopeError as damaged:  # its text says what to do
         return Status("stale", str(damaged))
+
+
+def _other_training(variant: Variant, folder: Folder) -> str:
+    """What params.yaml now says of the variant that its training was not told, in words; nothing if all is the same."""
+    record = json.loads(folder.record.read_text(encoding="utf-8"))
+    trained, declared = record.get("trained_as", {}), json.loads(store.canonical_json(variant.declaration()))
+    for section, now in declared.items():
+        before = trained.get(section)
+        if before != now:
+            pairs = (
+                [(section, before, now)]
+                if not (isinstance(before, dict) and isinstance(now, dict))
+                else [(key, before.get(key), now.get(key)) for key in sorted(before.keys() | now.keys())]
+            )
+            return next(f"{key} = {old}, and params.yaml now says {new}" for key, old, new in pairs if old != new)
+    return ""
 
 
 def _status(root: Path, folder: Folder, analyzer: Analyzer) -> Status:

@@ -5,7 +5,7 @@ Nothing here imports torch, so that configuration, views and the app open fast.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
@@ -169,6 +169,18 @@ class Variant:
     @property
     def label(self) -> str:
         return self.family.label(self.seed, self.data_seed)
+
+    def declaration(self) -> dict[str, Any]:
+        """All that params.yaml says and that decides the weights at every step, as plain data."""
+        branch = self.branch and replace(self.branch, recipe=weights_only(self.branch.recipe))
+        return {
+            "family": self.family_name,
+            "settings": asdict(self.family),
+            "seeds": {"seed": self.seed, "data_seed": self.data_seed},
+            "model": asdict(self.model),
+            "recipe": asdict(weights_only(self.recipe)),
+            "branch": asdict(branch) if branch else {},
+        }
 
 
 # ---------------------------------------------------------------- what an instrument sees

@@ -5,7 +5,7 @@ device, threads, versions) and nothing else: not the number of steps, the schedu
 file with another key is another training's and is not used.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from miscope import catalog, store
-from miscope.core import Variant, weights_only
+from miscope.core import Variant
 from miscope.training.device import Device, versions
 from miscope.training.run import Evaluation
 
@@ -28,11 +28,7 @@ def training_key(variant: Variant, device: Device) -> str:
     """
     files = catalog.closure(catalog.SOURCE / "training" / "loop.py", within=("training", "model"))
     facts = {
-        "family": [variant.family_name, asdict(variant.family)],
-        "seeds": [variant.seed, variant.data_seed],
-        "model": asdict(variant.model),
-        "recipe": asdict(weights_only(variant.recipe)),
-        "branch": variant.branch and asdict(replace(variant.branch, recipe=weights_only(variant.branch.recipe))),
+        "declaration": variant.declaration(),
         "device": device.describe(),
         "versions": versions(),
         "code": store.digest_of_files(files),

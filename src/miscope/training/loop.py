@@ -175,6 +175,7 @@ def _record(variant: Variant, curve: list[Evaluation], device: Device, work: Wor
     return _warning(device) | {
         "variant": variant.name,
         "label": variant.label,
+        "trained_as": variant.declaration(),
         "family": variant.family_name,
         "settings": asdict(variant.family),
         "seeds": {"seed": variant.seed, "data_seed": variant.data_seed},
