@@ -1,10 +1,10 @@
-"""The two operations with gradients of our own give what torch's give."""
+"""The three operations with gradients of our own give what torch's give."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from miscope.model.mix import bags, relu_in_place, weighed_sums
+from miscope.model.mix import bags, looked_up, places, relu_in_place, weighed_sums
 
 SHAPES = [(1, 1, 1, 1), (7, 3, 5, 4), (200, 3, 9, 8), (5, 6, 50, 2)]
 
@@ -34,6 +34,19 @@ def test_weighed_sums_by_hand() -> None:
     plan = bags(torch.tensor([[0, 2], [1, 1]]), 3)
     out = weighed_sums(values, torch.tensor([[0.5, 1.0], [2.0, -1.0]]), plan)
     assert out.tolist() == [[3.5, 35.0], [2.0, 20.0]]
+
+
+def test_a_look_up_and_its_gradient_are_those_of_an_index() -> None:
+    value = torch.randint(0, 9, (40,), generator=torch.Generator().manual_seed(0))
+    results = []
+    for function in (lambda t: looked_up(t, places(value, 9)), lambda t: t[:, value]):
+        table = torch.linspace(-1, 1, 36).view(4, 9).requires_grad_()
+        out = function(table)
+        (out * torch.linspace(0, 1, out.numel()).view_as(out)).sum().backward()
+        results.append((out.detach(), table.grad))
+    (ours, gradient), (theirs, expected) = results
+    assert torch.equal(ours, theirs)
+    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_relu_in_place_has_relus_value_and_gradient() -> None:

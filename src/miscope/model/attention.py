@@ -6,14 +6,13 @@ Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
 import math
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from miscope.core import ModelConfig
 from miscope.model.linear import Linear
-from miscope.model.mix import weighed_sums
+from miscope.model.mix import looked_up, weighed_sums
 from miscope.model.rows import Rows
 from miscope.model.tap import Tap, untouched
 
@@ -47,15 +46,15 @@ class Attention(nn.Module):
         """The same from distinct rows: q, k, v computed once per row, scores once per pair of rows that can meet."""
         q = self._by_head(self.q(x[rows.queries]))
         k, v = self._by_head(self.k(x)), self.v(x)
-        table = torch.einsum("qhe,uhe->quh", q, k) / math.sqrt(self.d_head)
-        scores = F.embedding(rows.pairs, table.reshape(-1, self.n_heads))  # [batch read pos head]
-        pattern = self._masked(rearrange(scores, "b r s h -> b h r s"), rows.read).softmax(dim=-1)
-        return self.o(rearrange(self._mix(pattern, v, rows), "b r h e -> b r (h e)"))
-
-    def _mix(self, pattern: Float[Tensor, "batch head read pos"], v: Tensor, rows: Rows) -> Tensor:
-        """sum over pos of pattern x value, [batch read head d_head], values looked up and weighed in one pass."""
-        z = weighed_sums(v.reshape(-1, self.d_head), pattern.reshape(-1, pattern.shape[-1]), rows.bags(self.n_heads))
-        return rearrange(z.view(*pattern.shape[:-1], self.d_head), "b h r e -> b r h e")
+        table = torch.einsum("qhe,uhe->hqu", q, k) / math.sqrt(self.d_head)
+        n_examples, n_pos = rows.index.shape
+        scores = looked_up(table.flatten(1), rows.pairs).view(self.n_heads, n_pos, n_examples, len(rows.read))
+        if self.is_causal and rows.future is not None:
+            scores = scores.masked_fill(rows.future, float("-inf"))
+        pattern = scores.softmax(dim=1)  # the softmax over a far axis is vectorised, over a last axis of 3 it is not
+        weights = rearrange(pattern, "h s b r -> (b r h) s")
+        z = weighed_sums(v.reshape(-1, self.d_head), weights, rows.bags(self.n_heads))
+        return self.o(z.view(n_examples, len(rows.read), -1))
 
     def _by_head(self, x: Float[Tensor, "... inner"]) -> Float[Tensor, "... head d_head"]:
         return x.unflatten(-1, (self.n_heads, self.d_head))

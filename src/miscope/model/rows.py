@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from miscope.model.mix import Bags, bags
+from miscope.model.mix import Bags, Places, bags, places
 
 
 @dataclass(frozen=True)
@@ -23,25 +23,37 @@ class Rows:
     index: Int[Tensor, "batch pos"]  # the row at each place
     read: Int[Tensor, " read"]  # positions whose logits are wanted
     queries: Int[Tensor, " query"]  # the rows that stand at positions read
-    pairs: Int[Tensor, "batch read pos"]  # query * n_rows + row: a cell of the table of all scores
+    query: Int[Tensor, "batch read"]  # which of them stands there
     _bags: dict[int, Bags] = field(default_factory=dict)
 
     def bags(self, n_heads: int) -> Bags:
-        """For each (example, head, position read), the rows x heads that it sums over; made once."""
+        """For each (example, position read, head), the rows x heads that it sums over; made once."""
         if n_heads not in self._bags:
-            head = torch.arange(n_heads, device=self.index.device)[None, :, None, None]
+            head = torch.arange(n_heads, device=self.index.device)[:, None]
             index = (self.index * n_heads)[:, None, None, :] + head
-            index = index.expand(-1, -1, len(self.read), -1).reshape(-1, self.index.shape[1])
+            index = index.expand(-1, len(self.read), -1, -1).reshape(-1, self.index.shape[1])
             self._bags[n_heads] = bags(index, len(self.token) * n_heads)
         return self._bags[n_heads]
+
+    @cached_property
+    def pairs(self) -> Places:
+        """For each (pos, example, position read), the cell [query row] in the table of all scores."""
+        cells = self.query * len(self.token) + self.index.T[:, :, None]
+        return places(cells.flatten(), len(self.queries) * len(self.token))
+
+    @cached_property
+    def future(self) -> Bool[Tensor, "pos 1 read"] | None:
+        """What no position may attend to; None where all that read are last."""
+        pos = torch.arange(self.index.shape[1], device=self.index.device)
+        future = pos[:, None, None] > self.read
+        return future if bool(future.any()) else None
 
     @cached_property
     def everywhere(self) -> "Rows":
         """The same rows with every position read: a deeper layer attends to all positions, whichever the loss reads."""
         row = torch.arange(len(self.token), device=self.index.device)
-        pairs = self.index[:, :, None] * len(row) + self.index[:, None, :]
         read = torch.arange(self.index.shape[1], device=self.index.device)
-        return Rows(self.token, self.position, self.index, read, row, pairs)
+        return Rows(self.token, self.position, self.index, read, row, self.index)
 
 
 def distinct_rows(tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], n_ctx: int) -> Rows | None:
@@ -52,5 +64,4 @@ def distinct_rows(tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], 
     n_pairs = tokens.shape[0] * len(read) * tokens.shape[1]
     if 2 * len(row) > index.numel() or 2 * len(queries) * len(row) > n_pairs:
         return None
-    pairs = query[:, :, None] * len(row) + index[:, None, :]
-    return Rows(row // n_ctx, row % n_ctx, index, read, queries, pairs)
+    return Rows(row // n_ctx, row % n_ctx, index, read, queries, query)

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from miscope.core import Examples, Family, MiscopeError, Recipe
@@ -29,11 +30,11 @@ class Batch:
         out = model(self.tokens, positions=self.positions) if self.rows is None else model.of_rows(self.rows)
         return out.flatten(0, 1)
 
-    def summed_loss(self, model: Transformer, device: Device) -> Tensor:
-        """Cross-entropy in nats, float64, summed over the answers."""
+    def share_of_loss(self, model: Transformer, device: Device, n_answers: int) -> Tensor:
+        """What this batch adds to the mean cross-entropy over `n_answers`, in nats, to differentiate."""
         with device.autocast():
             logits = self.logits(model)
-        return cross_entropy(logits, self.targets, reduction="sum")
+        return cross_entropy(logits, self.targets, scale=1 / n_answers)
 
     @torch.no_grad()
     def loss_and_accuracy(self, model: Transformer, device: Device) -> tuple[float, float]:
@@ -41,7 +42,7 @@ class Batch:
         with device.autocast():
             logits = self.logits(model)
         is_right = (logits.argmax(dim=-1) == self.targets).double().sum()
-        loss = cross_entropy(logits, self.targets, reduction="sum")
+        loss = F.cross_entropy(logits.double(), self.targets, reduction="sum")
         total = device.sum(torch.stack([loss, is_right, torch.full_like(loss, len(self.targets))])).tolist()
         return total[0] / total[2], total[1] / total[2]
 

@@ -1,7 +1,7 @@
 """The one training loop: what is asked for and not there is computed from the nearest state, bit-equal to a lone run.
 
-A loss at step s is measured with the weights of checkpoint s, train and test alike. The cross-entropy is float64: in
-float32 it underflows after memorisation, and generalisation then never completes (Nanda et al. 2023, arXiv:2301.05217).
+A loss at step s is measured with the weights of checkpoint s, train and test alike, in float64; what is differentiated
+keeps its relative precision however small it gets (`training.loss`).
 
 Killed at any moment and started again, asked for more checkpoints, or for more steps: each goes on from the last state
 that was kept before the first thing missing, and ends with the bytes of a run that was asked for all of it at once.

@@ -44,7 +44,7 @@ class Run:
         micro_batches, n_answers = self.batches.at(self.step)
         losses = []
         for batch in micro_batches:
-            loss = batch.summed_loss(self.model, self.device) / n_answers
+            loss = batch.share_of_loss(self.model, self.device, n_answers)
             loss.backward()
             losses.append(loss.detach())
         self.device.sum_gradients(self.model)
