@@ -95,10 +95,20 @@ class Branch:
 
 @dataclass(frozen=True)
 class Examples:
-    """Token sequences and what should follow them at the positions that the loss reads."""
+    """Token sequences and what should follow them at the positions that the loss reads; -1: nothing is asked there."""
 
     tokens: Int[np.ndarray, "batch pos"]
     targets: Int[np.ndarray, "batch read"]
+    allowed: Bool[np.ndarray, "batch read vocab"] | None = None  # all answers that count as right; None: the target
+
+    def take(self, chosen: Any) -> "Examples":
+        """The examples at an index, a slice or a mask."""
+        allowed = None if self.allowed is None else self.allowed[chosen]
+        return Examples(self.tokens[chosen], self.targets[chosen], allowed)
+
+    @property
+    def n_answers(self) -> int:
+        return int((self.targets >= 0).sum())
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -121,6 +131,8 @@ class Family:
 
     solved_accuracy: ClassVar[float] = 0.99  # test accuracy from which the task counts as learned
     solved_loss: ClassVar[float] = 1e-6  # test loss in nats from which it counts as grokked
+    # what must fail or stay flat, in a sentence -> what a variant changes to see it, as in params.yaml
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
     def model(self) -> ModelConfig:
         """The shape that learns this task."""
@@ -135,7 +147,10 @@ class Family:
         raise NotImplementedError
 
     def split(self, data_seed: int) -> Split:
-        """Train and test examples; the same seed gives the same split, on every machine."""
+        """Train and test examples; the same seed gives the same split, on every machine.
+
+        Where the task streams fresh examples, `train` is a fixed sample of the stream on which the loss is measured.
+        """
         raise NotImplementedError
 
     def context(self, data_seed: int) -> "Context":
@@ -193,6 +208,9 @@ class Probe:
     tokens: Int[np.ndarray, "batch pos"]
     targets: Int[np.ndarray, " batch"]  # the right answer at the answer position
     is_train: Bool[np.ndarray, " batch"]  # whether the model trains on this input
+    allowed: Bool[np.ndarray, "batch vocab"] | None = None  # all answers that count as right; None: the target alone
+    foils: Int[np.ndarray, " batch"] | None = None  # the wrong answer that a logit difference is taken against
+    corrupted: Int[np.ndarray, "batch pos"] | None = None  # the counterpart of each input whose right answer differs
 
 
 @dataclass(frozen=True)
@@ -205,6 +223,9 @@ class Context:
     grid: tuple[int, ...] | None = None  # probe inputs are the full product grid of this shape, in C order
     grid_axes: tuple[str, ...] = ()  # one name per grid axis, such as ("a", "b")
     position_names: tuple[str, ...] = ()  # one per position, such as ("a", "b", "=")
+    relevant_axes: tuple[int, ...] | None = None  # the grid axes that the answer depends on; None: all
+    # what a linear probe may look for in the residual stream at the answer position: a class number per probe input
+    latents: Mapping[str, Int[np.ndarray, " batch"]] = field(default_factory=lambda: MappingProxyType({}))
     solved_accuracy: float = Family.solved_accuracy
     solved_loss: float = Family.solved_loss
 

@@ -271,20 +271,23 @@ def _header(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
 
 def save_context(path: Path, context: Context) -> None:
     """Write the probe and its context, byte-stably."""
-    probe = context.probe
+    probe = {f.name: value for f in fields(Probe) if (value := getattr(context.probe, f.name)) is not None}
+    latents = {LATENT + name: labels for name, labels in context.latents.items()}
     meta = {name: getattr(context, name) for name in _CONTEXT_DATA} | {"basis": asdict(context.basis)}
-    _save_tensors(path, {"tokens": probe.tokens, "targets": probe.targets, "is_train": probe.is_train}, meta)
+    _save_tensors(path, probe | latents, meta)
 
 
-_CONTEXT_DATA = tuple(f.name for f in fields(Context) if f.name not in ("probe", "basis"))
+LATENT = "latent: "  # what the names of latents begin with in a probe's file
+_CONTEXT_DATA = tuple(f.name for f in fields(Context) if f.name not in ("probe", "basis", "latents"))
 
 
 def load_context(path: Path) -> Context:
     """The probe and its context as the `probe` stage wrote them."""
     tensors, meta = _load_tensors(path, "The probe")
     basis = Basis(**meta.pop("basis"))
+    latents = {name.removeprefix(LATENT): tensors.pop(name) for name in sorted(tensors) if name.startswith(LATENT)}
     data: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
-    return Context(probe=Probe(**tensors), basis=basis, **data)
+    return Context(probe=Probe(**tensors), basis=basis, latents=types.MappingProxyType(latents), **data)
 
 
 def probe_digest(path: Path) -> str:

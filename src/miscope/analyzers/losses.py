@@ -37,7 +37,7 @@ class Losses(Output):
 def losses(checkpoint: Checkpoint, context: Context) -> Losses:
     """Losses with the weights of this very step, train and test alike."""
     logits, probe = checkpoint.activations["logits"], context.probe
-    found = answers(logits, probe.targets)
+    found = answers(logits, probe.targets, probe.allowed)
     train, test = _summary(found, probe.is_train), _summary(found, ~probe.is_train)
     return Losses(
         train_loss=train.loss,

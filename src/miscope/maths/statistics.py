@@ -16,18 +16,30 @@ class Answers(NamedTuple):
     margin: Float[np.ndarray, " batch"]  # right logit minus the best wrong one; above 0: answered right
 
 
-def answers(logits: Float[np.ndarray, "batch vocab"], targets: Int[np.ndarray, " batch"]) -> Answers:
+def answers(
+    logits: Float[np.ndarray, "batch vocab"],
+    targets: Int[np.ndarray, " batch"],
+    allowed: Bool[np.ndarray, "batch vocab"] | None = None,
+) -> Answers:
     """Cross-entropy and margin of each input, computed in float64: float32 underflows near 1e-7 nats.
+
+    Where several answers are `allowed`, the margin is the best of them minus the best of the others.
 
     Source: Nanda et al. 2023, arXiv:2301.05217, released code (`cross_entropy_high_precision`).
     """
     z = np.array(logits, dtype=np.float64)
     index = np.arange(len(z))
     right = z[index, targets]
+    margin = None if allowed is None else _best(z, allowed) - _best(z, ~allowed)
     z[index, targets] = -np.inf
     best_wrong = z.max(axis=1)
     # log(1 + sum of exp(wrong - right)), so that a loss of 1e-20 keeps its digits
-    return Answers(_softplus(_logsumexp(z, best_wrong) - right), right - best_wrong)
+    loss = _softplus(_logsumexp(z, best_wrong) - right)
+    return Answers(loss, right - best_wrong if margin is None else margin)
+
+
+def _best(z: Float[np.ndarray, "batch vocab"], among: Bool[np.ndarray, "batch vocab"]) -> Float[np.ndarray, " batch"]:
+    return np.where(among, z, -np.inf).max(axis=1)
 
 
 def _logsumexp(

@@ -1,5 +1,6 @@
 """Which examples an update sees. Every batch is decided by seed and step alone, so that a resumed run needs no more."""
 
+from dataclasses import fields
 from functools import lru_cache
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from miscope import store
 from miscope.core import Examples, Family, MiscopeError, Recipe
 from miscope.model.initialisation import own_generator
 from miscope.model.rows import Rows, distinct_rows
@@ -15,20 +17,37 @@ from miscope.training.device import Device
 from miscope.training.loss import cross_entropy
 
 
+def data_digest(family: Family, data_seed: int) -> str:
+    """The digest of the examples themselves: code that draws other data makes another training."""
+    split, stream = family.split(data_seed), family.stream(data_seed, 0, 1)
+    parts = {"train": split.train, "test": split.test} | ({"stream": stream} if stream else {})
+    arrays = {
+        f"{name} {f.name}": value
+        for name, part in parts.items()
+        for f in fields(part)
+        if (value := getattr(part, f.name)) is not None
+    }
+    return store.digest_of_arrays(arrays | {"positions": np.array(family.positions())})
+
+
 class Batch:
     """Examples as tensors on a device, with the plan of their distinct rows where that pays."""
 
     def __init__(self, examples: Examples, family: Family, n_ctx: int, device: Device) -> None:
         self.positions = family.positions()
         self.tokens = torch.from_numpy(examples.tokens).to(device.torch)
-        self.targets = torch.from_numpy(examples.targets).flatten().to(device.torch)
+        asked = examples.targets.flatten() >= 0
+        self.targets = torch.from_numpy(examples.targets.flatten()[asked]).to(device.torch)
+        self._asked = None if asked.all() else torch.from_numpy(asked.nonzero()[0]).to(device.torch)
+        self._allowed = None if examples.allowed is None else _of_asked(examples.allowed, asked).to(device.torch)
         read = torch.tensor(self.positions, device=device.torch)
         self.rows: Rows | None = distinct_rows(self.tokens, read, n_ctx)
 
     def logits(self, model: Transformer) -> Tensor:
-        """[batch * read, vocab]"""
+        """[answer, vocab], wherever the examples ask for one."""
         out = model(self.tokens, positions=self.positions) if self.rows is None else model.of_rows(self.rows)
-        return out.flatten(0, 1)
+        answers = out.flatten(0, 1)
+        return answers if self._asked is None else answers.index_select(0, self._asked)
 
     def share_of_loss(self, model: Transformer, device: Device, n_answers: int) -> Tensor:
         """What this batch adds to the mean cross-entropy over `n_answers`, in nats, to differentiate."""
@@ -41,10 +60,17 @@ class Batch:
         """Means over the examples of all processes."""
         with device.autocast():
             logits = self.logits(model)
-        is_right = (logits.argmax(dim=-1) == self.targets).double().sum()
+        is_right = self._is_right(logits.argmax(dim=-1)).double().sum()
         loss = F.cross_entropy(logits.double(), self.targets, reduction="sum")
         total = device.sum(torch.stack([loss, is_right, torch.full_like(loss, len(self.targets))])).tolist()
         return total[0] / total[2], total[1] / total[2]
+
+    def _is_right(self, answers: Tensor) -> Tensor:
+        return answers == self.targets if self._allowed is None else self._allowed.gather(1, answers[:, None])[:, 0]
+
+
+def _of_asked(allowed: np.ndarray, asked: np.ndarray) -> Tensor:
+    return torch.from_numpy(allowed.reshape(len(asked), -1)[asked])
 
 
 class Batches:
@@ -64,8 +90,8 @@ class Batches:
         """The micro-batches of this process for the update from `step`, and the answers in all of them, everywhere."""
         examples = self._examples(step)
         if examples is None:
-            return self._whole, self.split.train.targets.size
-        return self._micro(examples), examples.targets.size
+            return self._whole, self.split.train.n_answers
+        return self._micro(examples), examples.n_answers
 
     def _examples(self, step: int) -> Examples | None:
         """None means the whole training set, which lies on the device already."""
@@ -77,7 +103,7 @@ class Batches:
             return None
         per_epoch = n // size
         chosen = self._order(step // per_epoch)[(step % per_epoch) * size :][:size]
-        return Examples(self.split.train.tokens[chosen], self.split.train.targets[chosen])
+        return self.split.train.take(chosen)
 
     @lru_cache(maxsize=2)  # noqa: B019  one object a run
     def _order(self, epoch: int) -> np.ndarray:
@@ -85,9 +111,9 @@ class Batches:
         return torch.randperm(len(self.split.train), generator=generator).numpy()
 
     def _micro(self, examples: Examples) -> list[Batch]:
-        parts = self.recipe.accumulate
         share = self.device.share(examples)
-        return [self._batch(Examples(share.tokens[i::parts], share.targets[i::parts])) for i in range(parts)]
+        parts = max(1, min(self.recipe.accumulate, len(share)))
+        return [self._batch(share.take(slice(i, None, parts))) for i in range(parts)]
 
     def _batch(self, examples: Examples) -> Batch:
         return Batch(examples, self.family, self.n_ctx, self.device)

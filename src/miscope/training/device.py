@@ -30,7 +30,7 @@ class Device:
 
     def share(self, examples: Examples) -> Examples:
         """This process's part of a batch: every `world`-th example."""
-        return Examples(examples.tokens[self.rank :: self.world], examples.targets[self.rank :: self.world])
+        return examples.take(slice(self.rank, None, self.world))
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a value over all processes."""

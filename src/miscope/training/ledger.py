@@ -17,6 +17,7 @@ from torch import Tensor
 
 from miscope import catalog, store
 from miscope.core import Variant
+from miscope.training.batches import data_digest
 from miscope.training.device import Device, versions
 from miscope.training.run import Evaluation
 
@@ -29,6 +30,8 @@ def training_key(variant: Variant, device: Device) -> str:
     files = catalog.closure(catalog.SOURCE / "training" / "loop.py", within=("training", "model"))
     facts = {
         "declaration": variant.declaration(),
+        "data": data_digest(variant.family, variant.data_seed),
+        "branch data": variant.branch and data_digest(variant.branch.family, variant.branch.data_seed),
         "device": device.describe(),
         "versions": versions(),
         "code": store.digest_of_files(files),
