@@ -4,13 +4,14 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := .venv/.ready
 
-.PHONY: help setup check test demo app report bench-train bench-analysis bench-redraw clean
+.PHONY: help setup check test demo app report bench-train bench-cohort bench-analysis bench-redraw clean
 
 help:
 	@echo "make demo            set up, train two models that grok, analyse and draw them"
 	@echo "make app             open what was made, at http://127.0.0.1:8501"
 	@echo "make test            run the tests        make check  lint, types, import order"
 	@echo "make bench-train     our training step beside TransformerLens' own model"
+	@echo "make bench-cohort    many seeds side by side against one alone"
 	@echo "make bench-analysis  seconds and megabytes per instrument"
 	@echo "make bench-redraw    the app's time from slider to picture"
 
@@ -44,6 +45,9 @@ app: setup
 
 bench-train: setup
 	@python bench/train.py
+
+bench-cohort: setup
+	@python bench/cohort.py
 
 bench-analysis: setup
 	@python bench/analysis.py

@@ -6,19 +6,22 @@ from tqdm import tqdm
 
 from miscope import config, store
 from miscope.command import run
+from miscope.training.device import device_for
 from miscope.training.loop import train
 from miscope.training.run import Evaluation
 
 
 def main(name: str) -> None:
-    variant = config.load(Path()).variant(name)
+    declared = config.load(Path())
+    variant = declared.variant(name)
+    peers = declared.peers(variant) if device_for(variant.recipe).gains_by_stacking else ()
     with tqdm(total=variant.recipe.steps, desc=f"train {name}", unit="step", mininterval=0.5) as bar:
 
         def show(evaluation: Evaluation) -> None:
             bar.set_postfix(train=f"{evaluation.train_loss:.3g}", test=f"{evaluation.test_loss:.3g}", refresh=False)
             bar.update(max(0, evaluation.step - bar.n))  # a replay for denser checkpoints goes back
 
-        metrics = train(variant, store.folder(Path(), name), show)["metrics"]
+        metrics = train(variant, store.folder(Path(), name), show, peers)["metrics"]
     print(
         f"{name}: test accuracy {metrics['test_accuracy']:.4f}, "
         f"test loss {metrics['test_loss']:.3g} after {metrics['steps']:,} steps"

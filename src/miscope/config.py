@@ -64,6 +64,11 @@ class Config:
         known = ", ".join(self.variants)
         raise MiscopeError(f"params.yaml declares no variant `{name}`; it declares: {known or 'none'}.")
 
+    def peers(self, variant: Variant) -> tuple[Variant, ...]:
+        """The others of its cohort; none without one."""
+        cohort = variant.recipe.cohort
+        return tuple(v for v in self.variants.values() if cohort and v is not variant and v.recipe.cohort == cohort)
+
     def settings(self, instrument: str) -> dict[str, Any]:
         """The instrument's settings: its defaults, with what params.yaml says in their place."""
         return {**catalog.instrument(instrument).settings, **self.instruments.get(instrument, {})}

@@ -54,7 +54,8 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
-    optimizer: str = "adamw"  # adamw, adam, sgd, or the dotted path of a torch optimizer
+    # adamw, adam, sgd, the dotted path of a torch optimizer, or a mapping of `_target_` and its own settings
+    optimizer: str | Mapping[str, Any] = "adamw"
     schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate; cosine falls to 0 at the last step
     warmup_steps: int = 0  # the learning rate rises linearly over these
     batch_size: int = 0
@@ -62,6 +63,7 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast of the matmuls
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     eval_every: int = 10
+    cohort: str = ""  # variants of one cohort, which differ in seeds and rates alone, train side by side on a GPU
     resume_points: int = -1  # how many states are kept to resume from; -1: a quarter of the checkpoints, at most 8
 
 
@@ -71,7 +73,7 @@ def weights_only(recipe: Recipe) -> Recipe:
     The number of steps decides weights only through a cosine schedule.
     """
     steps = recipe.steps if recipe.schedule == "cosine" else 1
-    return replace(recipe, steps=steps, eval_every=1, resume_points=-1)
+    return replace(recipe, steps=steps, eval_every=1, resume_points=-1, cohort="")
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,11 @@ class Folder:
         """All evaluations so far, kept while a training may go on."""
         return self.path / "resume" / "curve.safetensors"
 
+    @property
+    def began(self) -> Path:
+        """What was declared, and by how many processes, when the training began."""
+        return self.path / "resume" / "began.json"
+
     def resume_steps(self) -> tuple[int, ...]:
         return _steps(self.path / "resume", ".safetensors")
 

@@ -92,6 +92,11 @@ def test_two_processes_write_one_whole_training_and_go_on_from_it(tmp_path: Path
         assert record["device"]["processes"] == 2
         assert record["this_time"]["updates"] in updates
     assert len(folder.checkpoint_steps()) > 3
+    kept = {path.name for path in (folder.path / "checkpoints").iterdir()}
+    alone = replace(variant(), recipe=Recipe(steps=60), checkpoint_steps=(0, 60))
+    with pytest.raises(MiscopeError, match="`tiny` was begun by 2 processes, and this call has 1"):
+        train(alone, folder)
+    assert {path.name for path in (folder.path / "checkpoints").iterdir()} == kept
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -125,6 +130,15 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert learning_rate(recipe, 50) == pytest.approx(0.5)
     assert learning_rate(recipe, 99) < 1e-3
     assert learning_rate(Recipe(steps=100), 57) == 1e-3
+
+
+def test_an_optimizer_of_torchs_takes_its_own_settings() -> None:
+    run = Run(variant(optimizer={"_target_": "torch.optim.RMSprop", "alpha": 0.5}), device_for(variant().recipe))
+    assert isinstance(run.optimizer, torch.optim.RMSprop)
+    assert run.optimizer.param_groups[0]["alpha"] == 0.5
+    assert run.optimizer.param_groups[0]["lr"] == variant().recipe.learning_rate
+    with pytest.raises(MiscopeError, match="no_such"):
+        Run(variant(optimizer={"_target_": "torch.optim.RMSprop", "no_such": 1}), device_for(variant().recipe))
 
 
 @pytest.mark.parametrize("name", ["adamax", "torch.optim.Nothing", "torch.nn.Linear"])

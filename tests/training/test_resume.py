@@ -112,6 +112,17 @@ def test_a_damaged_checkpoint_or_state_is_made_again(tmp_path: Path) -> None:
     assert made(folder) == before
 
 
+def test_a_checkpoint_or_a_state_of_another_architecture_is_made_again(tmp_path: Path) -> None:
+    folder, other = store.Folder(tmp_path / "v"), store.Folder(tmp_path / "other")
+    train(variant(), folder)
+    before = made(folder)
+    train(replace(variant(), model=replace(MODEL, d_mlp=32)), other)
+    folder.checkpoint(40).write_bytes(other.checkpoint(40).read_bytes())
+    folder.resume(40).write_bytes(other.resume(40).read_bytes())
+    train(variant(), folder)
+    assert made(folder) == before
+
+
 def test_a_branch_is_its_parent_up_to_where_it_departs_and_reuses_its_states(tmp_path: Path) -> None:
     parent, child = store.folder(tmp_path, "parent"), store.folder(tmp_path, "child")
     train(replace(variant(), name="parent"), parent)

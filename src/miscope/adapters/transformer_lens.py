@@ -11,7 +11,7 @@ model lacks is a zero that does not train, since weight processing writes to bia
 Importing TransformerLens takes seconds: import this module only where a bridge is asked for.
 """
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ from miscope.core import Checkpoint, MiscopeError, ModelConfig
 from miscope.model.linear import Linear
 from miscope.model.norm import EPS, Norm
 from miscope.model.tap import Tap, untouched
-from miscope.model.transformer import Transformer
+from miscope.model.transformer import Transformer, check_tokens
 from miscope.model.weights import load_weights
 
 ARCHITECTURE = "MiscopeTransformer"
@@ -59,7 +59,7 @@ class LensModel(nn.Module):
         self.tok_embed = nn.Embedding.from_pretrained(model.W_E.detach(), freeze=False)
         self.pos = nn.Embedding.from_pretrained(model.W_pos.detach(), freeze=False)
         self.layers, self.ln_out, self.head = model.blocks, model.ln_final, model.unembed
-        self.check: Callable[[Tensor], None] = model._check
+        self.check = functools.partial(check_tokens, config=model.config)
 
     def forward(
         self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, attention_mask: Tensor | None = None

@@ -70,9 +70,15 @@ class Transformer(nn.Module):
         Raises:
             MiscopeError: a sequence longer than `n_ctx`, or a token id outside the vocabulary.
         """
-        self._check(tokens)
+        check_tokens(tokens, self.config)
         everywhere = torch.arange(tokens.shape[1], device=tokens.device)
-        read = everywhere if positions is None else everywhere[list(positions)]
+        return self.logits_at(tokens, everywhere if positions is None else everywhere[list(positions)], tap)
+
+    def logits_at(
+        self, tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], tap: Tap = untouched
+    ) -> Float[Tensor, "batch read vocab"]:
+        """The same for tokens that were checked before: a check at each step would have a GPU wait for the host."""
+        everywhere = torch.arange(tokens.shape[1], device=tokens.device)
         x = tap("hook_embed", F.embedding(tokens, self.W_E)) + tap(
             "hook_pos_embed", self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
         )
@@ -92,13 +98,16 @@ class Transformer(nn.Module):
     def _logits(self, x: Tensor, tap: Tap) -> Tensor:
         return self.unembed(self.ln_final(x, within(tap, "ln_final")))
 
-    def _check(self, tokens: Int[Tensor, "batch pos"]) -> None:
-        if tokens.shape[1] > self.config.n_ctx:
-            raise MiscopeError(
-                f"The sequence has {tokens.shape[1]} positions; the model has {self.config.n_ctx} (`n_ctx`)."
-            )
-        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.config.d_vocab:
-            raise MiscopeError(
-                f"Token ids run from {int(tokens.min())} to {int(tokens.max())}; "
-                f"the vocabulary has 0 to {self.config.d_vocab - 1} (`d_vocab`)."
-            )
+
+def check_tokens(tokens: Int[Tensor, "batch pos"], config: ModelConfig) -> None:
+    """
+    Raises:
+        MiscopeError: a sequence longer than `n_ctx`, or a token id outside the vocabulary.
+    """
+    if tokens.shape[1] > config.n_ctx:
+        raise MiscopeError(f"The sequence has {tokens.shape[1]} positions; the model has {config.n_ctx} (`n_ctx`).")
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < config.d_vocab:
+        raise MiscopeError(
+            f"Token ids run from {int(tokens.min())} to {int(tokens.max())}; "
+            f"the vocabulary has 0 to {config.d_vocab - 1} (`d_vocab`)."
+        )

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from miscope import store
-from miscope.core import Examples, Family, MiscopeError, Recipe
+from miscope.core import Examples, Family, MiscopeError, ModelConfig, Recipe
 from miscope.model.initialisation import own_generator
 from miscope.model.rows import Rows, distinct_rows
-from miscope.model.transformer import Transformer
+from miscope.model.transformer import Transformer, check_tokens
 from miscope.training.device import Device
 from miscope.training.loss import cross_entropy
 
@@ -33,21 +33,25 @@ def data_digest(family: Family, data_seed: int) -> str:
 class Batch:
     """Examples as tensors on a device, with the plan of their distinct rows where that pays."""
 
-    def __init__(self, examples: Examples, family: Family, n_ctx: int, device: Device) -> None:
-        self.positions = family.positions()
-        self.tokens = torch.from_numpy(examples.tokens).to(device.torch)
+    def __init__(self, examples: Examples, family: Family, shape: ModelConfig, device: Device) -> None:
+        tokens = torch.from_numpy(examples.tokens)
+        check_tokens(tokens, shape)
+        self.tokens = tokens.to(device.torch)
         asked = examples.targets.flatten() >= 0
         self.targets = torch.from_numpy(examples.targets.flatten()[asked]).to(device.torch)
         self._asked = None if asked.all() else torch.from_numpy(asked.nonzero()[0]).to(device.torch)
         self._allowed = None if examples.allowed is None else _of_asked(examples.allowed, asked).to(device.torch)
-        read = torch.tensor(self.positions, device=device.torch)
-        self.rows: Rows | None = distinct_rows(self.tokens, read, n_ctx)
+        self.read = torch.tensor(family.positions(), device=device.torch)
+        self.rows: Rows | None = distinct_rows(self.tokens, self.read, shape.n_ctx)
 
     def logits(self, model: Transformer) -> Tensor:
         """[answer, vocab], wherever the examples ask for one."""
-        out = model(self.tokens, positions=self.positions) if self.rows is None else model.of_rows(self.rows)
-        answers = out.flatten(0, 1)
-        return answers if self._asked is None else answers.index_select(0, self._asked)
+        out = model.logits_at(self.tokens, self.read) if self.rows is None else model.of_rows(self.rows)
+        return self.of_asked(out.flatten(0, 1))
+
+    def of_asked(self, logits: Tensor) -> Tensor:
+        """Of the logits at all positions read, [batch * read, vocab], those where the examples ask for an answer."""
+        return logits if self._asked is None else logits.index_select(0, self._asked)
 
     def share_of_loss(self, model: Transformer, device: Device, n_answers: int) -> Tensor:
         """What this batch adds to the mean cross-entropy over `n_answers`, in nats, to differentiate."""
@@ -76,9 +80,9 @@ def _of_asked(allowed: np.ndarray, asked: np.ndarray) -> Tensor:
 class Batches:
     """The batches of one stretch of training with one task, data seed and recipe."""
 
-    def __init__(self, family: Family, data_seed: int, recipe: Recipe, n_ctx: int, device: Device) -> None:
+    def __init__(self, family: Family, data_seed: int, recipe: Recipe, shape: ModelConfig, device: Device) -> None:
         self.family, self.data_seed, self.recipe = family, data_seed, recipe
-        self.n_ctx, self.device = n_ctx, device
+        self.shape, self.device = shape, device
         self.split = family.split(data_seed)
         self.train, self.test = (self._batch(device.share(part)) for part in (self.split.train, self.split.test))
         self._whole = self._micro(self.split.train)
@@ -116,4 +120,4 @@ class Batches:
         return [self._batch(share.take(slice(i, None, parts))) for i in range(parts)]
 
     def _batch(self, examples: Examples) -> Batch:
-        return Batch(examples, self.family, self.n_ctx, self.device)
+        return Batch(examples, self.family, self.shape, self.device)

@@ -63,6 +63,11 @@ class Device:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
+    @property
+    def gains_by_stacking(self) -> bool:
+        """Whether many small models train faster side by side: a GPU idles between small kernels, a CPU does not."""
+        return self.torch.type == "cuda" and self.world == 1
+
     def describe(self) -> dict[str, Any]:
         """What the bytes of a training depend on, beside its settings."""
         name = torch.cuda.get_device_name() if self.torch.type == "cuda" else platform.machine()

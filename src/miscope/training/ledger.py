@@ -22,10 +22,11 @@ from miscope.training.device import Device, versions
 from miscope.training.run import Evaluation
 
 
-def training_key(variant: Variant, device: Device) -> str:
+def training_key(variant: Variant, device: Device, cohort: str = "") -> str:
     """The digest of all that decides the weights of a variant at every step.
 
-    A cosine schedule depends on the number of steps, and then that number belongs to the key.
+    A cosine schedule depends on the number of steps, and then that number belongs to the key. So does the cohort, where
+    there is one: stacked matmuls add up in another order.
     """
     files = catalog.closure(catalog.SOURCE / "training" / "loop.py", within=("training", "model"))
     facts = {
@@ -33,6 +34,7 @@ def training_key(variant: Variant, device: Device) -> str:
         "data": data_digest(variant.family, variant.data_seed),
         "branch data": variant.branch and data_digest(variant.branch.family, variant.branch.data_seed),
         "device": device.describe(),
+        "cohort": cohort,
         "versions": versions(),
         "code": store.digest_of_files(files),
     }

@@ -9,9 +9,10 @@ that was kept before the first thing missing, and ends with the bytes of a run t
 
 import csv
 import io
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,9 +21,10 @@ from miscope.core import MiscopeError, Variant
 from miscope.model.memory import keep_freed_memory
 from miscope.model.weights import weights
 from miscope.training.adaptive import adaptive_steps
+from miscope.training.cohort import Cohort
 from miscope.training.device import Device, device_for, versions
 from miscope.training.ledger import Ledger, training_key
-from miscope.training.run import Evaluation, Run
+from miscope.training.run import Evaluation, Run, Trainee
 
 OnEvaluation = Callable[[Evaluation], None]
 
@@ -35,8 +37,16 @@ class Work:
     written: int = 0
 
 
-def train(variant: Variant, folder: store.Folder, on_evaluation: OnEvaluation = lambda _: None) -> dict[str, Any]:
+def train(
+    variant: Variant,
+    folder: store.Folder,
+    on_evaluation: OnEvaluation = lambda _: None,
+    peers: Sequence[Variant] = (),
+) -> dict[str, Any]:
     """Bring checkpoints, curve, metrics and record of a variant up to date; what comes back is the record.
+
+    With `peers`, all of them train side by side, and the checkpoints and states of each come to lie in its own folder,
+    beside this one; only this one's record is written.
 
     Raises:
         MiscopeError: the loss is not finite, or the weights stand still, at a step that it names; or the device is not
@@ -44,8 +54,11 @@ def train(variant: Variant, folder: store.Folder, on_evaluation: OnEvaluation = 
     """
     keep_freed_memory()
     device = device_for(variant.recipe)
-    ledger = _ledger(variant, folder, device)
+    ledger = _ledger(variant, folder, device, variant.recipe.cohort if peers else "")
+    _check_processes(variant, folder, device)
     started, work = time.perf_counter(), Work()
+    if peers:
+        _fill_cohort(variant, ledger, peers, device, work, on_evaluation)
     steps = _fill(variant, set(variant.checkpoint_steps), ledger, device, work, on_evaluation)
     if variant.adaptive:
         curve = [ledger.curve[step] for step in _evaluated(variant, set(variant.checkpoint_steps))]
@@ -63,20 +76,76 @@ def train(variant: Variant, folder: store.Folder, on_evaluation: OnEvaluation = 
     return record
 
 
-def _ledger(variant: Variant, folder: store.Folder, device: Device) -> Ledger:
+def _check_processes(variant: Variant, folder: store.Folder, device: Device) -> None:
+    """
+    Raises:
+        MiscopeError: this very training was begun by another number of processes; going on would throw it away.
+    """
+    now = {"declaration": store.digest(store.canonical_json(variant.declaration())), "processes": device.world}
+    before = json.loads(folder.began.read_text(encoding="utf-8")) if folder.began.is_file() else now
+    device.wait()
+    if before["declaration"] == now["declaration"] and before["processes"] != now["processes"]:
+        raise MiscopeError(
+            f"`{variant.name}` was begun by {before['processes']} processes, and this call has {device.world}: their "
+            f"bytes differ. Run it as before, or delete {folder.began.parent} to begin anew."
+        )
+    if device.writes:
+        store.write(folder.began, store.canonical_json(now))
+
+
+def _ledger(variant: Variant, folder: store.Folder, device: Device, cohort: str = "") -> Ledger:
     """The variant's files; a branch may also go on from the states of its parent, which trained alike up to there."""
     branch, parent = variant.branch, None
     if branch is not None:
         alone = replace(variant, branch=None)
         parent = Ledger(store.Folder(folder.path.parent / branch.parent), training_key(alone, device), until=branch.at)
-    return Ledger(folder, training_key(variant, device), parent)
+    return Ledger(folder, training_key(variant, device, cohort), parent)
+
+
+def _fill_cohort(
+    variant: Variant,
+    ledger: Ledger,
+    peers: Sequence[Variant],
+    device: Device,
+    work: Work,
+    on_evaluation: OnEvaluation,
+) -> None:
+    """Compute what is missing of a variant and of its peers, from the last state that all of them kept."""
+    members = sorted([variant, *peers], key=lambda member: member.name)  # the same stack, whoever comes first
+    folders = {member.name: store.Folder(ledger.folder.path.parent / member.name) for member in members}
+    ledgers = [ledger if m is variant else _ledger(m, folders[m.name], device, m.recipe.cohort) for m in members]
+    missing = [_missing(m, set(m.checkpoint_steps), files) for m, files in zip(members, ledgers, strict=True)]
+    if not any(missing):
+        return
+    cohort = Cohort(members, device)
+    first = min(step for steps in missing for step in steps)
+    shared = set.intersection(*(set(files.resume_steps()) for files in ledgers))
+    if kept := [step for step in shared if step <= first]:
+        cohort.restore(max(kept), [files.state(max(kept)) or {} for files in ledgers])
+    while True:
+        for member, files, steps in zip(cohort.members(), ledgers, missing, strict=True):
+            mine = member.variant is variant
+            _visit(member, {*member.variant.checkpoint_steps}, steps, files, work, on_evaluation if mine else _ignore)
+        if not any(missing):
+            return
+        cohort.advance()
+        work.updates += 1
+
+
+def _ignore(evaluation: Evaluation) -> None:
+    pass
+
+
+def _missing(variant: Variant, wanted: set[int], ledger: Ledger) -> set[int]:
+    """Steps of checkpoints and evaluations that are asked for and not there."""
+    return (wanted - ledger.checkpoint_steps()) | (set(_evaluated(variant, wanted)) - ledger.curve.keys())
 
 
 def _fill(
     variant: Variant, wanted: set[int], ledger: Ledger, device: Device, work: Work, on_evaluation: OnEvaluation
 ) -> set[int]:
     """Compute the checkpoints and evaluations that are missing, stretch by stretch; what comes back is `wanted`."""
-    missing = (wanted - ledger.checkpoint_steps()) | (set(_evaluated(variant, wanted)) - ledger.curve.keys())
+    missing = _missing(variant, wanted, ledger)
     device.wait()  # all see the same files, before one writes
     run: Run | None = None
     for step in sorted(missing):
@@ -102,7 +171,7 @@ def _nearest(run: Run | None, variant: Variant, step: int, ledger: Ledger, devic
 
 
 def _visit(
-    run: Run, wanted: set[int], missing: set[int], ledger: Ledger, work: Work, on_evaluation: OnEvaluation
+    run: Trainee, wanted: set[int], missing: set[int], ledger: Ledger, work: Work, on_evaluation: OnEvaluation
 ) -> None:
     """Evaluate and write what is missing at this step: the curve first, then the checkpoint, then the state."""
     is_new = run.step in wanted and run.step in missing
@@ -144,7 +213,7 @@ def _sweep(folder: store.Folder, variant: Variant, steps: set[int]) -> None:
     """Remove checkpoints and states that are not asked for, and halves that a kill left."""
     store.sweep(folder.path / "checkpoints", keep={folder.checkpoint(step) for step in steps})
     kept = {folder.resume(step) for step in _resume_steps(variant)}
-    store.sweep(folder.path / "resume", keep=kept | {folder.resume_curve})
+    store.sweep(folder.path / "resume", keep=kept | {folder.resume_curve, folder.began})
 
 
 def _check_finite(evaluation: Evaluation, variant: Variant) -> None:

@@ -19,14 +19,17 @@ from torch.autograd import Function
 FAR = 69.0  # nats; exp(-69) is about 1e-30
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, scale: float) -> Tensor:
-    """scale x the sum over rows of -log softmax(logits)[target] in nats, a float64 number to differentiate once."""
+def cross_entropy(logits: Tensor, targets: Tensor, scale: float | Tensor) -> Tensor:
+    """The sum over rows of scale x -log softmax(logits)[target] in nats, a float64 number to differentiate once.
+
+    `scale` is a number, or [row 1].
+    """
     return _CrossEntropy.apply(logits.float(), targets, scale)
 
 
 class _CrossEntropy(Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, scale: float | Tensor) -> Tensor:
         column = targets[:, None]
         largest = logits.amax(dim=-1, keepdim=True)
         others = (logits - largest).clamp_(min=-FAR).exp_()
@@ -37,7 +40,7 @@ class _CrossEntropy(Function):
         loss = torch.where(below < FAR, torch.log1p(wrong.double() / right), below + wrong.double().log())
         others.mul_(scale / (wrong + right))
         ctx.save_for_backward(others.scatter_(1, column, -scale * wrong / (wrong + right)))
-        return scale * loss.sum()
+        return (scale * loss).sum()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

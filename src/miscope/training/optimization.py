@@ -1,8 +1,7 @@
 """Optimizers by name, and the learning rate as a pure function of the step."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -30,23 +29,22 @@ def optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim
 def _by_path(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     from hydra.utils import instantiate
 
-    spec: dict[str, Any] = {
-        "_target_": recipe.optimizer,
-        "lr": recipe.learning_rate,
-        "weight_decay": recipe.weight_decay,
-    }
+    named = recipe.optimizer if isinstance(recipe.optimizer, Mapping) else {"_target_": recipe.optimizer}
+    spec = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, **named, "_partial_": True}
     try:
-        made = instantiate(spec | {"_partial_": True})(parameters)
+        made = instantiate(spec)(parameters)
     except Exception as error:  # hydra wraps what the target raises
-        raise MiscopeError(
-            f"`optimizer` = {recipe.optimizer!r}: {' '.join(str(error).split())[:200]}; "
-            "allowed: adamw, adam, sgd, or the dotted path of a torch optimizer that takes lr and weight_decay."
-        ) from None
+        raise _refused(recipe, f": {' '.join(str(error).split())[:200]}") from None
     if not isinstance(made, torch.optim.Optimizer):
-        raise MiscopeError(
-            f"`optimizer` = {recipe.optimizer!r} is no torch optimizer; allowed: adamw, adam, sgd, or one's path."
-        )
+        raise _refused(recipe, " is no torch optimizer")
     return made
+
+
+def _refused(recipe: Recipe, why: str) -> MiscopeError:
+    return MiscopeError(
+        f"`optimizer` = {recipe.optimizer!r}{why}; allowed: adamw, adam, sgd, the dotted path of a torch optimizer "
+        "that takes lr and weight_decay, or {_target_: that path, and its own settings}."
+    )
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,6 +25,22 @@ class Evaluation:
     test_accuracy: float
 
 
+@runtime_checkable
+class Trainee(Protocol):
+    """A variant in training, alone or in a cohort: what the loop evaluates and keeps."""
+
+    @property
+    def variant(self) -> Variant: ...
+    @property
+    def device(self) -> Device: ...
+    @property
+    def model(self) -> Transformer: ...
+    @property
+    def step(self) -> int: ...
+    def evaluate(self) -> Evaluation: ...
+    def state(self) -> dict[str, Tensor]: ...
+
+
 class Run:
     """One variant in training. Data and schedules are functions of the step: the state is weights and moments."""
 
@@ -32,7 +49,7 @@ class Run:
         self.model = Transformer(variant.model, variant.seed).to(device.torch)
         self.optimizer = optimizer(self.model.parameters(), variant.recipe)
         self.recipe = variant.recipe
-        self.batches = Batches(variant.family, variant.data_seed, variant.recipe, variant.model.n_ctx, device)
+        self.batches = Batches(variant.family, variant.data_seed, variant.recipe, variant.model, device)
         self._enter()
 
     def advance(self) -> Tensor:
@@ -55,19 +72,12 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Losses and accuracies with the present weights, train and test alike."""
-        train = self.batches.train.loss_and_accuracy(self.model, self.device)
-        test = self.batches.test.loss_and_accuracy(self.model, self.device)
-        return Evaluation(self.step, train[0], test[0], train[1], test[1])
+        return evaluation(self.step, self.batches, self.model)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and the optimizer's moments; with the step, all that resuming needs."""
-        moments = self.optimizer.state_dict()["state"]
-        return {f"model.{name}": value for name, value in self.model.state_dict().items()} | {
-            f"optimizer.{i}.{name}": torch.as_tensor(value)
-            for i, values in moments.items()
-            for name, value in values.items()
-            if value is not None
-        }
+        weights = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        return weights | moments_as_tensors(self.optimizer.state_dict()["state"])
 
     def restore(self, step: int, state: Mapping[str, Tensor]) -> None:
         """Go to a step whose state was kept.
@@ -79,12 +89,8 @@ class Run:
             self.model.load_state_dict(_below("model.", state))
         except RuntimeError as error:
             raise MiscopeError(f"The state kept at step {step} is of another model: {error}") from None
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimizer.", state).items():
-            index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.optimizer.load_state_dict({"state": moments_of(state), "param_groups": groups})
         self.step = step
         self._enter()
 
@@ -98,8 +104,32 @@ class Run:
             group["weight_decay"] = branch.recipe.weight_decay
             if "betas" in group:
                 group["betas"] = branch.recipe.betas
-        n_ctx = self.variant.model.n_ctx
-        self.batches = Batches(branch.family, branch.data_seed, branch.recipe, n_ctx, self.device)
+        self.batches = Batches(branch.family, branch.data_seed, branch.recipe, self.variant.model, self.device)
+
+
+def evaluation(step: int, batches: Batches, model: Transformer) -> Evaluation:
+    """Losses and accuracies of a model, train and test alike."""
+    train, test = (part.loss_and_accuracy(model, batches.device) for part in (batches.train, batches.test))
+    return Evaluation(step, train[0], test[0], train[1], test[1])
+
+
+def moments_as_tensors(moments: Mapping[int, Mapping[str, Any]]) -> dict[str, Tensor]:
+    """An optimizer's state by parameter, as named tensors."""
+    return {
+        f"optimizer.{i}.{name}": torch.as_tensor(value)
+        for i, values in moments.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def moments_of(state: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """The optimizer's part of a kept state: parameter -> name -> value."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below("optimizer.", state).items():
+        index, _, key = name.partition(".")
+        moments.setdefault(int(index), {})[key] = value
+    return moments
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
