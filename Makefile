@@ -4,12 +4,13 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := .venv/.ready
 
-.PHONY: help setup check test demo app report bench-train bench-cohort bench-analysis bench-redraw clean
+.PHONY: help setup check test demo demo-all app report bench-train bench-cohort bench-analysis bench-redraw clean
 
 help:
 	@echo "make demo            set up, train two models that grok, analyse and draw them"
 	@echo "make app             open what was made, at http://127.0.0.1:8501"
 	@echo "make test            run the tests        make check  lint, types, import order"
+	@echo "make demo-all        the same for every variant of params.yaml, one of each family"
 	@echo "make bench-train     our training step beside TransformerLens' own model"
 	@echo "make bench-cohort    many seeds side by side against one alone"
 	@echo "make bench-analysis  seconds and megabytes per instrument"
@@ -36,9 +37,13 @@ test: setup
 
 demo: setup
 	@date +%s > .venv/.started
-	dvc repro
+	dvc repro report@calibration report@modulus_59
 	@python -m miscope variants
 	@echo "Made in $$(($$(date +%s) - $$(cat .venv/.started))) s. The reports are artifacts/<variant>/report.html; \`make app\` opens the app."
+
+demo-all: setup
+	dvc repro
+	@python -m miscope variants
 
 app: setup
 	@streamlit run app/main.py

@@ -94,6 +94,11 @@ def stamp(root: Path, variant: str, instrument: str) -> Stamp:
     return hash((_of_files([root / "params.yaml", folder.probe, folder.record, *code]), *folders))
 
 
+def variant_stamp(root: Path, variant: str) -> Stamp:
+    """Of all files that any instrument's artifact of a variant depends on."""
+    return hash(tuple(stamp(root, variant, name) for name in catalog.instruments()))
+
+
 def drawing_stamp(loaded: Remembered, instrument: str) -> Stamp:
     """Of all that a drawing of this instrument depends on: its artifact, and what is drawn behind every step axis."""
     return hash(tuple(stamp(loaded.root, loaded.name, name) for name in (instrument, *catalog.trackers())))

@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 
 import explore
+import moves
 import streamlit as st
 import style
+import train
 import variants
 
 from miscope.core import MiscopeError
@@ -26,8 +28,10 @@ def main() -> None:
     workspace = root()
     exploring = st.Page(lambda: explore.page(workspace), title="Explore", url_path="explore")
     listing = st.Page(lambda: variants.page(workspace, exploring), title="Variants", url_path="variants", default=True)
+    ordering = st.Page(lambda: moves.page(workspace), title="Order", url_path="order")
+    training = st.Page(lambda: train.page(workspace), title="Train", url_path="train")
     try:
-        st.navigation([listing, exploring], position="top").run()
+        st.navigation([listing, exploring, ordering, training], position="top").run()
     except MiscopeError as error:
         style.say(str(error), is_error=True)
 

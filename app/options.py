@@ -81,14 +81,21 @@ def _one_of(text: str, allowed: tuple[Any, ...]) -> Any:
     return found[0]
 
 
-def _widget(label: str, key: str, hint: Any) -> None:
+def _widget(label: str, key: str, hint: Any) -> Any:
     if hint is bool:
-        st.toggle(label, key=key)
-    elif get_origin(hint) is Literal:
-        st.selectbox(label, get_args(hint), key=key)
-    elif get_origin(hint) is tuple:
-        st.text_input(label, key=key, placeholder="chosen for you; or numbers such as 3, 17")
-    elif hint in (int, float):
-        st.number_input(label, key=key, step=hint(1) if hint is int else None)
-    else:
-        st.text_input(label, key=key)
+        return st.toggle(label, key=key)
+    if get_origin(hint) is Literal:
+        return st.selectbox(label, get_args(hint), key=key)
+    if get_origin(hint) is tuple:
+        return st.text_input(label, key=key, placeholder="chosen for you; or numbers such as 3, 17")
+    if hint in (int, float):
+        return st.number_input(label, key=key, step=hint(1) if hint is int else None, format=None)
+    return st.text_input(label, key=key)
+
+
+def input_for(label: str, key: str, hint: Any, default: Any) -> Any:
+    """A widget of this type that starts at a default, and its value."""
+    if key not in st.session_state:
+        st.session_state[key] = text_of(default) if get_origin(hint) is tuple else default
+    value = _widget(label, key, hint)
+    return numbers(value) if get_origin(hint) is tuple else value

@@ -1,4 +1,4 @@
-"""Many seeds side by side against one alone, by the step: python bench/cohort.py [MEMBERS] [DEVICE]. Last line JSON."""
+"""Many seeds side by side against one alone, by the step: python bench/cohort.py [MEMBERS]. The last line is JSON."""
 
 import json
 import statistics
@@ -19,10 +19,10 @@ from miscope.training.run import Run
 P, FRACTION, ROUNDS, STEPS_A_ROUND = 113, 0.3, 5, 4
 
 
-def main(n_members: int = 64, device: str = "auto") -> None:
+def main(n_members: int = 64) -> None:
     keep_freed_memory()
     family = ModuloAddition(P, FRACTION)
-    recipe = replace(family.recipe(), cohort="bench", device=device)
+    recipe = replace(family.recipe(), cohort="bench", device="auto")
     first = Variant("seed_0", "modulo_addition", family, 0, 0, family.model(), recipe, (0,))
     members = [replace(first, name=f"seed_{i}", seed=i, data_seed=i) for i in range(n_members)]
     place = device_for(recipe)
@@ -54,4 +54,4 @@ def _wait() -> None:
 
 
 if __name__ == "__main__":
-    main(*(convert(text) for convert, text in zip((int, str), sys.argv[1:], strict=False)))
+    main(*map(int, sys.argv[1:]))

@@ -95,6 +95,11 @@ def test_an_option_changes_the_table(variant: LoadedVariant) -> None:
     assert set(some["neuron"]) == {3, 5}
 
 
+def test_an_option_that_names_what_is_not_there_is_one_line(variant: LoadedVariant) -> None:
+    with pytest.raises(MiscopeError, match=r"`neuron_dynamics.peaks` has nothing at layer = 5: .*\.$"):
+        variant.view("neuron_dynamics.peaks", layer=5).table()
+
+
 def test_phases_are_drawn_when_they_are_fresh_and_only_then(variant: LoadedVariant, tiny: Path, tmp_path: Path) -> None:
     names = set(variant.artifact("phases").phase)
     assert names

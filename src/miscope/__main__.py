@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from miscope import analysis, api, catalog, config, store
+from miscope import analysis, api, catalog, config, order, store
 from miscope.core import MiscopeError, OverTraining
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (function, text) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
-        if function in (stage, variant):
+        if function in (stage, variant, lead_lag):
             sub.add_argument("name")
     given = parser.parse_args()
     function = COMMANDS[given.command][0]
@@ -65,6 +65,17 @@ def views(root: Path) -> Iterator[str]:
         yield f"{name:36} {'one step' if view.is_per_step else 'over training':14} {view.question}"
 
 
+def lead_lag(root: Path, name: str) -> Iterator[str]:
+    chosen = order.variants_of(root, name)
+    if not chosen:
+        known = ", ".join(sorted({v.family_name for v in config.load(root).variants.values()}))
+        raise MiscopeError(f"params.yaml declares no variant of `{name}`; it declares some of: {known}.")
+    yield f"{len(chosen)} variants: {', '.join(chosen)}"
+    for row in order.lead_lag(root, chosen).itertuples():
+        counts = f"in {row.leads} of {row.variants}, {row.lags} the other way, {row.undecided} undecided"
+        yield f"{row.first:44} {row.lead:8,.0f} steps before {row.then:44} {counts}, p = {row.p:.2g}"
+
+
 def stage(root: Path, name: str) -> Iterator[str]:
     from miscope.stagefiles import stage_file
 
@@ -102,6 +113,7 @@ COMMANDS: dict[str, tuple[Callable[..., Iterator[str]], str]] = {
     "variant": (variant, "one variant, instrument by instrument"),
     "instruments": (instruments, "what can be measured, at a checkpoint or over training"),
     "views": (views, "what can be drawn, each with its question"),
+    "order": (lead_lag, "which measure moved first: every two of them, over all variants of a family"),
     "stage": (stage, "print the dvc.yaml of an instrument, derived from its code"),
     "stages": (stages, "bring every stages/<instrument>/dvc.yaml up to date"),
 }

@@ -258,6 +258,10 @@ def _other_training(variant: Variant, folder: Folder) -> str:
     trained, declared = record.get("trained_as", {}), json.loads(store.canonical_json(variant.declaration()))
     for section, now in declared.items():
         before = trained.get(section)
+        if before != now and section == "code":
+            return (
+                f"other code of `{variant.family_name}`, which DVC does not watch (`dvc repro -f train@{variant.name}`)"
+            )
         if before != now:
             pairs = (
                 [(section, before, now)]

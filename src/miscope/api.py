@@ -149,10 +149,20 @@ class BoundView:
     options: Mapping[str, Any]
 
     def table(self) -> "pd.DataFrame":
-        """The numbers that the figure draws: one tidy table."""
+        """The numbers that the figure draws: one tidy table.
+
+        Raises:
+            MiscopeError: the artifact is missing or stale, or an option names a layer, head or neuron that is not there.
+        """
         artifact = self.loaded.artifact(self.view.needs.name)
         at = (self._shown_step(),) if self.view.is_per_step else ()
-        return self.view.table(artifact, self.loaded.context, *at, **self.options)
+        try:
+            return self.view.table(artifact, self.loaded.context, *at, **self.options)
+        except IndexError as error:
+            if not self.options:
+                raise
+            said = ", ".join(f"{name} = {value}" for name, value in self.options.items())
+            raise MiscopeError(f"`{self.view.name}` has nothing at {said}: {error}.") from None
 
     def figure(self) -> "go.Figure":
         """The drawing, as a Plotly figure."""

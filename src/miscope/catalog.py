@@ -20,7 +20,8 @@ SOURCE = Path(__file__).parent
 
 
 def families() -> tuple[str, ...]:
-    return _names("families")
+    """Tasks of this repository; the file `outside` brings in those of others."""
+    return tuple(name for name in _names("families") if name != "outside")
 
 
 def analyzers() -> tuple[str, ...]:

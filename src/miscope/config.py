@@ -4,6 +4,7 @@ YAML 1.2, as DVC reads it (`1e-3` is a number, `no` is a text). Nothing is writt
 """
 
 import dataclasses
+import io
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from miscope import catalog
+from miscope import catalog, store
 from miscope.core import (
     Adaptive,
     Branch,
@@ -29,6 +30,7 @@ from miscope.core import (
     field_names,
     weights_only,
 )
+from miscope.families import outside
 
 SECTIONS = ("variants", "instruments")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -92,7 +94,7 @@ def _load(path: Path, stamp: int) -> Config:
     variants: dict[str, Variant] = {}
     for name, spec in _mapping(text, "variants").items():
         _check_name(name, variants)
-        variants[name] = _variant(name, spec)
+        variants[name] = variant(name, spec, path.parent)
     _check_parents(variants)
     return Config(types.MappingProxyType(variants), types.MappingProxyType(instruments))
 
@@ -112,6 +114,40 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(text, Mapping):
         raise MiscopeError("params.yaml must be a mapping with the sections " + ", ".join(SECTIONS) + ".")
     return text
+
+
+def entry(name: str, spec: Mapping[str, Any]) -> str:
+    """A variant as it stands in params.yaml."""
+    text = io.StringIO()
+    _round_trip().dump({name: dict(spec)}, text)
+    return text.getvalue()
+
+
+def add(root: Path, name: str, spec: Mapping[str, Any]) -> None:
+    """Add a variant to params.yaml, whose other lines and comments stay as they are.
+
+    Raises:
+        MiscopeError: the name is taken or no name, or the entry declares no variant; nothing is written then.
+    """
+    if name in load(root).variants:
+        raise MiscopeError(f"params.yaml declares a variant `{name}` already; choose another name.")
+    _check_name(name, load(root).variants)
+    variant(name, spec, root)
+    path, text = root / "params.yaml", io.StringIO()
+    document = _round_trip().load(path.read_text(encoding="utf-8"))
+    if not document.get("variants"):
+        document["variants"] = {}
+    document["variants"][name] = dict(spec)
+    _round_trip().dump(document, text)
+    store.write(path, text.getvalue())
+
+
+def _round_trip() -> YAML:
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    return yaml
 
 
 def _mapping(text: Mapping[str, Any], section: str) -> Mapping[str, Any]:
@@ -145,23 +181,27 @@ def _instrument(name: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: _coerce(value, type(known[key]), f"{where}.{key}") for key, value in spec.items()}
 
 
-def _variant(name: str, spec: Any) -> Variant:
+def variant(name: str, spec: Any, root: Path) -> Variant:
+    """The variant that an entry of params.yaml declares.
+
+    Raises:
+        MiscopeError: one line that names the key, the value and what is allowed.
+    """
     where = f"variants.{name}"
     if not isinstance(spec, Mapping):
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping with at least `family` and `seed`.")
-    if "family" not in spec:
-        raise MiscopeError(f"params.yaml: `{where}` names no `family`; known: {', '.join(catalog.families())}.")
-    if spec["family"] not in catalog.families():
-        _unknown(spec["family"], catalog.families(), f"{where}.family")
-    cls = catalog.family(spec["family"])
-    own = ("family", "seed", "data_seed", "model", "checkpoints", "branch")
+    cls = _family_class(spec, where, root)
+    own = ("family", "_target_", "seed", "data_seed", "model", "checkpoints", "branch")
     _only_known_keys(spec, (*own, *field_names(cls), *field_names(Recipe)), where)
     family: Family = _build(cls, _only(spec, cls), where)
+    code = outside.code_digest(cls) if "_target_" in spec else ""
+    if code:
+        outside.check(family, code)
     recipe = replace(family.recipe(), **_coerced(Recipe, _only(spec, Recipe), where))
     fixed, adaptive = _schedule(spec.get("checkpoints"), recipe.steps, f"{where}.checkpoints")
-    variant = Variant(
+    declared = Variant(
         name=name,
-        family_name=spec["family"],
+        family_name=spec.get("_target_", spec["family"]),
         family=family,
         seed=_number(spec.get("seed", 0), int, f"{where}.seed"),
         data_seed=_number(spec.get("data_seed", 0), int, f"{where}.data_seed"),
@@ -169,12 +209,25 @@ def _variant(name: str, spec: Any) -> Variant:
         recipe=recipe,
         checkpoint_steps=fixed,
         adaptive=adaptive,
+        family_code=code,
     )
-    return (
-        variant
-        if "branch" not in spec
-        else replace(variant, branch=_branch(variant, spec["branch"], f"{where}.branch"))
-    )
+    if "branch" not in spec:
+        return declared
+    return replace(declared, branch=_branch(declared, spec["branch"], f"{where}.branch"))
+
+
+def _family_class(spec: Mapping[str, Any], where: str, root: Path) -> type[Family]:
+    """The task that a variant names: a file of `families/`, or a class of the user's own by its `_target_`."""
+    known = (*catalog.families(), outside.NAME)
+    if "family" not in spec:
+        raise MiscopeError(f"params.yaml: `{where}` names no `family`; known: {', '.join(known)}.")
+    if spec["family"] not in known:
+        _unknown(spec["family"], known, f"{where}.family")
+    if (spec["family"] == outside.NAME) != ("_target_" in spec):
+        raise MiscopeError(
+            f"params.yaml: `{where}` must have `family: {outside.NAME}` and `_target_: a dotted path` together."
+        )
+    return outside.family_class(spec["_target_"], where, root) if "_target_" in spec else catalog.family(spec["family"])
 
 
 def _branch(variant: Variant, spec: Any, where: str) -> Branch:

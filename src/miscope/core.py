@@ -182,6 +182,7 @@ class Variant:
     checkpoint_steps: tuple[int, ...]  # those that are known before training
     adaptive: Adaptive | None = None
     branch: Branch | None = None
+    family_code: str = ""  # the digest of the file of a family from outside
 
     @property
     def label(self) -> str:
@@ -190,7 +191,8 @@ class Variant:
     def declaration(self) -> dict[str, Any]:
         """All that params.yaml says and that decides the weights at every step, as plain data."""
         branch = self.branch and replace(self.branch, recipe=weights_only(self.branch.recipe))
-        return {
+        code = {"code": self.family_code} if self.family_code else {}
+        return code | {
             "family": self.family_name,
             "settings": asdict(self.family),
             "seeds": {"seed": self.seed, "data_seed": self.data_seed},

@@ -1,13 +1,19 @@
 """What every family must hold, found by discovery, and the labels of each by brute force."""
 
+import math
+from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from miscope import catalog
-from miscope.core import Family, MiscopeError
+from miscope import catalog, config
+from miscope.core import Family, MiscopeError, Variant
+from miscope.families import outside
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.training.device import device_for
+from miscope.training.run import Run
 
 FAMILIES = catalog.families()
 
@@ -32,19 +38,66 @@ def test_the_split_is_disjoint_and_the_same_for_the_same_seed(family: Family) ->
     assert not train & test
 
 
+def test_a_stream_is_decided_by_seed_and_step(family: Family) -> None:
+    first = family.stream(1, 7, 4)
+    if first is None:
+        pytest.skip("it has a training set")
+    again, later, other = family.stream(1, 7, 4), family.stream(1, 8, 4), family.stream(2, 7, 4)
+    assert again is not None
+    assert later is not None
+    assert other is not None
+    np.testing.assert_array_equal(first.tokens, again.tokens)
+    np.testing.assert_array_equal(first.targets, again.targets)
+    assert not np.array_equal(first.tokens, later.tokens)
+    assert not np.array_equal(first.tokens, other.tokens)
+    assert first.targets.shape == (4, len(family.positions()))
+
+
 def test_the_probe_is_fixed_and_marks_what_is_trained_on(family: Family) -> None:
     context, again = family.context(1), family.context(1)
     np.testing.assert_array_equal(context.probe.tokens, again.probe.tokens)
-    trained = {tuple(row) for row in family.split(1).train.tokens}
-    marks = np.array([tuple(row) in trained for row in context.probe.tokens])
-    np.testing.assert_array_equal(context.probe.is_train, marks)
+    np.testing.assert_array_equal(context.probe.is_train, again.probe.is_train)
+    split = family.split(1)
+    if split.train.tokens.shape[1] == context.probe.tokens.shape[1] and family.stream(1, 0, 1) is None:
+        trained = {tuple(row) for row in split.train.tokens}
+        marks = np.array([tuple(row) in trained for row in context.probe.tokens])
+        np.testing.assert_array_equal(context.probe.is_train, marks)
 
 
 def test_tokens_and_answers_fit_the_model(family: Family) -> None:
-    model, probe = family.model(), family.context(1).probe
-    assert probe.tokens.max() < model.d_vocab
-    assert probe.targets.max() < model.d_vocab_out
-    assert probe.tokens.shape[1] <= model.n_ctx
+    model, context = family.model(), family.context(1)
+    outside.check(family, "")
+    for labels in context.latents.values():
+        assert len(labels) == len(context.probe.tokens)
+    if context.probe.corrupted is not None:
+        assert context.probe.corrupted.shape == context.probe.tokens.shape
+        assert context.probe.corrupted.max() < model.d_vocab
+    if context.probe.foils is not None:
+        assert not (context.probe.foils == context.probe.targets).any()
+    if context.probe.allowed is not None:
+        assert context.probe.allowed[np.arange(len(context.probe.targets)), context.probe.targets].all()
+
+
+def test_the_recipe_runs_and_learns_something_in_twenty_steps(family: Family) -> None:
+    recipe = family.recipe()
+    run = Run(Variant("v", "f", family, 1, 1, family.model(), recipe, (0,)), device_for(recipe))
+    before = run.evaluate()
+    for _ in range(20):
+        run.advance()
+    after = run.evaluate()
+    assert after.train_loss < before.train_loss
+    assert math.isfinite(after.test_loss)
+    assert 0 <= after.test_accuracy <= 1
+
+
+def test_it_has_a_control_that_params_may_declare(family: Family, tmp_path: Path) -> None:
+    assert family.controls
+    name = next(name for name in FAMILIES if type(family) is catalog.family(name))
+    plain = config.variant("v", {"family": name, "seed": 1}, tmp_path)
+    for sentence, changes in family.controls.items():
+        assert sentence.endswith(".")
+        twin = config.variant("v", {"family": name, "seed": 1, **changes}, tmp_path)
+        assert twin.declaration() != plain.declaration()
 
 
 def test_the_basis_is_orthonormal(family: Family) -> None:
@@ -60,6 +113,30 @@ def test_modulo_addition_answers_are_sums_by_brute_force() -> None:
         for tokens, answer in zip(context.probe.tokens, context.probe.targets, strict=True)
     ]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("operation", "n", "expected"),
+    [
+        ("a - b", 49, lambda a, b: (a - b) % 7),
+        ("a * b", 49, lambda a, b: a * b % 7),
+        ("a / b", 42, lambda a, b: a * pow(b, -1, 7) % 7),
+        ("a**3 + a*b", 49, lambda a, b: (a**3 + a * b) % 7),
+    ],
+)
+def test_other_operations_by_brute_force(operation: str, n: int, expected: Callable[[int, int], int]) -> None:
+    context = ModuloAddition(7, 0.5, operation).context(3)
+    assert len(context.probe.tokens) == n
+    assert (context.grid is None) == (n < 49)
+    assert context.basis.is_native == (operation == "a - b")
+    for (a, b, equals), answer in zip(context.probe.tokens.tolist(), context.probe.targets.tolist(), strict=True):
+        assert (equals, answer) == (7, expected(a, b))
+
+
+@pytest.mark.parametrize("operation", ["a + c", "a //", "a**99"])
+def test_an_operation_that_is_none_is_refused(operation: str) -> None:
+    with pytest.raises(MiscopeError, match=r"`operation` = .*; allowed: a and b joined by"):
+        ModuloAddition(operation=operation)
 
 
 def test_the_calibration_split_is_the_published_one() -> None:

@@ -1,0 +1,73 @@
+"""The page Order: which measure moved first, in every variant of a family, and what chance would make of it."""
+
+from pathlib import Path
+
+import data
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from miscope import config, order
+from miscope.renderers.theme import PALETTE
+
+SHOWN = 30  # measures in the picture: those that moved first
+
+
+def page(root: Path) -> None:
+    """Onsets as intervals, a colour per variant; below, the table of every two measures."""
+    st.header("What moved first?")
+    families = sorted({variant.family_name for variant in config.load(root).variants.values()})
+    left, right = st.columns([1, 2])
+    family = left.selectbox("Family", families, key="order.family")
+    offered = order.variants_of(root, family)
+    chosen = right.multiselect("Variants", offered, default=offered, key=f"order.variants.{family}")
+    if not chosen:
+        st.info("Choose at least one variant.")
+        return
+    stamps = tuple(data.variant_stamp(root, name) for name in chosen)
+    onsets = _onsets(root, tuple(chosen), stamps)
+    if not st.toggle("every matrix, head and site", key="order.entries"):
+        onsets = onsets[~onsets["measure"].str.contains(" of ")]
+    st.plotly_chart(_drawn(onsets), key="order.onsets")
+    st.caption(
+        "A bar is the interval between two checkpoints in which a measure passes half of its way from first to last, "
+        "for good. Bars that overlap have no order. Denser checkpoints make them shorter."
+    )
+    table = _leads(root, tuple(chosen), stamps)
+    if len(table):
+        shown = set(onsets["measure"])
+        table = table[table["first"].isin(shown) & table["then"].isin(shown)]
+    st.markdown("##### Every two measures")
+    st.dataframe(table, hide_index=True, key="order.table")
+    st.caption(
+        f"`leads`, `lags`, `undecided`: in how many of the {len(chosen)} variants. `lead`: median, in steps. `p`: the "
+        "chance of so uneven a split if neither led; with few variants it cannot be small."
+    )
+
+
+@st.cache_data(show_spinner="Reading the artifacts ...", max_entries=8)
+def _onsets(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...]) -> pd.DataFrame:
+    return order.onsets(root, variants)
+
+
+@st.cache_data(show_spinner="Comparing ...", max_entries=8)
+def _leads(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...]) -> pd.DataFrame:
+    return order.lead_lag(root, variants)
+
+
+def _drawn(onsets: pd.DataFrame) -> go.Figure:
+    """One row per measure, the earliest on top, and a bar per variant."""
+    measures = onsets.groupby("measure")["by"].median().sort_values(kind="stable").index[:SHOWN]
+    figure = go.Figure(layout={"template": "miscope"})
+    for i, (name, rows) in enumerate(onsets[onsets["measure"].isin(measures)].groupby("variant")):
+        figure.add_bar(
+            y=rows["measure"], x=rows["by"] - rows["before"], base=rows["before"], orientation="h", name=str(name),
+            marker_color=PALETTE[i % len(PALETTE)],
+            customdata=rows[["before", "by", "start", "end", "width"]],
+            hovertemplate="%{y}<br>after step %{customdata[0]:,}, by %{customdata[1]:,}<br>"
+            "from %{customdata[2]:.3g} to %{customdata[3]:.3g}, 10 to 90 %% in %{customdata[4]:,} steps"
+            "<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    figure.update_yaxes(automargin=True, categoryorder="array", categoryarray=list(measures)[::-1])
+    figure.update_layout(height=140 + 22 * len(measures), barmode="group", xaxis_title="step", margin={"t": 30})
+    return figure

@@ -1,0 +1,90 @@
+"""The page Train: a form made from a family's own settings, which adds a variant to params.yaml."""
+
+import re
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import options
+import streamlit as st
+
+from miscope import analysis, catalog, config
+from miscope.core import Family, field_names
+from miscope.families import outside
+
+ITS_OWN = "of my own ..."
+
+
+def page(root: Path) -> None:
+    """Choose a task, set what it lets one set, and see the entry that it makes; one click adds it."""
+    st.header("Train")
+    st.caption("A form for each family, made from its settings. What it adds to params.yaml, `dvc repro` trains.")
+    chosen = st.selectbox("Family", [*catalog.families(), *_declared_outside(root), ITS_OWN], key="train.family")
+    path = chosen if "." in chosen else ""
+    if chosen == ITS_OWN:
+        path = st.text_input("Its class", key="train.path", placeholder="my_lab.tasks.S5")
+        if not path:
+            st.info(
+                "A frozen dataclass with a family's methods, in a module beside params.yaml; CONTRIBUTING.md has one."
+            )
+            return
+    cls = outside.family_class(path, "_target_", root) if path else catalog.family(chosen)
+    st.markdown((cls.__doc__ or "").split("\n\n")[0])
+    spec = {"family": outside.NAME, "_target_": path} if path else {"family": chosen}
+    spec |= _own_settings(cls) | _training(cls) | _control(cls)
+    _offer(root, spec)
+
+
+def _declared_outside(root: Path) -> list[str]:
+    """Families of the user's own that params.yaml already names."""
+    return sorted({v.family_name for v in config.load(root).variants.values() if v.family_code})
+
+
+def _own_settings(cls: type[Family]) -> dict[str, Any]:
+    """Widgets for the settings; those left at their defaults are not written."""
+    hints, default, found = get_type_hints(cls), cls(), {}
+    for column, name in zip(_columns(len(field_names(cls))), field_names(cls), strict=False):
+        with column:
+            key, preset = f"train.{cls.__name__}.{name}", getattr(default, name)
+            value = options.input_for(name.replace("_", " "), key, hints[name], preset)
+        if value != preset:
+            found[name] = value
+    return found
+
+
+def _training(cls: type[Family]) -> dict[str, Any]:
+    left, middle, right = st.columns(3)
+    recipe, key = cls().recipe(), f"train.{cls.__name__}"
+    seed = left.number_input("seed", min_value=0, value=0, step=1, key="train.seed")
+    data_seed = middle.number_input("data seed", min_value=0, value=0, step=1, key="train.data_seed")
+    steps = right.number_input("steps", min_value=1, value=recipe.steps, step=100, key=f"{key}.steps")
+    every = left.number_input("checkpoint every", 1, int(steps), max(1, int(steps) // 40), key=f"{key}.{steps}.every")
+    found: dict[str, Any] = {"seed": int(seed), "data_seed": int(data_seed), "steps": int(steps)}
+    return found | {"checkpoints": [{"every": int(every)}]}
+
+
+def _control(cls: type[Family]) -> dict[str, Any]:
+    """A control of the family: the same task, changed so that it must fail."""
+    if not cls.controls:
+        return {}
+    none = "no control"
+    chosen = st.radio("Control", [none, *cls.controls], key=f"train.{cls.__name__}.control")
+    return {} if chosen == none else dict(cls.controls[chosen])
+
+
+def _offer(root: Path, spec: dict[str, Any]) -> None:
+    """The entry as it will stand in params.yaml, or what is wrong with it."""
+    taken = config.load(root).variants
+    stem = re.sub(r"\W+", "_", str(spec.get("_target_", spec["family"])).rpartition(".")[2])
+    free = next(name for i in range(1, len(taken) + 2) if (name := f"{stem}_{i}") not in taken)
+    name = st.text_input("Name", value=free, key=f"train.name.{free}")
+    variant = config.variant(name, spec, root)  # an error is one line, and the page shows it
+    st.code(config.entry(name, spec), language="yaml")
+    st.caption(f"{variant.recipe.steps:,} steps, {len(variant.checkpoint_steps)} checkpoints.")
+    if st.button("Add to params.yaml", type="primary", key="train.add"):
+        config.add(root, name, spec)
+        st.success(f"`{name}` stands in params.yaml. Train, analyse and draw it with:")
+        st.code(analysis.command(name), language="bash")
+
+
+def _columns(n: int) -> list[Any]:
+    return [column for _ in range((n + 2) // 3) for column in st.columns(3)]

@@ -1,0 +1,103 @@
+"""What moved first? The onsets of all measures in all variants of a family, and for every two the one that leads.
+
+A measure is a number that an instrument takes at each checkpoint: a field of its Output, or an entry of a named list of
+them. Losses count on a logarithmic scale. An onset is the interval between two checkpoints in which the measure passes
+half of its way from first to last, for good.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from miscope import analysis, catalog, config
+from miscope.core import Artifact, MiscopeError, NotApplicable, Output, PerCheckpoint
+from miscope.maths.events import Onset, lead, onset, order_of, sign_test
+
+MOST_ENTRIES = 32  # a list with more entries is a picture and no list of measures
+LEAST_LOSS = 1e-12  # nats
+
+
+def variants_of(root: Path, family: str) -> tuple[str, ...]:
+    """The variants of one family, by the family's name in params.yaml."""
+    return tuple(name for name, v in config.load(root).variants.items() if v.family_name == family)
+
+
+def onsets(root: Path, variants: Sequence[str]) -> pd.DataFrame:
+    """One row per variant and measure that moved: `before` < onset <= `by` in steps, `width` of the move, its levels.
+
+    Raises:
+        MiscopeError: no artifact of any variant is fresh.
+    """
+    rows = [
+        {"variant": name, "measure": measure, **found._asdict()}
+        for name in variants
+        for measure, found in _onsets_of(root, name).items()
+    ]
+    if not rows:
+        raise MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{analysis.command(variants[0])}`.")
+    return pd.DataFrame(rows)
+
+
+def lead_lag(root: Path, variants: Sequence[str]) -> pd.DataFrame:
+    """For every two measures that moved in a variant: which was first, in how many variants, and by how many steps.
+
+    `first` is the one that leads more often. `leads`, `lags` and `undecided` count variants; `lead` is the median in
+    steps over all of them, `p` the chance of so uneven a split if neither led (sign test over the decided ones).
+    """
+    found = {name: _onsets_of(root, name) for name in variants}
+    measures = sorted({measure for moved in found.values() for measure in moved})
+    rows = (
+        _pair(a, b, [moved for moved in found.values() if a in moved and b in moved])
+        for a, b in combinations(measures, 2)
+    )
+    table = pd.DataFrame([row for row in rows if row])
+    return table.sort_values(["p", "lead"], ascending=[True, False], ignore_index=True) if len(table) else table
+
+
+def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | None:
+    if not moved:
+        return None
+    orders = [order_of(each[a], each[b]) for each in moved]
+    leads, lags = orders.count(-1), orders.count(1)
+    median = float(np.median([lead(each[a], each[b]) for each in moved]))
+    if (lags, -median) > (leads, median):
+        a, b, leads, lags, median = b, a, lags, leads, -median
+    return {
+        "first": a, "then": b, "leads": leads, "lags": lags, "undecided": orders.count(0), "variants": len(moved),
+        "lead": median, "p": sign_test(leads, lags),
+    }  # fmt: skip
+
+
+def _onsets_of(root: Path, variant: str) -> dict[str, Onset]:
+    found: dict[str, Onset] = {}
+    for name in catalog.analyzers():
+        analyzer = catalog.instrument(name)
+        if not (isinstance(analyzer, PerCheckpoint) and analyzer.is_stored):
+            continue
+        try:
+            artifact = cast(Artifact[Output], analysis.artifact(root, variant, name))
+        except (NotApplicable, MiscopeError):
+            continue  # what is missing or stale is no measure yet; the page Variants says which
+        for measure, values in _curves(artifact):
+            scaled = np.log10(np.maximum(values, LEAST_LOSS)) if measure.endswith("loss") else values
+            if moved := onset(np.array(artifact.steps), scaled):
+                found[f"{name}.{measure}"] = moved
+    return found
+
+
+def _curves(artifact: Artifact[Output]) -> Iterator[tuple[str, np.ndarray]]:
+    """Every number, and every entry of a named list of numbers, over the checkpoints."""
+    outputs = list(artifact.values())
+    last = vars(outputs[-1])
+    names = {len(v): v for v in last.values() if isinstance(v, tuple) and 0 < len(v) <= MOST_ENTRIES}
+    for field, value in last.items():
+        values = [getattr(output, field) for output in outputs]
+        if isinstance(value, float) and all(isinstance(v, float) for v in values):
+            yield field, np.array(values)
+        elif isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f" and len(value) in names:
+            stacked = np.stack(values).astype(np.float64)
+            yield from ((f"{field} of {name}", stacked[:, i]) for i, name in enumerate(names[len(value)]))

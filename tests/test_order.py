@@ -1,0 +1,34 @@
+"""Onsets and leads of artifacts written by hand, in several variants of one family."""
+
+from pathlib import Path
+
+import pytest
+from workspace import Workspace
+
+from miscope import order
+from miscope.core import MiscopeError
+
+
+def test_every_measure_that_moved_has_an_interval_between_two_checkpoints(tiny: Path) -> None:
+    table = order.onsets(tiny, order.variants_of(tiny, "modulo_addition"))
+    assert set(table["variant"]) == {"tiny"}
+    assert "losses.train_loss" in set(table["measure"])
+    assert (table["before"] < table["by"]).all()
+    assert (table["by"] - table["before"] == 20).all()
+
+
+def test_every_two_measures_are_ordered_or_undecided(tiny: Path) -> None:
+    moved = order.onsets(tiny, ["tiny"]).set_index("measure")
+    table = order.lead_lag(tiny, ["tiny"])
+    assert len(table) == len(moved) * (len(moved) - 1) // 2
+    assert (table["leads"] + table["lags"] + table["undecided"] == 1).all()
+    for row in table.itertuples():
+        first, then = moved.loc[row.first], moved.loc[row.then]
+        assert row.leads == (first["by"] <= then["before"])
+        assert row.lead == (then["before"] + then["by"] - first["before"] - first["by"]) / 2 >= 0
+
+
+def test_variants_without_artifacts_say_what_to_run(own_copy: Workspace) -> None:
+    own_copy.edit("params.yaml", "variants:\n", "variants:\n  fresh: {family: modulo_addition, modulus: 13, seed: 3}\n")
+    with pytest.raises(MiscopeError, match=r"No fresh artifact of fresh\. Run `dvc repro report@fresh`"):
+        order.onsets(own_copy.path, ["fresh"])
