@@ -253,6 +253,14 @@ class Checkpoint:
         return np.stack([self.activations[f"blocks.{i}.{hook}"] for i in range(self.model.n_layers)])
 
 
+def place_in_model(name: str) -> tuple[int, int, str]:
+    """What to sort the names of weights by: embeddings, then the blocks by number, then the rest."""
+    first, _, rest = name.partition(".")
+    number = rest.partition(".")[0]
+    layer = int(number) if number.isdigit() else 0
+    return {"embed": 0, "pos_embed": 1, "blocks": 2}.get(first, 3), layer, name
+
+
 @dataclass(frozen=True)
 class Output:
     """What one call of an analyzer returns. Fields are arrays, numbers, texts, tuples of texts, or None (absent)."""

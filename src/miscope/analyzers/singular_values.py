@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from miscope.core import Checkpoint, Context, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, Output, PerCheckpoint, place_in_model
 from miscope.maths.decomposition import effective_rank, participation_ratio, spectrum
 
 
@@ -44,7 +44,7 @@ def singular_values(checkpoint: Checkpoint, context: Context) -> SingularValues:
 
 def _matrices(checkpoint: Checkpoint) -> Iterator[tuple[str, np.ndarray]]:
     """Matrices in the order of the forward pass' blocks, attention head by head."""
-    for name in sorted(checkpoint.weights, key=_place):
+    for name in sorted(checkpoint.weights, key=place_in_model):
         weight = checkpoint.weights[name]
         if _leaf(name).startswith("b_") or weight.ndim not in (2, 3):
             continue
@@ -56,14 +56,6 @@ def _matrices(checkpoint: Checkpoint) -> Iterator[tuple[str, np.ndarray]]:
 
 def _leaf(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def _place(name: str) -> tuple[int, int, str]:
-    """Embeddings, then the blocks by number, then the rest."""
-    first, _, rest = name.partition(".")
-    number = rest.partition(".")[0]
-    layer = int(number) if number.isdigit() else 0
-    return {"embed": 0, "pos_embed": 1, "blocks": 2}.get(first, 3), layer, name
 
 
 analyzer = PerCheckpoint(singular_values)

@@ -1,5 +1,6 @@
 """Curves: over training, over anything ordered, and stacked."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -260,13 +261,15 @@ def add_marks(figure: go.Figure, table: pd.DataFrame, n_panels: int) -> int:
     marks = table.attrs.get("marks", {})
     for panel in range(n_panels if marks else 0):
         x, y = (f"{axis}{panel + 1 if panel else ''}" for axis in "xy")
+        is_log = figure.layout[f"yaxis{panel + 1 if panel else ''}"].type == "log"
         for text, value in marks.items():
             line = {"color": theme.GREY, "width": 1, "dash": "dash"}
             figure.add_shape(
                 name="mark", type="line", xref=f"{x} domain", x0=0, x1=1, yref=y, y0=value, y1=value, line=line
             )
             figure.add_annotation(
-                name="mark", text=text, xref=f"{x} domain", x=1, xanchor="left", xshift=4, yref=y, y=value,
+                name="mark", text=text, xref=f"{x} domain", x=1, xanchor="left", xshift=4, yref=y,
+                y=math.log10(value) if is_log else value,  # a shape stands at its value, a text at its logarithm
                 showarrow=False, font={"size": 12, "color": theme.GREY},
             )  # fmt: skip
     return 8 + 7 * max(map(len, marks)) if marks else 0
