@@ -1,0 +1,129 @@
+"""What each attention head looks for, by the tokens alone, against what even attention would give on the same probe.
+
+A previous-token head and a head that looks behind earlier occurrences of the present token (prefix matching) are the
+two halves of an induction circuit; both scores stand at chance before training and rise towards 1 together.
+
+Source: Olsson et al. 2022, arXiv:2209.11895, appendix on head activation evaluators (prefix matching, copying);
+Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (eigenvalues of the OV circuit). Prefix matching
+is summed over all earlier occurrences: with the last one alone, a head that spreads over four repeats scores a third.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
+from scipy.special import entr
+
+from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Output, PerCheckpoint
+
+
+@dataclass(frozen=True)
+class HeadScores(Output):
+    """Shares of attention in [0, 1], means over the probe; a `chance` is what attention even over all visible gives."""
+
+    previous_token: Float[np.ndarray, "layer head"]  # to the position before, from all but the first
+    first_position: Float[np.ndarray, "layer head"]  # to the first position, from all others (attention sink)
+    neighbour_chance: float  # of both of these
+    duplicate_token: Float[np.ndarray, "layer head"] | None  # to earlier occurrences; None: no token occurs twice
+    prefix_matching: Float[np.ndarray, "layer head"] | None  # to what followed each of them, the token itself included
+    repeat_chance: float | None  # of both of these: there are as many of the one as of the other
+    n_repeats: int  # places in the probe whose token has occurred before, over which those two are means
+    entropy: Float[np.ndarray, "layer head"]  # of the attention, over that of even attention: 1 is even, 0 one position
+    offset: Int[np.ndarray, " offset"]  # how far back; below 0 ahead, where the model is not causal
+    offset_score: Float[np.ndarray, "layer head offset"]  # to the position that far back, wherever there is one
+    offset_chance: Float[np.ndarray, " offset"]
+    copying: Float[np.ndarray, "layer head"] | None  # in [-1, 1], 0 at random; None: answers are not tokens, or under 8
+
+
+def head_scores(checkpoint: Checkpoint, context: Context) -> HeadScores:
+    """Attention scores of every head on the probe, and the copying score of its weights."""
+    tokens, model = context.probe.tokens, checkpoint.model
+    n = tokens.shape[1]
+    if n < 2:
+        raise NotApplicable("The probe's sequences have one position, so heads have nothing to choose from.")
+    visible = np.arange(1, n + 1) if model.is_causal else np.full(n, n)
+    is_earlier, is_behind = _repeats(tokens)
+    patterns = [checkpoint.activations[f"blocks.{i}.attn.hook_pattern"] for i in range(model.n_layers)]
+    offset = np.arange(0 if model.is_causal else 1 - n, n)
+    even = np.tri(n, dtype=bool)[None] / visible[:, None] if model.is_causal else np.full((1, n, n), 1 / n)
+    by_offset = np.stack([_by_offset(p.mean(axis=0, dtype=np.float64), offset) for p in patterns])
+    occurrences = is_earlier.sum(axis=2)
+    has_repeats = bool(occurrences.any())
+    return HeadScores(
+        previous_token=by_offset[:, :, offset == 1][:, :, 0],
+        first_position=np.stack([p[:, :, 1:, 0].mean(axis=(0, 2), dtype=np.float64) for p in patterns]),
+        neighbour_chance=float((1 / visible[1:]).mean()),
+        duplicate_token=np.stack([_mean_on(p, is_earlier) for p in patterns]) if has_repeats else None,
+        prefix_matching=np.stack([_mean_on(p, is_behind) for p in patterns]) if has_repeats else None,
+        repeat_chance=float((occurrences / visible)[occurrences > 0].mean()) if has_repeats else None,
+        n_repeats=int((occurrences > 0).sum()),
+        entropy=np.stack([_entropy(p, visible) for p in patterns]),
+        offset=offset,
+        offset_score=by_offset,
+        offset_chance=_by_offset(even, offset)[0],
+        copying=_copying(checkpoint) if _answers_are_tokens(model) else None,
+    )
+
+
+def _repeats(
+    tokens: Int[np.ndarray, "batch pos"],
+) -> tuple[Bool[np.ndarray, "batch pos pos"], Bool[np.ndarray, "batch pos pos"]]:
+    """[input, from, to]: whether `to` is an earlier occurrence of the token at `from`; whether it stands behind one."""
+    n = tokens.shape[1]
+    is_earlier = (tokens[:, :, None] == tokens[:, None, :]) & np.tri(n, k=-1, dtype=bool)
+    is_behind = np.zeros_like(is_earlier)
+    is_behind[:, :, 1:] = is_earlier[:, :, :-1]
+    return is_earlier, is_behind
+
+
+def _mean_on(
+    pattern: Float32[np.ndarray, "batch head query key"], is_sought: Bool[np.ndarray, "batch query key"]
+) -> Float[np.ndarray, " head"]:
+    """The attention that goes where it is sought, mean over the (input, query) where anything is."""
+    found = np.einsum("bhqk,bqk->bh", pattern, is_sought.astype(np.float32))
+    return found.sum(axis=0, dtype=np.float64) / is_sought.any(axis=2).sum()
+
+
+def _entropy(
+    pattern: Float32[np.ndarray, "batch head query key"], visible: Int[np.ndarray, " query"]
+) -> Float[np.ndarray, " head"]:
+    nats = entr(pattern).sum(axis=3).mean(axis=0, dtype=np.float64)
+    can_choose = visible > 1
+    return (nats[:, can_choose] / np.log(visible[can_choose])).mean(axis=1)
+
+
+def _by_offset(
+    mean: Float[np.ndarray, "head query key"], offset: Int[np.ndarray, " offset"]
+) -> Float[np.ndarray, "head offset"]:
+    diagonals = [np.diagonal(mean, -back, axis1=1, axis2=2).mean(axis=1) for back in offset]
+    return np.stack(diagonals, axis=1)
+
+
+def _answers_are_tokens(model: ModelConfig) -> bool:
+    """Whether class n of the output is token n, as far as the shapes tell: special tokens may lack an answer.
+
+    Of few tokens the score says nothing: with two, random weights mostly score 1 or -1.
+    """
+    few, many = sorted((model.d_vocab, model.d_vocab_out))
+    return few >= 8 and 2 * few >= many
+
+
+def _copying(checkpoint: Checkpoint) -> Float[np.ndarray, "layer head"]:
+    """Sum of the eigenvalues of W_E W_V W_O W_U over the sum of their sizes: 1 where attended tokens are raised.
+
+    They are those of the small product W_O W_U W_E W_V. The norms' gains are taken into it, the norms themselves not.
+    """
+    w, m = checkpoint.weights, min(checkpoint.model.d_vocab, checkpoint.model.d_vocab_out)
+    final = w.get("ln_final.w", np.ones(1))[:, None].astype(np.float64)
+    through = (final * w["unembed.W_U"][:, :m]) @ w["embed.W_E"][:m]  # [d_model, d_model]
+    scores = []
+    for i in range(checkpoint.model.n_layers):
+        gain = w.get(f"blocks.{i}.ln1.w", np.ones(1))
+        small = w[f"blocks.{i}.attn.W_O"] @ (through * gain) @ w[f"blocks.{i}.attn.W_V"]
+        values = np.linalg.eigvals(small)
+        size = np.abs(values).sum(axis=1)
+        scores.append(np.divide(values.sum(axis=1).real, size, out=np.full(len(size), np.nan), where=size > 0))
+    return np.stack(scores)
+
+
+analyzer = PerCheckpoint(head_scores, needs=("attn.hook_pattern",), positions="all")

@@ -1,0 +1,36 @@
+"""Shows the progress on the right set of bits that the loss hides.
+
+Source: Barak et al. 2022, arXiv:2207.08799 (progress before the loss moves).
+"""
+
+import numpy as np
+import pandas as pd
+
+from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
+from miscope.core import Artifact, Context, View
+from miscope.renderers import lines, theme
+from miscope.views.tidy import long, over_steps
+
+FLOOR = 1e-6  # logits: below is rounding of float32
+OTHERS = "other sets of its size"
+
+
+def table(spectra: Artifact[WalshSpectrum], context: Context) -> pd.DataFrame:
+    """One row per (set, step); `coefficient` in logits without its sign, floored at 1e-6; of the others the rms."""
+    values = np.abs(over_steps(spectra, "target_coefficient", "other_coefficient")).T
+    first = spectra[spectra.steps[0]]
+    floored = np.maximum(values, FLOOR)  # NaN, where there are no others, stays
+    found = long("coefficient", floored, set=(f"target: {first.target}", OTHERS), step=spectra.steps)
+    found.attrs["tones"] = {OTHERS: theme.GREY}
+    return found
+
+
+view = View(
+    question="Is there progress on the right set of bits that the loss hides?",
+    reading="The size of the output's coefficient on the set whose parity is the answer, in logits, on a "
+    "logarithmic axis; grey, the root mean square of the other sets of as many bits, which is what noise makes. The "
+    "curves part while the loss is still at ln 2.",
+    needs=analyzer,
+    table=table,
+    draw=lines("step", "coefficient", "set", log_y=True, titles={"coefficient": "coefficient (logits)"}),
+)

@@ -1,0 +1,205 @@
+"""Attention and weights built by hand, whose scores are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from miscope.analyzers.head_scores import HeadScores, head_scores
+from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
+from miscope.families.induction_heads import InductionHeads
+from miscope.maths.spectra import Basis
+
+V, D = 9, 4
+ROWS = np.array([[5, 0, 1, 2, 0, 1, 2, 0], [5, 3, 3, 1, 0, 4, 1, 1], [5, 0, 1, 2, 3, 4, 2, 4]])
+N = ROWS.shape[1]
+
+
+def context(tokens: np.ndarray = ROWS) -> Context:
+    n = len(tokens)
+    probe = Probe(tokens, np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool))
+    return Context(probe, tokens.shape[1] - 1, Basis("fourier", V, is_native=False))
+
+
+def model(n_heads: int = 1, **changes: object) -> ModelConfig:
+    shape = ModelConfig(n_layers=1, d_model=D, n_heads=n_heads, d_head=2, d_mlp=0, n_ctx=N, d_vocab=V, d_vocab_out=V)
+    return replace(shape, **changes)  # type: ignore[arg-type]
+
+
+def random_weights(seed: int = 0, n_heads: int = 1, d_head: int = 2) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shapes = {
+        "embed.W_E": (V, D),
+        "unembed.W_U": (D, V),
+        "blocks.0.attn.W_V": (n_heads, D, d_head),
+        "blocks.0.attn.W_O": (n_heads, d_head, D),
+    }
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def measured(
+    pattern: np.ndarray, tokens: np.ndarray = ROWS, weights: dict[str, np.ndarray] | None = None, **changes: object
+) -> HeadScores:
+    """Of one layer; `pattern` [batch head query key]."""
+    seen = {"blocks.0.attn.hook_pattern": pattern.astype(np.float32)}
+    weights = random_weights(n_heads=pattern.shape[1]) if weights is None else weights
+    return head_scores(Checkpoint(0, model(pattern.shape[1], **changes), weights, seen), context(tokens))
+
+
+def looking(where: np.ndarray) -> np.ndarray:
+    """One head that spreads over the places marked in [batch query key], and over all that it sees where none is."""
+    marked = np.where(where.any(axis=2, keepdims=True), where, np.tri(where.shape[1], dtype=bool))
+    return (marked / marked.sum(axis=2, keepdims=True))[:, None]
+
+
+def marked(tokens: np.ndarray, behind: int) -> np.ndarray:
+    """[batch query key]: the places `behind` after each earlier occurrence of the query's token, by search."""
+    found = np.zeros((*tokens.shape, tokens.shape[1]), dtype=bool)
+    for b, row in enumerate(tokens.tolist()):
+        for i, token in enumerate(row):
+            for j in range(i):
+                found[b, i, j + behind] |= row[j] == token
+    return found
+
+
+def random_pattern(seed: int, n_heads: int = 3, tokens: np.ndarray = ROWS) -> np.ndarray:
+    n = tokens.shape[1]
+    raw = np.random.default_rng(seed).random((len(tokens), n_heads, n, n)) * np.tri(n)
+    return raw / raw.sum(axis=3, keepdims=True)
+
+
+def test_even_attention_scores_every_chance_exactly() -> None:
+    found = measured(looking(np.zeros((3, N, N), dtype=bool)))
+    assert found.duplicate_token is not None and found.prefix_matching is not None
+    np.testing.assert_allclose(found.previous_token, found.neighbour_chance, rtol=1e-6)
+    np.testing.assert_allclose(found.first_position, found.neighbour_chance, rtol=1e-6)
+    np.testing.assert_allclose(found.duplicate_token, found.repeat_chance, rtol=1e-6)
+    np.testing.assert_allclose(found.prefix_matching, found.repeat_chance, rtol=1e-6)
+    np.testing.assert_allclose(found.offset_score[0, 0], found.offset_chance, rtol=1e-6)
+    np.testing.assert_allclose(found.entropy, 1, rtol=1e-6)
+
+
+def test_chance_is_worked_out_by_hand() -> None:
+    found = measured(random_pattern(0, 1))
+    assert found.neighbour_chance == pytest.approx(np.mean([1 / n for n in range(2, N + 1)]))
+    # earlier occurrences over what is visible, row by row: 0120120; 33..11; ...242
+    by_hand = [1 / 5, 1 / 6, 1 / 7, 2 / 8, 1 / 3, 1 / 7, 2 / 8, 1 / 7, 1 / 8]
+    assert found.n_repeats == len(by_hand)
+    assert found.repeat_chance == pytest.approx(np.mean(by_hand))
+
+
+def test_a_previous_token_head_scores_1_there_and_0_in_entropy() -> None:
+    found = measured(looking(np.broadcast_to(np.eye(N, k=-1, dtype=bool), (3, N, N))))
+    assert found.previous_token == pytest.approx(1)
+    assert found.entropy == pytest.approx(0)
+    assert found.offset.tolist() == list(range(N))
+    np.testing.assert_allclose(found.offset_score[0, 0], [1 / N, 1, *[0] * (N - 2)])
+    assert found.first_position == pytest.approx(1 / (N - 1))
+
+
+def test_an_induction_head_scores_1_in_prefix_matching_whichever_occurrence_it_takes() -> None:
+    all_of_them = marked(ROWS, behind=1)
+    the_last = all_of_them & (np.cumsum(all_of_them[:, :, ::-1], axis=2)[:, :, ::-1] == 1)
+    for where in (all_of_them, the_last):
+        found = measured(looking(where))
+        assert found.prefix_matching == pytest.approx(1)
+        assert found.duplicate_token is not None and found.duplicate_token < 0.2  # only where the two coincide
+
+
+def test_a_duplicate_token_head_scores_1_there() -> None:
+    assert measured(looking(marked(ROWS, behind=0))).duplicate_token == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("name", "behind"), [("duplicate_token", 0), ("prefix_matching", 1)])
+def test_scores_of_any_pattern_are_those_of_a_search(name: str, behind: int) -> None:
+    pattern, where = random_pattern(7), marked(ROWS, behind)
+    expected = [(pattern[:, h] * where).sum(axis=2)[where.any(axis=2)].mean() for h in range(3)]
+    np.testing.assert_allclose(getattr(measured(pattern), name)[0], expected, rtol=1e-5)
+
+
+def test_other_names_for_the_tokens_change_nothing() -> None:
+    renamed = np.random.default_rng(1).permutation(V)[ROWS]
+    one, other = measured(random_pattern(2)), measured(random_pattern(2), renamed)
+    np.testing.assert_array_equal(one.prefix_matching, other.prefix_matching)
+    np.testing.assert_array_equal(one.duplicate_token, other.duplicate_token)
+
+
+def test_where_no_token_occurs_twice_those_scores_are_absent() -> None:
+    tokens = np.array([[0, 1, 2, 3]])
+    found = measured(random_pattern(0, 1, tokens), tokens)
+    assert (found.duplicate_token, found.prefix_matching, found.repeat_chance) == (None, None, None)
+    assert found.n_repeats == 0
+
+
+def test_a_network_that_is_not_causal_has_offsets_ahead_too_and_chances_of_its_own() -> None:
+    ahead = np.broadcast_to(np.eye(N, k=1) + (np.arange(N) == N - 1)[:, None] / N, (3, 1, N, N))
+    found = measured(ahead, is_causal=False)
+    assert found.offset.tolist() == list(range(1 - N, N))
+    assert found.offset_score[0, 0, found.offset == -1] == pytest.approx(1)
+    np.testing.assert_allclose(found.offset_chance, 1 / N)
+    assert found.neighbour_chance == pytest.approx(1 / N)
+
+
+def test_one_position_leaves_heads_nothing_to_choose() -> None:
+    with pytest.raises(NotApplicable, match="have one position"):
+        measured(np.ones((3, 1, 1, 1)), ROWS[:, :1])
+
+
+@pytest.mark.parametrize(("scale", "score"), [(2.0, 1), (-0.1, -1)])
+def test_a_circuit_that_raises_or_lowers_what_it_sees_copies_by_plus_or_minus_1(scale: float, score: int) -> None:
+    weights = {
+        "embed.W_E": np.eye(V, dtype=np.float32),
+        "unembed.W_U": np.eye(V, dtype=np.float32),
+        "blocks.0.attn.W_V": np.eye(V, dtype=np.float32)[None],
+        "blocks.0.attn.W_O": np.float32(scale) * np.eye(V, dtype=np.float32)[None],
+    }
+    assert measured(random_pattern(0, 1), weights=weights, d_model=V).copying == pytest.approx(score)
+
+
+def test_a_circuit_that_answers_with_the_next_token_copies_by_nothing() -> None:
+    weights = {
+        "embed.W_E": np.eye(V, dtype=np.float32),
+        "unembed.W_U": np.roll(np.eye(V, dtype=np.float32), 1, axis=1),
+        "blocks.0.attn.W_V": np.eye(V, dtype=np.float32)[None],
+        "blocks.0.attn.W_O": np.eye(V, dtype=np.float32)[None],
+    }
+    assert measured(random_pattern(0, 1), weights=weights, d_model=V).copying == pytest.approx(0, abs=1e-6)
+
+
+def test_the_small_product_has_the_eigenvalues_of_the_circuit_from_token_to_token() -> None:
+    weights, m = random_weights(3, n_heads=2), V - 1
+    weights["unembed.W_U"] = weights["unembed.W_U"][:, :m]
+    weights |= {"blocks.0.ln1.w": np.arange(1, D + 1) / D, "ln_final.w": np.arange(D, 0, -1) / D}
+    found = measured(random_pattern(0, 2), weights=weights, d_vocab_out=m).copying
+    assert found is not None
+    for head in range(2):
+        values = weights["blocks.0.attn.W_V"][head] @ weights["blocks.0.attn.W_O"][head]
+        read = weights["embed.W_E"][:m] * weights["blocks.0.ln1.w"]
+        circuit = np.linalg.eigvals(read @ values @ (weights["ln_final.w"][:, None] * weights["unembed.W_U"]))
+        assert found[0, head] == pytest.approx(circuit.sum().real / np.abs(circuit).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("tokens", "answers"), [(17, 8), (8, 17), (7, 7)])
+def test_answers_that_are_no_tokens_or_too_few_to_tell_are_not_copied(tokens: int, answers: int) -> None:
+    assert measured(random_pattern(0, 1), d_vocab=tokens, d_vocab_out=answers).copying is None
+
+
+def test_on_the_probe_of_the_task_a_head_that_looks_a_fixed_distance_back_is_no_induction_head() -> None:
+    task = InductionHeads()
+    probe = task.context(0).probe
+    n = probe.tokens.shape[1]
+    shape = replace(task.model(), n_layers=1, n_heads=1, d_model=D, d_head=2)
+    weights = random_weights() | {
+        "embed.W_E": np.ones((shape.d_vocab, D), dtype=np.float32),
+        "unembed.W_U": np.ones((D, shape.d_vocab_out), dtype=np.float32),
+    }
+
+    def score(where: np.ndarray) -> float:
+        seen = {"blocks.0.attn.hook_pattern": looking(where).astype(np.float32)}
+        found = head_scores(Checkpoint(0, shape, weights, seen), task.context(0)).prefix_matching
+        assert found is not None
+        return float(found[0, 0])
+
+    assert score(marked(probe.tokens, behind=1)) == pytest.approx(1, abs=1e-5)
+    back = [score(np.broadcast_to(np.eye(n, k=-o, dtype=bool), (len(probe.tokens), n, n))) for o in range(2, 16)]
+    assert max(back) < 0.25
