@@ -215,6 +215,7 @@ class Probe:
     allowed: Bool[np.ndarray, "batch vocab"] | None = None  # all answers that count as right; None: the target alone
     foils: Int[np.ndarray, " batch"] | None = None  # the wrong answer that a logit difference is taken against
     corrupted: Int[np.ndarray, "batch pos"] | None = None  # the counterpart of each input whose right answer differs
+    following: Int[np.ndarray, "batch pos"] | None = None  # the right answer at every position; -1: none is asked there
 
 
 @dataclass(frozen=True)

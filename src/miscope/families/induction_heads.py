@@ -86,6 +86,7 @@ class InductionHeads(Family):
     def context(self, data_seed: int) -> Context:
         samples = self._samples(data_seed)
         tokens = np.concatenate([sample.examples.tokens for sample in samples])
+        following = np.concatenate([sample.examples.targets for sample in samples])
         period = np.concatenate([sample.period for sample in samples])
         answer, foil = (tokens[np.arange(len(tokens)), self.length + k - period] for k in (1, 2))
         other = np.select(
@@ -93,7 +94,7 @@ class InductionHeads(Family):
         )
         is_train = np.arange(len(tokens)) < N_EXAMPLES
         return Context(
-            probe=Probe(tokens, answer, is_train, foils=foil, corrupted=other),
+            probe=Probe(tokens, answer, is_train, foils=foil, corrupted=other, following=following),
             answer_position=self.length,
             basis=Basis("fourier", self.n_tokens, is_native=False),
             position_names=("start", *(str(i) for i in range(1, self.length + 1))),

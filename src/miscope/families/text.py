@@ -101,6 +101,7 @@ class Text(Family):
                 answers,
                 is_train=np.arange(len(tokens)) < len(split.train),
                 foils=np.where(answers == common, second, common),
+                following=targets,
             ),
             answer_position=self.length - 1,
             basis=Basis("fourier", len(self.characters), is_native=False),

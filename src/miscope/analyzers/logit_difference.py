@@ -1,0 +1,74 @@
+"""By how much the right answer beats the one wrong answer that the task names: logit(right) - logit(foil).
+
+In the indirect object the foil is the subject. A network that knows which two names are in play and not which to choose
+stands at 0, with all its probability on the two; a circuit that chooses lifts every input above 0.
+
+Source: Wang et al. 2022, arXiv:2211.00593, section 2 (3.56 in GPT-2 small).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
+
+from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+
+
+@dataclass(frozen=True)
+class LogitDifference(Output):
+    """Each number once for the probe inputs trained on and once for the others; None: the probe has no such input."""
+
+    train_mean: float | None
+    train_std: float | None  # over inputs
+    train_positive: float | None  # share of inputs above 0, in [0, 1]
+    train_mass: float | None  # probability of right answer and foil together, mean over inputs, in [0, 1]
+    test_mean: float | None
+    test_std: float | None
+    test_positive: float | None
+    test_mass: float | None
+    difference: Float32[np.ndarray, " batch"]  # logit(right) - logit(foil)
+    is_train: Bool[np.ndarray, " batch"]
+
+
+def logit_difference(checkpoint: Checkpoint, context: Context) -> LogitDifference:
+    """At the answer position, in float64."""
+    logits, probe = checkpoint.activations["logits"].astype(np.float64), context.probe
+    if probe.foils is None:
+        raise NotApplicable("The task names no foil, the wrong answer that a logit difference is taken against.")
+    each = np.arange(len(logits))
+    right, foil = logits[each, probe.targets], logits[each, probe.foils]
+    mass = _mass(logits, probe.targets, probe.foils)
+    train, test = (_summary(right - foil, mass, chosen) for chosen in (probe.is_train, ~probe.is_train))
+    return LogitDifference(
+        *train, *test, difference=(right - foil).astype(np.float32), is_train=np.asarray(probe.is_train)
+    )
+
+
+class _Summary(NamedTuple):
+    mean: float | None = None
+    std: float | None = None
+    positive: float | None = None
+    mass: float | None = None
+
+
+def _summary(
+    difference: Float[np.ndarray, " batch"], mass: Float[np.ndarray, " batch"], chosen: Bool[np.ndarray, " batch"]
+) -> _Summary:
+    """Of the chosen inputs; all absent where there is none."""
+    if not chosen.any():
+        return _Summary()
+    d = difference[chosen]
+    return _Summary(float(d.mean()), float(d.std()), float((d > 0).mean()), float(mass[chosen].mean()))
+
+
+def _mass(
+    logits: Float[np.ndarray, "batch vocab"], right: Int[np.ndarray, " batch"], foil: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, " batch"]:
+    """Probability of the two answers together."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    each = np.arange(len(odds))
+    return (odds[each, right] + odds[each, foil]) / odds.sum(axis=1)
+
+
+analyzer = PerCheckpoint(logit_difference, needs=("logits",))

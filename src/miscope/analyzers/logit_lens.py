@@ -1,0 +1,131 @@
+"""What the network would answer after each layer, and how much each component adds to the right logit.
+
+Early exits answer at chance; the layer after which they answer right is where the circuit ends. The parts of the right
+logit add up to it exactly, with the scale of the final norm held at what it is on the input (`fold_ln`).
+
+Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Elhage et al. 2021, "A Mathematical Framework for
+Transformer Circuits" (the residual stream as a sum that the unembedding reads); Wang et al. 2022, arXiv:2211.00593,
+section 3.1 (direct effect on the logit difference).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from miscope.core import Checkpoint, Context, Output, PerCheckpoint
+from miscope.maths.statistics import answers
+
+EPS = 1e-5  # of the norms, as in model/norm.py
+
+
+@dataclass(frozen=True)
+class LogitLens(Output):
+    point: tuple[str, ...]  # where the residual stream is read: `embedding`, `after layer 0`, ...
+    train_loss: Float[np.ndarray, " point"] | None  # nats; None: the probe has no such input
+    test_loss: Float[np.ndarray, " point"] | None
+    train_accuracy: Float[np.ndarray, " point"] | None  # in [0, 1]
+    test_accuracy: Float[np.ndarray, " point"] | None
+    component: tuple[str, ...]  # `embedding`, `layer 0 attention`, `layer 0 MLP`, ..., `bias` where there is one
+    attribution: Float[np.ndarray, " component"]  # to the right logit, less `against`; mean over the probe, in logits
+    against: str  # `the foil` where the task names one, otherwise `the mean logit`
+
+
+def logit_lens(checkpoint: Checkpoint, context: Context) -> LogitLens:
+    """At the answer position, through the final norm and the unembedding, in float64."""
+    probe, stream = context.probe, _stream(checkpoint)
+    found = [answers(_logits(checkpoint.weights, x), probe.targets, probe.allowed) for x in stream.values()]
+    loss, is_right = np.stack([a.loss for a in found]), np.stack([a.margin > 0 for a in found])
+    parts = _parts(checkpoint, context, list(stream.values()))
+    return LogitLens(
+        point=tuple(stream),
+        train_loss=_mean(loss, probe.is_train),
+        test_loss=_mean(loss, ~probe.is_train),
+        train_accuracy=_mean(is_right, probe.is_train),
+        test_accuracy=_mean(is_right, ~probe.is_train),
+        component=tuple(parts),
+        attribution=np.array([float(part.mean()) for part in parts.values()]),
+        against="the mean logit" if probe.foils is None else "the foil",
+    )
+
+
+def _stream(checkpoint: Checkpoint) -> dict[str, Float[np.ndarray, "batch d_model"]]:
+    """The residual stream at the answer position, before the first layer and after each."""
+    seen = checkpoint.activations
+    after = {f"after layer {i}": seen[f"blocks.{i}.hook_resid_post"] for i in range(checkpoint.model.n_layers)}
+    return {name: x.astype(np.float64) for name, x in ({"embedding": seen["blocks.0.hook_resid_pre"]} | after).items()}
+
+
+class _FinalNorm(NamedTuple):
+    """What the final norm does to a batch of residual streams, with the scale that it takes on them."""
+
+    is_centred: bool
+    scale: Float[np.ndarray, "batch 1"]
+    gain: Float[np.ndarray, " d_model"]
+    bias: Float[np.ndarray, " d_model"]
+
+    def linear(self, x: Float[np.ndarray, "batch d_model"]) -> Float[np.ndarray, "batch d_model"]:
+        """All but the bias: a sum of parts may go through it part by part."""
+        return _centred(x, self.is_centred) / self.scale * self.gain
+
+
+def _final_norm(weights: Mapping[str, np.ndarray], x: Float[np.ndarray, "batch d_model"]) -> _FinalNorm:
+    width, is_centred = x.shape[1], "ln_final.b" in weights
+    gain = weights.get("ln_final.w", np.ones(width)).astype(np.float64)
+    bias = weights.get("ln_final.b", np.zeros(width)).astype(np.float64)
+    scale = np.ones((len(x), 1))
+    if "ln_final.w" in weights:
+        scale = np.sqrt((_centred(x, is_centred) ** 2).mean(axis=1, keepdims=True) + EPS)
+    return _FinalNorm(is_centred, scale, gain, bias)
+
+
+def _centred(x: Float[np.ndarray, "batch d_model"], is_centred: bool) -> Float[np.ndarray, "batch d_model"]:
+    return x - x.mean(axis=1, keepdims=True) if is_centred else x
+
+
+def _logits(
+    weights: Mapping[str, np.ndarray], x: Float[np.ndarray, "batch d_model"]
+) -> Float[np.ndarray, "batch vocab"]:
+    norm = _final_norm(weights, x)
+    return (norm.linear(x) + norm.bias) @ weights["unembed.W_U"] + weights.get("unembed.b_U", 0)
+
+
+def _parts(
+    checkpoint: Checkpoint, context: Context, stream: list[Float[np.ndarray, "batch d_model"]]
+) -> dict[str, Float[np.ndarray, " batch"]]:
+    """What each component adds to the right logit of each input, less what it adds to the foil or to the mean logit."""
+    w, probe = checkpoint.weights, context.probe
+    norm, unembed = _final_norm(w, stream[-1]), w["unembed.W_U"].astype(np.float64)
+    b_u = w.get("unembed.b_U", np.zeros(unembed.shape[1])).astype(np.float64)
+    other, other_b = (
+        (unembed.mean(axis=1), b_u.mean()) if probe.foils is None else (unembed.T[probe.foils], b_u[probe.foils])
+    )
+    direction = unembed.T[probe.targets] - other  # [batch d_model]
+    found = {name: (norm.linear(x) * direction).sum(axis=1) for name, x in _components(checkpoint, stream)}
+    if "ln_final.b" in w or "unembed.b_U" in w:
+        found["bias"] = direction @ norm.bias + b_u[probe.targets] - other_b
+    return found
+
+
+def _components(
+    checkpoint: Checkpoint, stream: list[Float[np.ndarray, "batch d_model"]]
+) -> Iterator[tuple[str, Float[np.ndarray, "batch d_model"]]]:
+    """What is added to the residual stream, in order; an MLP adds what attention does not."""
+    yield "embedding", stream[0]
+    for i, (before, after) in enumerate(pairwise(stream)):
+        attention = checkpoint.activations[f"blocks.{i}.hook_attn_out"].astype(np.float64)
+        yield f"layer {i} attention", attention
+        if checkpoint.model.d_mlp:
+            yield f"layer {i} MLP", after - before - attention
+
+
+def _mean(
+    values: Float[np.ndarray, "point batch"] | Bool[np.ndarray, "point batch"], chosen: Bool[np.ndarray, " batch"]
+) -> Float[np.ndarray, " point"] | None:
+    return np.asarray(values[:, chosen].mean(axis=1, dtype=np.float64)) if chosen.any() else None
+
+
+analyzer = PerCheckpoint(logit_lens, needs=("hook_resid_pre", "hook_attn_out", "hook_resid_post"))

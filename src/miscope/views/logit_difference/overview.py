@@ -1,0 +1,26 @@
+"""Shows when the network comes to prefer the right answer to the foil."""
+
+import pandas as pd
+
+from miscope.analyzers.logit_difference import LogitDifference, analyzer
+from miscope.core import Artifact, Context, View
+from miscope.renderers import lines
+from miscope.views.tidy import long, over_steps
+
+
+def table(differences: Artifact[LogitDifference], context: Context) -> pd.DataFrame:
+    """One row per (split, step); `difference` is the mean logit difference over inputs. An empty split has no row."""
+    values = over_steps(differences, "train_mean", "test_mean").T
+    found = long("difference", values, split=("train", "test"), step=differences.steps)
+    found.attrs["marks"] = {"chance": 0.0}
+    return found
+
+
+view = View(
+    question="When does the network prefer the right answer to the foil?",
+    reading="The logit of the right answer minus that of the foil, mean over inputs. At 0 the two are a toss-up; a "
+    "rise of both curves together is a circuit that also decides inputs it was not trained on.",
+    needs=analyzer,
+    table=table,
+    draw=lines("step", "difference", "split", titles={"difference": "logit difference"}),
+)

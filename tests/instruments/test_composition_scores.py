@@ -1,0 +1,136 @@
+"""Heads whose reading and writing directions are chosen by hand, and TransformerLens' own products."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from miscope.analyzers.composition_scores import CompositionScores, composition_scores
+from miscope.core import Checkpoint, MiscopeError, ModelConfig, NotApplicable
+from miscope.families.modulo_addition import ModuloAddition
+
+D_MODEL, D_HEAD = 8, 2
+MODEL = ModelConfig(
+    n_layers=2, d_model=D_MODEL, n_heads=1, d_head=D_HEAD, d_mlp=0, n_ctx=3, d_vocab=6, d_vocab_out=5
+)  # fmt: skip
+AXES = np.eye(D_MODEL)
+Q, K, V = range(3)
+
+
+def head(layer: int, *, q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights of a layer of one head; each matrix given as its two directions of the residual stream."""
+    read = {f"blocks.{layer}.attn.W_{name}": rows.T[None] for name, rows in (("Q", q), ("K", k), ("V", v))}
+    return {name: value.astype(np.float32) for name, value in (read | {f"blocks.{layer}.attn.W_O": o[None]}).items()}
+
+
+def random_weights(model: ModelConfig, seed: int = 0) -> dict[str, np.ndarray]:
+    rng, h, d, e = np.random.default_rng(seed), model.n_heads, model.d_model, model.d_head
+    shapes = {"W_Q": (h, d, e), "W_K": (h, d, e), "W_V": (h, d, e), "W_O": (h, e, d)}
+    layers = range(model.n_layers)
+    return {
+        f"blocks.{i}.attn.{name}": rng.normal(size=s).astype(np.float32) for i in layers for name, s in shapes.items()
+    }
+
+
+def measured(weights: dict[str, np.ndarray], model: ModelConfig = MODEL, **settings: int) -> CompositionScores:
+    return composition_scores(Checkpoint(0, model, weights), ModuloAddition(modulus=5).context(0), **settings)
+
+
+EARLIER = head(0, q=AXES[:2], k=AXES[:2], v=AXES[:2], o=AXES[2:4])  # reads axes 0, 1 and writes them to axes 2, 3
+
+
+def test_a_head_that_reads_just_what_an_earlier_one_writes_scores_one_over_the_root_of_the_directions() -> None:
+    later = head(1, q=AXES[2:4], k=AXES[4:6], v=AXES[6:8], o=AXES[:2])
+    score = measured(EARLIER | later).score[:, 0, 0, 1, 0]
+    np.testing.assert_allclose(score, [1 / np.sqrt(2), 0, 0], atol=1e-12)
+
+
+def test_circuits_of_one_and_the_same_direction_score_one() -> None:
+    single = np.stack([AXES[2], 0 * AXES[2]])
+    weights = head(0, q=AXES[:2], k=AXES[:2], v=single, o=single) | head(1, q=single, k=single, v=single, o=single)
+    np.testing.assert_allclose(measured(weights).score[:, 0, 0, 1, 0], 1)
+
+
+@pytest.mark.parametrize(("reader", "kind"), [("q", Q), ("k", K), ("v", V)])
+def test_the_kind_of_composition_is_that_of_the_matrix_that_reads(reader: str, kind: int) -> None:
+    elsewhere = {"q": AXES[4:6], "k": AXES[4:6], "v": AXES[4:6], "o": AXES[4:6]}
+    score = measured(EARLIER | head(1, **(elsewhere | {reader: AXES[2:4]}))).score[:, 0, 0, 1, 0]
+    assert np.flatnonzero(score > 1e-12).tolist() == [kind]
+
+
+def test_orthogonal_subspaces_score_zero() -> None:
+    later = head(1, q=AXES[4:6], k=AXES[6:8], v=AXES[4:6], o=AXES[:2])
+    np.testing.assert_allclose(measured(EARLIER | later).score[:, 0, 0, 1, 0], 0, atol=1e-12)
+
+
+def test_the_scores_are_those_of_the_full_products() -> None:
+    model = replace(MODEL, n_layers=3, n_heads=2)
+    w = {name: value.astype(np.float64) for name, value in random_weights(model).items()}
+    found = measured(random_weights(model), model).score
+
+    def size(*matrices: np.ndarray) -> float:
+        return float(np.linalg.norm(np.linalg.multi_dot(matrices) if len(matrices) > 1 else matrices[0]))
+
+    for a, i, b, j in np.ndindex(3, 2, 3, 2):
+        if a >= b:
+            assert np.isnan(found[:, a, i, b, j]).all()
+            continue
+        ov = w[f"blocks.{a}.attn.W_V"][i] @ w[f"blocks.{a}.attn.W_O"][i]
+        qk = w[f"blocks.{b}.attn.W_Q"][j] @ w[f"blocks.{b}.attn.W_K"][j].T
+        later_ov = w[f"blocks.{b}.attn.W_V"][j] @ w[f"blocks.{b}.attn.W_O"][j]
+        expected = [size(ov, m) / size(ov) / size(m) for m in (qk, qk.T, later_ov)]
+        np.testing.assert_allclose(found[:, a, i, b, j], expected, rtol=1e-6)
+
+
+def test_a_rotation_of_the_residual_stream_changes_nothing() -> None:
+    weights = random_weights(MODEL)
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(D_MODEL, D_MODEL)))[0].astype(np.float32)
+    turned = {n: (w @ turn if n.endswith("W_O") else turn.T @ w) for n, w in weights.items()}
+    np.testing.assert_allclose(measured(turned).score, measured(weights).score, rtol=1e-5)
+
+
+def test_the_size_of_the_weights_does_not_matter() -> None:
+    weights = random_weights(MODEL)
+    np.testing.assert_allclose(
+        measured({n: 3 * w for n, w in weights.items()}).score, measured(weights).score, rtol=1e-5
+    )
+
+
+def test_random_heads_score_at_chance_in_all_three_kinds() -> None:
+    model = replace(MODEL, d_model=64, d_head=16, n_heads=8)
+    found = measured(random_weights(model, seed=5), model)
+    np.testing.assert_allclose(found.score[:, 0, :, 1, :].mean(axis=(1, 2)), found.chance, atol=found.chance_std / 2)
+    assert found.chance == pytest.approx(1 / 8, rel=0.1)
+
+
+def test_the_gain_of_a_norm_counts_as_part_of_what_reads_through_it() -> None:
+    weights, gain = random_weights(MODEL), np.random.default_rng(2).random(D_MODEL).astype(np.float32)
+    scaled = {n: w * gain[:, None] if "1.attn" in n and "W_O" not in n else w for n, w in weights.items()}
+    np.testing.assert_allclose(measured(weights | {"blocks.1.ln1.w": gain}).score, measured(scaled).score, rtol=1e-5)
+
+
+def test_what_layer_norm_takes_away_is_not_read() -> None:
+    everywhere = np.stack([np.ones(D_MODEL), 0 * AXES[0]])
+    weights = head(0, q=AXES[:2], k=AXES[:2], v=AXES[:2], o=everywhere) | head(
+        1, q=AXES[:2], k=AXES[2:4], v=AXES[4:6], o=AXES[6:8]
+    )
+    assert (measured(weights).score[:, 0, 0, 1, 0] > 0.1).all()
+    norm = {"blocks.1.ln1.w": np.ones(D_MODEL, dtype="f4"), "blocks.1.ln1.b": np.zeros(D_MODEL, dtype="f4")}
+    np.testing.assert_allclose(measured(weights | norm).score[:, 0, 0, 1, 0], 0, atol=1e-12)
+
+
+def test_a_head_that_is_zero_has_no_score() -> None:
+    weights = random_weights(MODEL)
+    weights["blocks.0.attn.W_O"] *= 0
+    assert np.isnan(measured(weights).score).all()
+
+
+def test_one_layer_is_refused_with_the_reason() -> None:
+    model = replace(MODEL, n_layers=1)
+    with pytest.raises(NotApplicable, match="one layer"):
+        measured(random_weights(model), model)
+
+
+def test_a_baseline_of_no_heads_is_refused() -> None:
+    with pytest.raises(MiscopeError, match="`n_random_heads` = 0; allowed: 1 or more"):
+        measured(random_weights(MODEL), n_random_heads=0)
