@@ -61,6 +61,17 @@ def test_the_training_stage_depends_on_exactly_the_code_that_trains() -> None:
     assert set(re.findall(r"- (src/miscope/(?:training|model)/\S+)", train)) == expected
 
 
+def test_training_and_probe_depend_on_what_families_share() -> None:
+    files = [catalog.SOURCE / "families" / f"{name}.py" for name in catalog.families()]
+    of_basis = catalog.SOURCE / "maths" / "spectra.py"  # a family names its basis and computes nothing with it
+    shared = set(catalog.closure(*files, within=("families", "maths"))) - {*files, of_basis}
+    expected = {f"src/miscope/{path.relative_to(catalog.SOURCE).as_posix()}" for path in shared}
+    text = (workspace.REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
+    for stage, end in (("  train:", "  probe:"), ("  probe:", "  report:")):
+        found = re.findall(r"- (src/miscope/(?:families/_|maths/)\S+)", text[text.index(stage) : text.index(end)])
+        assert set(found) == expected
+
+
 def test_sources_of_an_instrument_that_runs_the_model_hold_the_model(tmp_path: Path) -> None:
     names = {path.name for path in catalog.sources("neuron_spectra")}
     assert {"neuron_spectra.py", "spectra.py", "inspection.py", "transformer.py", "attention.py"} <= names
