@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from miscope import analysis, catalog, config, store
 from miscope.analysis import Compute, Status, compute_at
-from miscope.core import Checkpoint, Context, Family, MiscopeError, Variant, View
+from miscope.core import Checkpoint, Context, Family, MiscopeError, NotApplicable, Variant, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +152,7 @@ class BoundView:
         """The numbers that the figure draws: one tidy table.
 
         Raises:
-            MiscopeError: the artifact is missing or stale, or an option names a layer, head or neuron that is not there.
+            MiscopeError: the artifact is missing or stale, or an option names a layer or a neuron that is not there.
         """
         artifact = self.loaded.artifact(self.view.needs.name)
         at = (self._shown_step(),) if self.view.is_per_step else ()
@@ -177,8 +177,14 @@ class BoundView:
         self.figure().show()
 
     def json(self) -> str:
-        """The figure as Plotly JSON; the same figure gives the same bytes."""
-        return store.canonical_json(json.loads(self.figure().to_json()))
+        """The figure as Plotly JSON, or one that says why there is nothing to show; the same figure gives the same bytes."""
+        try:
+            figure = self.figure()
+        except NotApplicable as reason:
+            from miscope.renderers import absence
+
+            figure = absence(self.view.question, str(reason))
+        return store.canonical_json(json.loads(figure.to_json()))
 
     def export(self, format: str, path: str | Path | None = None) -> Path:
         """Write the figure (html, json, png, svg, pdf) or its table (csv, parquet); what comes back is the file's path.

@@ -77,9 +77,11 @@ def _listed(values: dict[str, Any]) -> str:
 
 def _section(path: Path) -> str:
     drawn = sorted(path.glob("*.json"), key=lambda file: (file.stem != "overview", file.stem))
+    texts = {f"{path.name}.{file.stem}": file.read_text(encoding="utf-8") for file in drawn}
+    absent = {name: json.loads(text)["layout"].get("meta", {}).get("absent") for name, text in texts.items()}
     # "</" would end the script element early
     figures = [
-        FIGURE.format(name=f"{path.name}.{f.stem}", figure=f.read_text(encoding="utf-8").replace("</", "<\\/"))
-        for f in drawn
+        FIGURE.format(name=name, figure=text.replace("</", "<\\/")) for name, text in texts.items() if not absent[name]
     ]
+    figures += [f"<p>{html.escape(reason)}</p>" for reason in dict.fromkeys(filter(None, absent.values()))]
     return f'<h2 id="{path.name}">{path.name.replace("_", " ")}</h2>\n' + "\n".join(figures)

@@ -1,5 +1,6 @@
 """Drawings of tables: each factory returns a pure function (table, frame) -> figure that knows no instrument."""
 
+from miscope.renderers.absence import absence
 from miscope.renderers.bars import bars
 from miscope.renderers.frame import Frame, Renderer
 from miscope.renderers.lines import area, lines
@@ -9,6 +10,6 @@ from miscope.renderers.theme import DIVERGING, SEQUENTIAL
 from miscope.renderers.timeline import timeline
 
 __all__ = [
-    "DIVERGING", "SEQUENTIAL", "Frame", "Renderer", "area", "bars", "heatmap", "lines", "mosaic", "path", "path_3d",
-    "timeline",
+    "DIVERGING", "SEQUENTIAL", "Frame", "Renderer", "absence", "area", "bars", "heatmap", "lines", "mosaic", "path",
+    "path_3d", "timeline",
 ]  # fmt: skip

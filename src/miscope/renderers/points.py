@@ -63,7 +63,7 @@ def _lines(
     found = []
     for name, part in groups(table, group):
         share = (float(part[color].iloc[0]) - bounds[0]) / (bounds[1] - bounds[0])
-        tone = sample_colorscale(colorscale, min(max(share, 0), 1))[0]
+        tone = sample_colorscale(colorscale, float(np.clip(share, 0, 1)))[0]
         found.append(
             go.Scatter(
                 x=part[x].to_numpy(), y=part[y].to_numpy(), mode="lines", line={"color": tone, "width": 1},
