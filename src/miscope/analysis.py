@@ -174,7 +174,7 @@ def _model_digest(folder: Folder) -> str:
 def _check_applies(analyzer: PerCheckpoint, folder: Folder, steps: tuple[int, ...]) -> None:
     model = store.model_config(folder.checkpoint(steps[0]))
     lacking = [hook for hook in analyzer.needs if hook.startswith("mlp.") and not model.d_mlp]
-    if lacking:
+    if lacking and len(lacking) == len(analyzer.needs):  # one that has other sites looks at those
         raise NotApplicable(f"The model is attention-only (`d_mlp` is 0), so it has no `{lacking[0]}`.")
 
 

@@ -177,7 +177,7 @@ class BoundView:
         self.figure().show()
 
     def json(self) -> str:
-        """The figure as Plotly JSON, or one that says why there is nothing to show; the same figure gives the same bytes."""
+        """The figure as Plotly JSON, or one that says why nothing is to show; the same figure gives the same bytes."""
         try:
             figure = self.figure()
         except NotApplicable as reason:

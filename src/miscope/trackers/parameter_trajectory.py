@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from miscope.core import Checkpoint, Context, NotApplicable, Output, OverTraining
+from miscope.maths.checkpoints import time_weights
 from miscope.maths.decomposition import centred_gram, linear_cka, principal_components, random_walk_shares
 from miscope.maths.geometry import cosines, signed_area
 
@@ -46,7 +47,7 @@ def parameter_trajectory(
     if len(steps) < 2:
         raise NotApplicable("A path needs two checkpoints at least.")
     products = _products(checkpoints)
-    weights, kept = _time_weights(steps), min(n_components, len(steps) - 1)
+    weights, kept = time_weights(steps), min(n_components, len(steps) - 1)
     centred = [centred_gram(product.gram, weights) for product in products.values()]
     components = [principal_components(gram, weights, kept) for gram in centred]
     return ParameterTrajectory(
@@ -111,13 +112,6 @@ def _group(name: str) -> str:
 def _blocks(path: Float32[np.ndarray, "n parameter"]) -> Iterator[Float[np.ndarray, "n block"]]:
     for start in range(0, path.shape[1], BLOCK):
         yield path[:, start : start + BLOCK].astype(np.float64)
-
-
-def _time_weights(steps: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The time each checkpoint stands for: the mean of the gaps beside it, over the mean of all; even ones weigh 1."""
-    gaps = np.diff(steps).astype(np.float64)
-    weights = (np.append(gaps[:1], gaps) + np.append(gaps, gaps[-1:])) / 2
-    return weights / weights.mean()
 
 
 def _loop_area(scores: Float[np.ndarray, "n component"]) -> float:

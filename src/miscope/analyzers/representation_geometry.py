@@ -1,0 +1,175 @@
+"""How the network lays out its inputs by their right answer: where each answer's cloud lies, how wide and how near.
+
+Before training the clouds lie in one another: the signal-to-noise ratio is at chance. A network that generalises draws
+each cloud together and the centroids apart; modular addition lays them out on circles, two dimensions for each key
+frequency. Sites that are the same for all inputs, such as the residual stream before a token that never changes, have
+no ratios.
+
+Source: Fisher 1936, doi:10.1111/j.1469-1809.1936.tb02137.x (the criterion, with trace variances); Gao et al. 2017,
+doi:10.1101/214262 (participation ratio); Zhong et al. 2023, arXiv:2306.17844 (circularity, there of the embedding).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
+from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.maths.clouds import (
+    basis_of,
+    chance_of_rings,
+    circularity,
+    clouds,
+    components,
+    least_of_pairs,
+    ring,
+    squared_distances,
+)
+from miscope.maths.spectra import Basis, power_by_frequency
+from miscope.model.sites import HOOKS, sites
+
+FEWEST_ON_A_RING = 5  # three points always lie on a circle, and four nearly so
+N_COMPONENTS = 8
+
+
+@dataclass(frozen=True)
+class RepresentationGeometry(Output):
+    """At the answer position. The classes are the right answers that two probe inputs or more have."""
+
+    site: tuple[str, ...]  # hook names, in the order of the forward pass: `blocks.0.mlp.hook_post`
+    width: Int[np.ndarray, " site"]  # dimensions
+    label: Int[np.ndarray, " cls"]  # the right answer
+    n_inputs: Int[np.ndarray, " cls"]
+    centroid: Float32[np.ndarray, "cls feature"]  # the sites side by side, each `width` columns
+    radius: Float[np.ndarray, "site cls"]  # root mean square distance from the centroid
+    participation_ratio: Float[np.ndarray, "site cls"]  # dimensions filled, of eigenvalues; NaN: one point
+    spread: Float[np.ndarray, " site"]  # root mean square distance of the centroids from their mean
+    snr: Float[np.ndarray, " site"]  # spread^2 over the mean of radius^2; NaN: all radii are 0
+    chance_snr: float  # what answers that are independent of the activations give
+    fisher_mean: Float[np.ndarray, " site"]  # over pairs: squared distance over the sum of the two radii squared
+    fisher_min: Float[np.ndarray, " site"]
+    fisher_min_pair: Float[np.ndarray, "site 2"]  # the two right answers hardest to tell apart; NaN: none
+    least_distance: Float[np.ndarray, " site"]  # between two centroids
+    variance_share: Float[np.ndarray, "site component"]  # of the centroids' variance, per principal component
+    has_native_order: bool  # whether frequencies are those of the task's own group; else over the classes' numbers
+    power: Float[np.ndarray, "site freq"] | None = None  # that share at k = 1 .. n_f; None: fewer than 5 classes
+    circularity: Float[np.ndarray, " site"] | None = None  # of the centroids' components, in [0, 1]
+    ring_alignment: Float[np.ndarray, " site"] | None = None  # of their angles in the plane of PC1 and PC2, in [0, 1]
+    ring_frequency: Float[np.ndarray, " site"] | None = None  # k at which they align; NaN: the site does not vary
+    chance_circularity: float | None = None  # of random centroids
+    chance_alignment: float | None = None
+
+
+def representation_geometry(checkpoint: Checkpoint, context: Context) -> RepresentationGeometry:
+    """Centroids and clouds of every site, each sorted by right answer once."""
+    order, label, n_inputs = _classes(context.probe.targets)
+    found = sites(checkpoint.activations, checkpoint.model)
+    places = [_place(values[order], label, n_inputs) for values in found.values()]
+    return RepresentationGeometry(
+        site=tuple(found),
+        width=np.array([place.centroid.shape[1] for place in places]),
+        label=label,
+        n_inputs=n_inputs,
+        centroid=np.concatenate([place.centroid for place in places], axis=1).astype(np.float32),
+        chance_snr=(len(label) - 1) / int(n_inputs.sum() - len(label)),
+        **{name: _stacked(places, name) for name in _Place._fields if name not in ("centroid", "scores")},
+        **(_rings(places) if len(label) >= FEWEST_ON_A_RING else {}),
+        has_native_order=_has_native_order(context.basis, label),
+    )
+
+
+def _stacked(parts: Sequence[Any], name: str) -> Any:
+    return np.stack([np.asarray(getattr(part, name)) for part in parts])
+
+
+def _classes(
+    targets: Int[np.ndarray, " batch"],
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " cls"], Int[np.ndarray, " cls"]]:
+    """The inputs sorted by right answer, the answers, and how many inputs each has; answers of one input left out."""
+    label, inverse, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    is_class = (counts > 1) & (label >= 0)
+    if is_class.sum() < 2:
+        raise NotApplicable("Of the probe's right answers fewer than two have two inputs or more.")
+    order = np.argsort(inverse, kind="stable")
+    return order[is_class[inverse[order]]], label[is_class], counts[is_class]
+
+
+class _Place(NamedTuple):
+    """What is measured at one site; names and units as in the Output."""
+
+    centroid: Float[np.ndarray, "cls dim"]
+    scores: Float[np.ndarray, "cls component"]  # of the centroids, in their principal components
+    radius: Float[np.ndarray, " cls"]
+    participation_ratio: Float[np.ndarray, " cls"]
+    spread: float
+    snr: float
+    fisher_mean: float
+    fisher_min: float
+    fisher_min_pair: Float[np.ndarray, " 2"]
+    least_distance: float
+    variance_share: Float[np.ndarray, " component"]
+
+
+def _place(
+    values: Float32[np.ndarray, "kept dim"], label: Int[np.ndarray, " cls"], n_inputs: Int[np.ndarray, " cls"]
+) -> _Place:
+    centroid, variance, ratio = clouds(values, np.cumsum(n_inputs))
+    scores, shares = components(centroid)
+    squares = squared_distances(centroid)
+    fisher = _ratio(squares, variance[:, None] + variance)
+    least, r, s = least_of_pairs(fisher)
+    pairs = fisher[np.triu_indices(len(fisher), 1)]
+    spread = float(np.sqrt(squares.mean() / 2))  # the mean squared distance of two points is twice their variance
+    missing = min(N_COMPONENTS, len(label)) - len(shares)
+    return _Place(
+        centroid=centroid,
+        scores=scores,
+        radius=np.sqrt(variance),
+        participation_ratio=ratio,
+        spread=spread,
+        snr=spread**2 / float(variance.mean()) if variance.any() else float("nan"),
+        fisher_mean=float(np.nanmean(pairs)) if np.isfinite(pairs).any() else float("nan"),
+        fisher_min=least,
+        fisher_min_pair=np.array([np.nan, np.nan] if np.isnan(least) else [label[r], label[s]], dtype=np.float64),
+        least_distance=float(np.sqrt(least_of_pairs(squares)[0])),
+        variance_share=np.pad(shares[:N_COMPONENTS], (0, max(missing, 0))),
+    )
+
+
+def _ratio(top: Float[np.ndarray, "cls cls"], bottom: Float[np.ndarray, "cls cls"]) -> Float[np.ndarray, "cls cls"]:
+    """NaN where the bottom is zero."""
+    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
+
+
+class _Ring(NamedTuple):
+    power: Float[np.ndarray, " freq"]
+    circularity: float
+    ring_alignment: float
+    ring_frequency: float
+
+
+def _rings(places: list[_Place]) -> dict[str, Any]:
+    chance = chance_of_rings(len(places[0].centroid))
+    found = [_ring(place.centroid, place.scores) for place in places]
+    expected = {"chance_circularity": chance.circularity, "chance_alignment": chance.alignment}
+    return {name: _stacked(found, name) for name in _Ring._fields} | expected
+
+
+def _ring(centroid: Float[np.ndarray, "cls dim"], scores: Float[np.ndarray, "cls component"]) -> _Ring:
+    """Of one site; NaN where the centroids differ by no more than rounding, or lie in one dimension."""
+    basis = basis_of(len(centroid))
+    if scores.shape[1] < 2 or (scores**2).sum() <= 1e-12 * (centroid**2).sum():
+        nothing = float("nan")
+        return _Ring(np.full(basis.n_frequencies, np.nan), nothing, nothing, nothing)
+    aligned = ring(scores[:, 0], scores[:, 1])
+    return _Ring(power_by_frequency(basis, centroid), circularity(scores), aligned.alignment, float(aligned.frequency))
+
+
+def _has_native_order(basis: Basis, label: Int[np.ndarray, " cls"]) -> bool:
+    is_whole = np.array_equal(label, np.arange(basis.size))
+    return basis.kind == "fourier" and basis.is_native and is_whole
+
+
+analyzer = PerCheckpoint(representation_geometry, needs=HOOKS)

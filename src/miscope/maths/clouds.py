@@ -1,0 +1,139 @@
+"""Clouds of points: how wide they are, how many directions they fill, how far apart they lie, whether on a ring.
+
+Source: at each function.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from miscope.maths.spectra import Basis, energy_by_frequency
+
+RING_COMPONENTS = 4  # of how many principal components the circularity is the mean
+DRAWS = 200  # of random points, for what chance gives
+
+
+class Clouds(NamedTuple):
+    """One cloud of points per class."""
+
+    centroid: Float[np.ndarray, "cls dim"]
+    variance: Float[np.ndarray, " cls"]  # mean squared distance from the centroid; 0 where all points are one
+    participation_ratio: Float[np.ndarray, " cls"]  # of the covariance's eigenvalues; NaN where all points are one
+
+
+def clouds(values: Float[np.ndarray, "batch dim"], ends: Int[np.ndarray, " cls"]) -> Clouds:
+    """Of points sorted by class, class i ending before row `ends[i]`; sums of squares in the precision of `values`.
+
+    From the Gram matrix G of centred points, (sum l)^2 / sum l^2 is tr(G)^2 / ||G||_F^2: no eigenvalues are needed.
+    Points that differ by less than 1e-6 of their size count as one. With n points the ratio is at most n - 1, and too
+    small: 1 / it is larger by about 1 / n, so classes of different sizes cannot be compared.
+
+    Source: Gao et al. 2017, doi:10.1101/214262, equation 3.
+    """
+    found = [_cloud(part) for part in np.split(values, ends[:-1])]
+    centroid, variance, ratio = zip(*found, strict=True)
+    return Clouds(np.stack(centroid), np.array(variance), np.array(ratio))
+
+
+def _cloud(points: Float[np.ndarray, "n dim"]) -> tuple[Float[np.ndarray, " dim"], float, float]:
+    mean = points.mean(axis=0, dtype=np.float64)
+    centred = points - mean.astype(points.dtype)
+    trace = float(np.vdot(centred, centred))
+    if trace <= 1e-12 * len(points) * float(mean @ mean):
+        return mean, 0.0, float("nan")
+    gram = centred @ centred.T if len(points) <= points.shape[1] else centred.T @ centred
+    return mean, trace / len(points), trace**2 / float(np.vdot(gram, gram))
+
+
+def squared_distances(points: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n n"]:
+    """Between every two points; in float64, on centred points, so that near ones keep their digits."""
+    x = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", x, x)
+    return np.clip(squares[:, None] + squares - 2 * (x @ x.T), 0, None)
+
+
+def least_of_pairs(values: Float[np.ndarray, "n n"]) -> tuple[float, int, int]:
+    """The least entry above the diagonal of a symmetric matrix, with its row and column; NaN entries are passed over.
+
+    NaN and (0, 0) where all are NaN.
+    """
+    rows, columns = np.triu_indices(len(values), 1)
+    found = values[rows, columns]
+    if np.isnan(found).all():
+        return float("nan"), 0, 0
+    at = int(np.nanargmin(found))
+    return float(found[at]), int(rows[at]), int(columns[at])
+
+
+class Components(NamedTuple):
+    """Points in the axes of their greatest variance, each axis turned so that its score of largest size is positive."""
+
+    scores: Float[np.ndarray, "n component"]
+    shares: Float[np.ndarray, " component"]  # of the variance; 0 where the points do not differ
+
+
+def components(points: Float[np.ndarray, "n dim"]) -> Components:
+    """All principal components of a few points, by the singular values of the centred points."""
+    centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    scores = u * s
+    largest = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)
+    total = (s**2).sum()
+    return Components(scores * np.where(largest < 0, -1, 1), s**2 / total if total else np.zeros_like(s))
+
+
+# ---------------------------------------------------------------- rings
+
+
+def circularity(scores: Float[np.ndarray, "n component"]) -> float:
+    """Mean over the first four components of the share that one frequency has of the component's energy; in [0, 1].
+
+    The points are numbered around Z_n; 1 where each component is a wave of one frequency. Circles of equal size share
+    their components in any rotation, which lowers it. Components without variance are left out.
+
+    Source: Zhong et al. 2023, arXiv:2306.17844, appendix on circularity (there of the embedding).
+    """
+    energy = energy_by_frequency(basis_of(len(scores)), scores[:, :RING_COMPONENTS])
+    total = energy.sum(axis=0)
+    varies = total > 1e-12 * total.max(initial=0)
+    return float((energy.max(axis=0)[varies] / total[varies]).mean()) if varies.any() else float("nan")
+
+
+class Ring(NamedTuple):
+    """How well n points in a plane follow one another around the origin."""
+
+    alignment: float  # in [0, 1]; 1: point r stands at the angle 2 pi k r / n, up to a turn
+    frequency: int  # k, from 1 to n // 2, whichever way round
+
+
+def ring(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Ring:
+    """Length of the mean of exp(i (angle - 2 pi k r / n)) over points r, at the k at which it is longest.
+
+    Source: the resultant length of directional statistics, Mardia and Jupp 2000, Directional Statistics, section 2.3.
+    """
+    n = len(x)
+    lengths = np.abs(np.fft.fft(np.exp(1j * np.arctan2(y, x)))) / n
+    k = 1 + int(lengths[1:].argmax())
+    return Ring(float(lengths[k]), min(k, n - k))
+
+
+class Chance(NamedTuple):
+    circularity: float
+    alignment: float
+
+
+@lru_cache(maxsize=16)
+def chance_of_rings(n: int) -> Chance:
+    """What n independent Gaussian points give on average; from seeded draws."""
+    draws = np.random.default_rng(0).normal(size=(DRAWS, n, RING_COMPONENTS))
+    draws -= draws.mean(axis=1, keepdims=True)
+    rings = [ring(draw[:, 0], draw[:, 1]).alignment for draw in draws]
+    return Chance(float(np.mean([circularity(draw) for draw in draws])), float(np.mean(rings)))
+
+
+@lru_cache(maxsize=16)
+def basis_of(n: int) -> Basis:
+    """The Fourier basis over n points in the order of their numbers."""
+    return Basis("fourier", n)

@@ -1,0 +1,102 @@
+"""The paths of the right answers' centroids through one fixed plane, and how fast they go.
+
+The axes are fitted once to all checkpoints, so that nothing turns or flips between steps: a network that generalises
+unfolds the answers in them from a heap. What moves all answers alike is taken out and told apart, as it parts none of
+them; a checkpoint whose cloud lies outside of the axes says so by its `fit`.
+
+Source: ours; the pooled covariance is that of common principal components, Flury 1984, JASA 79(388). Checkpoints that
+are uneven in time are weighted by the time they stand for.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
+from miscope.analyzers import representation_geometry as geometry_file
+from miscope.analyzers.representation_geometry import RepresentationGeometry
+from miscope.core import Artifact, Context, NotApplicable, Output, OverTraining
+from miscope.maths.checkpoints import time_weights
+
+N_COMPONENTS = 6
+
+
+@dataclass(frozen=True)
+class CentroidTrajectory(Output):
+    steps: Int[np.ndarray, " n"]
+    site: tuple[str, ...]  # hook names, in the order of the forward pass
+    label: Int[np.ndarray, " cls"]  # the right answer
+    coordinate: Float32[np.ndarray, "site n cls component"]  # about each checkpoint's centre; the largest is positive
+    explained_variance: Float[np.ndarray, "site component"]  # share of the pooled variance; NaN: nothing moves
+    fit: Float[np.ndarray, "site n"]  # share of a checkpoint's own variance inside the components; NaN: one point
+    speed: Float[np.ndarray, "site interval"]  # root mean square over answers, about the centre, per step
+    centre_speed: Float[np.ndarray, "site interval"]  # of the mean of all centroids, per step
+
+
+def centroid_trajectory(geometry: Artifact[RepresentationGeometry], context: Context) -> CentroidTrajectory:
+    """Each site by itself, in its own axes."""
+    steps = np.array(geometry.steps, dtype=np.int64)
+    if len(steps) < 2:
+        raise NotApplicable("A path needs two checkpoints at least.")
+    first = geometry[geometry.steps[0]]
+    sites = np.split(geometry.stack("centroid"), np.cumsum(first.width)[:-1], axis=2)
+    paths = [_path(centroids.astype(np.float64), time_weights(steps)) for centroids in sites]
+    gaps = np.diff(steps)
+    return CentroidTrajectory(
+        steps=steps,
+        site=first.site,
+        label=first.label,
+        coordinate=np.stack([path.coordinate for path in paths]).astype(np.float32),
+        explained_variance=np.stack([path.shares for path in paths]),
+        fit=np.stack([path.fit for path in paths]),
+        speed=np.stack([path.moves / gaps for path in paths]),
+        centre_speed=np.stack([path.centre_moves / gaps for path in paths]),
+    )
+
+
+class _Path(NamedTuple):
+    """Of one site; `moves` are distances between neighbouring checkpoints."""
+
+    coordinate: Float[np.ndarray, "n cls component"]
+    shares: Float[np.ndarray, " component"]
+    fit: Float[np.ndarray, " n"]
+    moves: Float[np.ndarray, " interval"]
+    centre_moves: Float[np.ndarray, " interval"]
+
+
+def _path(centroids: Float[np.ndarray, "n cls dim"], weights: Float[np.ndarray, " n"]) -> _Path:
+    centre = centroids.mean(axis=1)
+    clouds = centroids - centre[:, None]
+    size = (clouds**2).sum(axis=(1, 2))
+    size[size <= 1e-12 * (centroids**2).sum(axis=(1, 2))] = 0  # all one point, up to rounding
+    shares, axes = _axes(clouds * (size > 0)[:, None, None], weights)
+    coordinate = clouds @ axes
+    inside = (coordinate**2).sum(axis=(1, 2))
+    return _Path(
+        coordinate=coordinate,
+        shares=shares,
+        fit=np.divide(inside, size, out=np.full(len(size), np.nan), where=size > 0),
+        moves=np.sqrt((np.diff(clouds, axis=0) ** 2).sum(axis=2).mean(axis=1)),
+        centre_moves=np.linalg.norm(np.diff(centre, axis=0), axis=1),
+    )
+
+
+def _axes(
+    clouds: Float[np.ndarray, "n cls dim"], weights: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, "dim component"]]:
+    """Shares and directions of the pooled covariance, each turned so that the score of largest size is positive.
+
+    Narrow sites are padded with directions of length zero; shares are NaN where all clouds are one point.
+    """
+    rows = (np.sqrt(weights)[:, None, None] * clouds).reshape(-1, clouds.shape[2])
+    eigenvalues, vectors = np.linalg.eigh(rows.T @ rows)
+    values, axes = np.clip(eigenvalues[::-1], 0, None), vectors[:, ::-1][:, :N_COMPONENTS]
+    scores = rows @ axes
+    largest = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)[0]
+    missing = N_COMPONENTS - axes.shape[1]
+    shares = values[:N_COMPONENTS] / values.sum() if values.sum() else np.full(axes.shape[1], np.nan)
+    return np.pad(shares, (0, missing)), np.pad(axes * np.where(largest < 0, -1, 1), ((0, 0), (0, missing)))
+
+
+analyzer = OverTraining(centroid_trajectory, needs=(geometry_file.analyzer,))

@@ -1,0 +1,81 @@
+"""How alike the network's representations of the same inputs are at every two checkpoints, site by site.
+
+Blocks along the diagonal are stretches in which a representation rests; where it ends up appears early in the
+similarity to the last checkpoint. Linear CKA is above zero for things that have nothing in common, the more so the more
+dimensions they fill and the fewer inputs there are: the debiased number is not, and both stand beside their chance.
+
+Source: Kornblith et al. 2019, arXiv:1905.00414, section 3 (linear CKA); Song et al. 2012, JMLR 13, theorem 2, and
+Nguyen et al. 2021, arXiv:2010.15327 (debiased).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float16, Float32, Int
+
+from miscope.analyzers import representations as representations_file
+from miscope.analyzers.representations import Representations
+from miscope.core import Artifact, Context, NotApplicable, Output, OverTraining
+from miscope.maths.similarity import cosines_of_all, dimension, gaussian_cka, kernel, turns, without_bias
+
+FEWEST = 4  # inputs that the debiased similarity needs
+
+
+@dataclass(frozen=True)
+class RepresentationSimilarity(Output):
+    steps: Int[np.ndarray, " n"]
+    site: tuple[str, ...]  # hook names, in the order of the forward pass
+    cka: Float32[np.ndarray, "site n n"]  # in [0, 1], 1 under rotation and scaling; NaN: the site is the same for all
+    debiased_cka: Float32[np.ndarray, "site n n"]  # at most 1, around 0 where nothing is shared
+    turn: Float[np.ndarray, "site interval"]  # angle of the debiased CKA between neighbours, in degrees
+    dimension: Float[np.ndarray, "site n"]  # that the inputs fill, participation ratio of the kernel's eigenvalues
+    chance_cka: Float32[np.ndarray, "site n n"]  # of kernels with these dimensions and nothing else in common
+    gaussian_cka: Float[np.ndarray, " site"]  # of independent Gaussians of the site's shape: width / (inputs + width)
+    n_inputs: int
+
+
+def representation_similarity(representations: Artifact[Representations], context: Context) -> RepresentationSimilarity:
+    """Both similarities of every two checkpoints, from the inputs' inner products; one site at a time."""
+    first = representations[representations.steps[0]]
+    n_inputs = len(first.chosen)
+    if n_inputs < FEWEST:
+        raise NotApplicable(f"The probe has {n_inputs} inputs; similarities need {FEWEST} at least.")
+    values = representations.stack("value")  # [step input feature]
+    found = [_of_site(part) for part in np.split(values, np.cumsum(first.width)[:-1], axis=2)]
+    dimensions = np.stack([site.dimension for site in found])
+    root = np.sqrt(dimensions)
+    return RepresentationSimilarity(
+        steps=np.array(representations.steps, dtype=np.int64),
+        site=first.site,
+        cka=np.stack([site.cka for site in found]),
+        debiased_cka=np.stack([site.debiased_cka for site in found]),
+        turn=np.stack([site.turn for site in found]),
+        dimension=dimensions,
+        chance_cka=(root[:, :, None] * root[:, None] / (n_inputs - 1)).astype(np.float32),
+        gaussian_cka=np.array([gaussian_cka(n_inputs, int(width)) for width in first.width]),
+        n_inputs=n_inputs,
+    )
+
+
+class _Site(NamedTuple):
+    """Of one site; names and units as in the Output."""
+
+    cka: Float32[np.ndarray, "n n"]
+    debiased_cka: Float32[np.ndarray, "n n"]
+    turn: Float[np.ndarray, " interval"]
+    dimension: Float[np.ndarray, " n"]
+
+
+def _of_site(values: Float16[np.ndarray, "n input dim"]) -> _Site:
+    kernels = np.stack([kernel(one) for one in values])
+    unbiased = _flat(np.stack([without_bias(one) for one in kernels]))
+    dimensions = np.array([dimension(one) for one in kernels])
+    return _Site(cosines_of_all(_flat(kernels)), cosines_of_all(unbiased), turns(unbiased), dimensions)
+
+
+def _flat(kernels: Float32[np.ndarray, "n input input"]) -> Float32[np.ndarray, "n cell"]:
+    return kernels.reshape(len(kernels), -1)
+
+
+analyzer = OverTraining(representation_similarity, needs=(representations_file.analyzer,))

@@ -1,0 +1,32 @@
+"""Shows how early each site has the representation that it ends with."""
+
+import numpy as np
+import pandas as pd
+
+from miscope.core import Context, View
+from miscope.renderers import lines, theme
+from miscope.trackers.representation_similarity import RepresentationSimilarity, analyzer
+from miscope.views.sites import names, of_layer
+from miscope.views.tidy import long
+
+TONES = {"debiased CKA": theme.PALETTE[0], "CKA": theme.PALETTE[1], "CKA by chance": theme.GREY}
+
+
+def table(similarity: RepresentationSimilarity, context: Context, *, layer: int = -1) -> pd.DataFrame:
+    """One row per (site, measure, step); `similarity` of the step's representation to that of the last checkpoint."""
+    sites = of_layer(similarity.site, layer)
+    measures = (similarity.debiased_cka, similarity.cka, similarity.chance_cka)
+    values = np.stack([measure[sites][:, -1] for measure in measures], axis=1)
+    found = long("similarity", values, site=names(similarity.site, sites), measure=list(TONES), step=similarity.steps)
+    found.attrs |= {"tones": TONES, "limits": {"similarity": (min(-0.05, float(found["similarity"].min())), 1.03)}}
+    return found
+
+
+view = View(
+    question="How early does each site look as it will at the end?",
+    reading="Similarity to the last checkpoint, 1 at the end. Grey is the CKA of two representations that fill as many "
+    "dimensions and share nothing else: only what is above it is evidence.",
+    needs=analyzer,
+    table=table,
+    draw=lines("step", "similarity", "measure", "site", columns=2, titles={"similarity": "similarity to the last"}),
+)
