@@ -24,7 +24,9 @@ def test_a_quotient_times_the_divisor_is_the_dividend_and_nothing_is_divided_by_
     assert (values("1 + a / b", A, B, P)[B == 0] == -1).all()
 
 
-@pytest.mark.parametrize("operation", ["", "a +", "a + c", "a // b", "a**b", "a**-1", "a**10", "1.5*a", "__import__('os')"])
+@pytest.mark.parametrize(
+    "operation", ["", "a +", "a + c", "a // b", "a**b", "a**-1", "a**10", "1.5*a", "__import__('os')"]
+)
 def test_what_is_no_such_arithmetic_is_refused(operation: str) -> None:
     with pytest.raises(ValueError, match="a and b joined by"):
         values(operation, A, B, P)

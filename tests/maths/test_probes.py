@@ -1,0 +1,55 @@
+"""Ridge classification on values whose answer is known."""
+
+import numpy as np
+import pytest
+from numpy.random import Generator
+
+from miscope.maths.probes import majority_accuracies, ridge_accuracies
+
+N, DIM = 400, 6
+FITTED = np.arange(N) % 2 == 0
+
+
+@pytest.fixture
+def rng() -> Generator:
+    return np.random.default_rng(0)
+
+
+def test_classes_that_the_values_spell_out_are_always_found(rng: Generator) -> None:
+    labels = rng.integers(4, size=(3, N))
+    values = np.concatenate([np.eye(4)[row] for row in labels], axis=1)
+    np.testing.assert_array_equal(ridge_accuracies(values, labels, FITTED, 1e-6), 1)
+
+
+def test_the_slopes_are_those_of_least_squares_with_an_intercept(rng: Generator) -> None:
+    values, labels = rng.normal(size=(N, DIM)), rng.integers(3, size=(1, N))
+    design = np.column_stack([values, np.ones(N)])
+    weights = np.linalg.lstsq(design[FITTED], np.eye(3)[labels[0, FITTED]])[0]
+    expected = ((design @ weights).argmax(axis=1) == labels[0])[~FITTED].mean()
+    np.testing.assert_allclose(ridge_accuracies(values, labels, FITTED, 1e-12), expected)
+
+
+def test_labels_together_score_as_they_do_alone(rng: Generator) -> None:
+    values = rng.normal(size=(N, DIM))
+    labels = np.stack([(values[:, 0] > 0) + (values[:, 1] > 1), values[:, 2] > 0]).astype(int) + rng.integers(2)
+    alone = [ridge_accuracies(values, row[None], FITTED, 0.01)[0] for row in labels]
+    np.testing.assert_array_equal(ridge_accuracies(values, labels, FITTED, 0.01), alone)
+
+
+def test_rotation_scale_and_shift_change_no_answer(rng: Generator) -> None:
+    values, labels = rng.normal(size=(N, DIM)) * np.arange(1, DIM + 1), rng.integers(3, size=(2, N))
+    moved = 1e3 * values @ np.linalg.qr(rng.normal(size=(DIM, DIM)))[0] + 5
+    expected = ridge_accuracies(values, labels, FITTED, 0.1)
+    np.testing.assert_array_equal(ridge_accuracies(moved, labels, FITTED, 0.1), expected)
+
+
+def test_values_that_do_not_vary_give_the_largest_class() -> None:
+    labels = (np.arange(N) % 10 == 0)[None].astype(int) * 7
+    found = ridge_accuracies(np.ones((N, DIM)), labels, FITTED, 0.1)
+    np.testing.assert_array_equal(found, majority_accuracies(labels, FITTED))
+
+
+def test_the_majority_is_that_of_the_fitted_half_counted_on_the_other() -> None:
+    labels = np.array([[5, 5, 5, 0, 0, 5]])
+    is_fitted = np.array([True, True, False, False, False, True])
+    np.testing.assert_allclose(majority_accuracies(labels, is_fitted), [1 / 3])
