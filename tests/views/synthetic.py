@@ -6,16 +6,34 @@ from typing import Any
 import numpy as np
 
 from miscope.analyzers.attention_patterns import AttentionPatterns
+from miscope.analyzers.attention_spectra import AttentionSpectra
+from miscope.analyzers.composition_scores import CompositionScores
 from miscope.analyzers.dominant_frequencies import DominantFrequencies
+from miscope.analyzers.head_scores import HeadScores
+from miscope.analyzers.linear_probes import LinearProbes
+from miscope.analyzers.logit_difference import LogitDifference
+from miscope.analyzers.logit_lens import LogitLens
+from miscope.analyzers.logit_spectra import LogitSpectra
+from miscope.analyzers.loss_by_position import LossByPosition
 from miscope.analyzers.losses import Losses
 from miscope.analyzers.neuron_activations import NeuronActivations
+from miscope.analyzers.neuron_fourier import NeuronFourier
 from miscope.analyzers.neuron_spectra import NeuronSpectra
+from miscope.analyzers.representation_geometry import RepresentationGeometry
+from miscope.analyzers.representations import Representations
 from miscope.analyzers.singular_values import SingularValues
+from miscope.analyzers.walsh_spectrum import WalshSpectrum
 from miscope.core import Artifact, Context, Output, Probe, View
 from miscope.maths.spectra import Basis
+from miscope.trackers.centroid_trajectory import CentroidTrajectory
+from miscope.trackers.graduation import Graduation
 from miscope.trackers.neuron_dynamics import NeuronDynamics
+from miscope.trackers.neuron_groups import NeuronGroups
 from miscope.trackers.parameter_trajectory import ParameterTrajectory
 from miscope.trackers.phases import Phases
+from miscope.trackers.progress_measures import ProgressMeasures
+from miscope.trackers.representation_similarity import RepresentationSimilarity
+from miscope.trackers.weight_norms import WeightNorms
 
 P, STEPS, NEURONS, HEADS = 13, (0, 100, 200, 500, 900, 1000), 8, 2
 N_FREQ = P // 2
@@ -38,6 +56,18 @@ def sources() -> Mapping[str, Any]:
         "neuron_spectra": neuron_spectra,
         "attention_patterns": attention_patterns,
         "singular_values": singular_values,
+        "head_scores": head_scores,
+        "walsh_spectrum": walsh_spectrum,
+        "linear_probes": linear_probes,
+        "logit_difference": logit_difference,
+        "composition_scores": composition_scores,
+        "logit_lens": logit_lens,
+        "representation_geometry": representation_geometry,
+        "representations": representations,
+        "loss_by_position": loss_by_position,
+        "logit_spectra": logit_spectra,
+        "neuron_fourier": neuron_fourier,
+        "attention_spectra": attention_spectra,
     }
     stored = {name: {step: make(step) for step in STEPS} for name, make in makers.items()}
     artifacts = {name: Artifact[Output](STEPS, outputs.__getitem__) for name, outputs in stored.items()}
@@ -46,7 +76,19 @@ def sources() -> Mapping[str, Any]:
         "parameter_trajectory": parameter_trajectory(),
         "neuron_dynamics": neuron_dynamics(),
         "phases": phases(),
+        "representation_similarity": representation_similarity(),
+        "centroid_trajectory": centroid_trajectory(),
+        "graduation": graduation(),
+        "weight_norms": weight_norms(),
+        "progress_measures": progress_measures(),
+        "neuron_groups": neuron_groups(),
     }
+
+
+def loss_by_position(step: int) -> LossByPosition:
+    position = np.arange(4, 24)
+    loss = 3.0 - 2.0 * step / STEPS[-1] * (position - 4) / 20
+    return LossByPosition(position, np.where(position == 4, np.nan, loss), loss - 0.1, float(loss[-1] - loss[0]))
 
 
 def losses(step: int) -> Losses:
@@ -140,6 +182,193 @@ def phases() -> Phases:
         phase_start=np.array([0, 100, 500]), phase_end=np.array([100, 500, 1000]), memorised_step=100,
         test_peak_step=None, onset_step=900, solved_step=None, grokked_step=None, crossover_step=200,
         verdict="continue", reasons=("The test loss still falls.",),
+    )  # fmt: skip
+
+
+def head_scores(step: int) -> HeadScores:
+    score = np.random.default_rng(step).random((5, 1, HEADS))
+    return HeadScores(
+        previous_token=score[0], first_position=score[1], neighbour_chance=5 / 12, duplicate_token=score[2],
+        prefix_matching=score[3], repeat_chance=1 / 2, n_repeats=P, entropy=score[4], offset=np.arange(3),
+        offset_score=np.stack([score[4], score[0], score[1]], axis=2), offset_chance=np.array([11 / 18, 5 / 12, 1 / 3]),
+        copying=2 * score[4] - 1,
+    )  # fmt: skip
+
+
+def walsh_spectrum(step: int) -> WalshSpectrum:
+    share = np.array([9.0, 4, 2, 1, 1, 1, 1, 1 + 20 * (step / STEPS[-1]) ** 2])  # sets of three bits in C order
+    share /= share.sum()
+    order, names = np.argsort(-share, kind="stable"), ("constant", "x3", "x2", "x2 x3", "x1", "x1 x3", "x1 x2")
+    return WalshSpectrum(
+        bit=("x1", "x2", "x3"), coefficient=np.sqrt(share).astype(np.float32), energy=1.0,
+        degree_share=np.array([share[0], share[[1, 2, 4]].sum(), share[[3, 5, 6]].sum(), share[7]]),
+        chance_degree_share=np.array([1, 3, 3, 1]) / 8, target="x1 x2 x3", target_share=float(share[7]),
+        target_coefficient=-float(share[7]) ** 0.5, other_coefficient=0.2, chance_share=1 / 8,
+        target_rank=8 - 7 * step // STEPS[-1], n_of_its_size=9,
+        strongest=tuple((*names, "x1 x2 x3")[i] for i in order), strongest_share=share[order],
+    )  # fmt: skip
+
+
+def weight_norms() -> WeightNorms:
+    names = ("all", "embed.W_E", "blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "blocks.0.mlp.b_in", "unembed.W_U")
+    growth = np.sqrt(np.arange(1, 7))[:, None] * np.sqrt(np.array(STEPS) / 1000)
+    return WeightNorms(np.array(STEPS), names, 10 - growth, growth, growth / 10)
+
+
+def linear_probes(step: int) -> LinearProbes:
+    rng, latents, layers = np.random.default_rng(step), ("a", "b", "a + b"), ("embedding", "layer 0")
+    learned = np.array([[0.1, 0.9, 0.1], [0.9, 0.9, 0.1 + 0.8 * step / STEPS[-1]]])
+    return LinearProbes(
+        latent=latents, layer=layers, accuracy=learned - rng.random((2, 3)) / 50,
+        shuffled=0.1 - rng.random((2, 3)) / 20, majority=np.array([0.1, 0.1, 0.08]),
+    )  # fmt: skip
+
+
+def logit_difference(step: int) -> LogitDifference:
+    difference = np.random.default_rng(step).normal(size=P * P).astype(np.float32) + 5 * step / STEPS[-1]
+    return LogitDifference(
+        train_mean=5 * step / STEPS[-1], train_std=1.0, train_positive=0.5 + step / 2000, train_mass=0.9,
+        test_mean=4 * step / STEPS[-1], test_std=1.1, test_positive=0.5 + step / 2500, test_mass=0.8,
+        difference=difference, is_train=context().probe.is_train,
+    )  # fmt: skip
+
+
+def composition_scores(step: int) -> CompositionScores:
+    score = np.full((3, 2, HEADS, 2, HEADS), np.nan)
+    score[:, 0, :, 1, :] = np.random.default_rng(step).normal(0.125, 0.01, (3, HEADS, HEADS))
+    score[1, 0, 0, 1, 1] += 0.3 * step / STEPS[-1]
+    return CompositionScores(score=score, chance=0.125, chance_std=0.01)
+
+
+def representation_geometry(step: int) -> RepresentationGeometry:
+    rng, done = np.random.default_rng(step), 0.1 + step / STEPS[-1]
+    angle = 2 * np.pi * 3 * np.arange(P) / P
+    around = np.stack([np.cos(angle), np.sin(angle), *rng.normal(size=(2, P)) / 10], axis=1)
+    centroid = np.concatenate([np.zeros((P, 4)), done * around, done * around / 2], axis=1)
+    numbers = {"spread": 1.0, "snr": 2 * done, "fisher_mean": done, "fisher_min": done / 9, "least_distance": done / 2}
+    measured = {name: np.array([np.nan, value, value / 2]) for name, value in numbers.items()}
+    measured["spread"][0] = measured["least_distance"][0] = 0
+    ring = {name: np.array([np.nan, done, done / 2]) / 1.1 for name in ("circularity", "ring_alignment")}
+    return RepresentationGeometry(
+        site=("blocks.0.hook_resid_pre", "blocks.0.mlp.hook_post", "blocks.0.hook_resid_post"),
+        width=np.array([4, 4, 4]), label=np.arange(P), n_inputs=np.full(P, P), centroid=centroid.astype(np.float32),
+        radius=np.ones((3, P)), participation_ratio=np.array([[np.nan], [4 - done], [3 - done]]) * np.ones(P),
+        chance_snr=1 / P, fisher_min_pair=np.array([[np.nan, np.nan], [0, 9], [4, 0]]),
+        variance_share=np.array([[0, 0, 0], [0.6, 0.3, 0.1], [0.5, 0.4, 0.1]]), has_native_order=True,
+        power=np.stack([np.full(N_FREQ, np.nan), *rng.dirichlet(np.ones(N_FREQ), 2)]),
+        ring_frequency=np.array([np.nan, 3, 3]), chance_circularity=0.3, chance_alignment=0.4, **measured, **ring,
+    )  # fmt: skip
+
+
+def logit_lens(step: int) -> LogitLens:
+    done = np.array([0, step / STEPS[-1]])
+    return LogitLens(
+        point=("embedding", "after layer 0"), train_loss=2.5 - 2 * done, test_loss=2.5 - done, train_accuracy=done,
+        test_accuracy=done**2, component=("embedding", "layer 0 attention", "layer 0 MLP"),
+        attribution=np.array([-0.5, 1, 4]) * done[1], against="the mean logit",
+    )  # fmt: skip
+
+
+def logit_spectra(step: int) -> LogitSpectra:
+    rng, done = np.random.default_rng(step), step / STEPS[-1]
+    share = 0.01 * rng.dirichlet(np.ones(N_FREQ))
+    share[2] += 0.9 * done
+    n_train = int(context().probe.is_train.sum())
+    return LogitSpectra(
+        along="the answer", is_native=True, share=share, trig_share=0.9 * share, trig_amplitude=share,
+        excluded_loss=0.1 + 20 * share, coefficient=rng.normal(size=(P, P)).astype(np.float32),
+        train_code=np.zeros((n_train, P), dtype=np.uint16), train_low=np.zeros(n_train, dtype=np.float32),
+        train_unit=np.zeros(n_train, dtype=np.float32),
+    )  # fmt: skip
+
+
+def neuron_fourier(step: int) -> NeuronFourier:
+    rng, done = np.random.default_rng(step), step / STEPS[-1]
+    amplitude, phase = rng.random((1, NEURONS, N_FREQ)), rng.uniform(-3, 3, (1, NEURONS, N_FREQ))
+    share, k = 0.2 + 0.7 * done * rng.random((1, NEURONS)), rng.integers(1, N_FREQ + 1, (1, NEURONS))
+    off = np.pi * (1 - done) * rng.random((1, NEURONS))
+    off[0, 0] = np.nan
+    return NeuronFourier(
+        path="heads", is_native=True, read_amplitude=amplitude.astype(np.float32),
+        read_phase=phase.astype(np.float16), read_frequency=k, read_share=share, read_concentration=share**2,
+        write_amplitude=amplitude.astype(np.float32), write_phase=phase[..., ::-1].astype(np.float16),
+        write_frequency=k, write_share=share / 2, misalignment=off,
+    )  # fmt: skip
+
+
+def attention_spectra(step: int) -> AttentionSpectra:
+    rng = np.random.default_rng(step)
+    query, key, value, score = rng.dirichlet(np.ones(N_FREQ), (4, 1, HEADS))
+    return AttentionSpectra(
+        is_native=True, qk_energy=np.ones((1, HEADS)), qk_share=query * key,
+        qk_alignment=rng.uniform(-1, 1, (1, HEADS, N_FREQ)), query_share=query, key_share=key, value_share=value,
+        score_energy=np.ones((1, HEADS)), score_share=score,
+    )  # fmt: skip
+
+
+def progress_measures() -> ProgressMeasures:
+    done = np.array(STEPS) / STEPS[-1]
+    return ProgressMeasures(
+        steps=np.array(STEPS), key_frequency=np.array([3, 5]), key_rule="The key frequencies are made up.",
+        is_native=True, train_loss=2.5 * 1e-6**done, test_loss=2.5 + 8 * done - 10.4 * done**8,
+        restricted_loss=np.tile(2.5 * 0.001**done, (3, 1)), excluded_loss=2.5 * (1 - done) + 5 * done**2,
+        key_excluded_loss=np.stack([1e-3 + done, 1e-3 + done**2]), single_loss=1e-3 + done,
+        single_frequency=np.full(len(STEPS), 3), trig_loss=2 * 0.0001**done, key_share=done, trig_share=0.9 * done,
+    )  # fmt: skip
+
+
+def neuron_groups() -> NeuronGroups:
+    n, rng = len(STEPS), np.random.default_rng(0)
+    gain = np.stack([np.zeros(n), np.linspace(0, 0.8, n)])
+    share = np.tile([0.4, 0.35, 0.1, 0.05, 0.01], (2, n, 1))
+    member = np.array([[3, 3, 3, 3, 3, 0, 0, 0]])
+    score = np.where(member[..., None] > 0, rng.normal(size=(1, NEURONS, 3)), np.nan)
+    return NeuronGroups(
+        steps=np.array(STEPS), layer=np.zeros(2, dtype=int), frequency=np.array([0, 3]), size=np.array([NEURONS, 5]),
+        spread=1 - gain / 2, share=share, r2_linear=np.zeros((2, n)), r2_quadratic=gain, r2_gain=gain,
+        chance_gain=np.array([0.05, 0.1]), curvature=np.tile([0.5, -0.5], (2, n, 1)), shape=2 * (gain > 0.5),
+        member=member, score=score.astype(np.float32), level=0.7, least_gain=0.1,
+    )  # fmt: skip
+
+
+SITES = ("blocks.0.hook_resid_pre", "blocks.0.mlp.hook_post", "blocks.0.hook_resid_post")
+
+
+def representations(step: int) -> Representations:
+    value = np.random.default_rng(step).normal(size=(40, 12)).astype(np.float16)
+    value[:, :4] = 1
+    return Representations(SITES, np.array([4, 4, 4]), np.arange(0, 160, 4), value, np.array([1.0, 2.0, 3.0]))
+
+
+def representation_similarity() -> RepresentationSimilarity:
+    steps = np.array(STEPS)
+    near = np.exp(-np.abs(steps[:, None] - steps) / 400).astype(np.float32)
+    cka = np.stack([np.full_like(near, np.nan), near, near**2])
+    turn = np.degrees(np.arccos(np.diagonal(cka, offset=1, axis1=1, axis2=2))).astype(np.float64)
+    return RepresentationSimilarity(
+        steps=steps, site=SITES, cka=0.1 + 0.9 * cka, debiased_cka=cka, turn=turn, n_inputs=40,
+        dimension=np.array([[np.nan], [3.0], [4.0]]) * np.ones(len(STEPS)), chance_cka=np.full_like(cka, 0.1),
+        gaussian_cka=np.full(3, 4 / 44),
+    )  # fmt: skip
+
+
+def centroid_trajectory() -> CentroidTrajectory:
+    angle, n = 2 * np.pi * np.arange(P) / P, len(STEPS)
+    ring = np.stack([np.cos(angle), np.sin(angle), *np.zeros((4, P))], axis=1) * np.linspace(0.1, 1, n)[:, None, None]
+    rate = 0.9 / np.diff(STEPS)
+    return CentroidTrajectory(
+        steps=np.array(STEPS), site=SITES, label=np.arange(P), fit=np.array([[np.nan], [0.8], [0.9]]) * np.ones(n),
+        coordinate=np.stack([0 * ring, ring, 2 * ring]).astype(np.float32), speed=np.stack([0 * rate, rate, 2 * rate]),
+        explained_variance=np.array([[np.nan] * 6, [0.5, 0.5, 0, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0]]),
+        centre_speed=np.stack([rate, rate / 2, rate / 3]),
+    )  # fmt: skip
+
+
+def graduation() -> Graduation:
+    first = np.random.default_rng(0).choice([*STEPS[:-2], np.nan], P * P)
+    return Graduation(
+        steps=np.array(STEPS), graduation_step=first, n_forgotten=np.arange(P * P) % 3, is_right_at_end=first >= 0,
+        is_train=context().probe.is_train, hold=3,
     )  # fmt: skip
 
 

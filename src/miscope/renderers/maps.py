@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from miscope.renderers import theme
 from miscope.renderers.frame import WIDTH, Frame, Margins, Renderer, finish, limits, step_range, title
-from miscope.renderers.lines import add_swatches, plain, tones_of
+from miscope.renderers.lines import PANEL_NAME_PX, add_swatches, plain, tones_of
 
 BAR_PX = 52  # room for the horizontal colour bar below the maps
 
@@ -58,6 +58,7 @@ def heatmap(
             figure, table, frame, plot_height=plot_height,
             margins=Margins(top=8 + 22 * (facet is not None), right=right, bottom=56 + BAR_PX, left=_left(grid)),
             steps=step_range(table, frame) if x == "step" else None, columns=n_columns,
+            lift=PANEL_NAME_PX if facet is not None and x == "step" else 0,
         )  # fmt: skip
 
     return draw
