@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from miscope.core import MiscopeError
+from miscope.core import NotApplicable
 from miscope.trackers.parameter_trajectory import ParameterTrajectory
 
 
@@ -13,7 +13,7 @@ def scores(trajectory: ParameterTrajectory, group: str, components: tuple[int, .
     titles, g, n = {}, index_of(trajectory, group), trajectory.coordinate.shape[2]
     for axis, component in zip("xyz", components, strict=False):
         if not 1 <= component <= n:
-            raise MiscopeError(f"component {component} is not there; allowed: 1 to {n}.")
+            raise NotApplicable(f"component {component} is not there; allowed: 1 to {n}.")
         found[axis] = trajectory.coordinate[g, :, component - 1]
         titles[axis] = f"PC{component} ({trajectory.explained_variance[g, component - 1]:.1%} of the variance)"
     found.attrs |= {"titles": titles, "when": ""}
@@ -23,7 +23,7 @@ def scores(trajectory: ParameterTrajectory, group: str, components: tuple[int, .
 
 def index_of(trajectory: ParameterTrajectory, group: str) -> int:
     if group not in trajectory.group:
-        raise MiscopeError(f"This network has no `{group}` parameters; it has {', '.join(trajectory.group)}.")
+        raise NotApplicable(f"This network has no `{group}` parameters; it has {', '.join(trajectory.group)}.")
     return trajectory.group.index(group)
 
 
