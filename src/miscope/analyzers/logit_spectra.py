@@ -1,0 +1,108 @@
+"""At which frequencies the logits vary with the answer: their energy along cos(w_k s) and sin(w_k s), w_k = 2 pi k / p.
+
+For a + b, s(a, b) is a + b mod p. Untrained logits have next to nothing along these directions; a network that has
+learned modular addition has more than nine tenths of its energy there, at three to six frequencies.
+
+What is stored is enough to filter the logits by any set of frequencies later on, as `progress_measures` does.
+
+Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1 (logits as cosines) and section 5.1 (excluded loss).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, UInt16
+
+from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.maths.spectra import Basis, energy_by_frequency, is_square_grid
+from miscope.maths.waves import answer_place, losses_without, place_means
+
+LEVELS = 65_535  # between the least and the largest logit of an input, as they are stored
+
+
+@dataclass(frozen=True)
+class LogitSpectra(Output):
+    """Of logits less the mean of each input's, which changes no loss."""
+
+    along: str  # what s is: `the answer`, where each row and column of the grid has each answer once; else `a + b`
+    is_native: bool  # whether the basis is that of the task's input group; if not, it is the DFT over tokens
+    share: Float[np.ndarray, " freq"]  # of the logits' energy along cos and sin(w_k s); they sum to at most 1
+    trig_share: Float[np.ndarray, " freq"] | None  # along cos(w_k (s - c)), c the output; None: outputs are no tokens
+    trig_amplitude: Float[np.ndarray, " freq"] | None  # that cosine's coefficient, in logits; right answers: positive
+    excluded_loss: Float[np.ndarray, " freq"] | None  # train loss in nats without frequency k; None: no train inputs
+    coefficient: Float32[np.ndarray, "row vocab"]  # mean logits at each s, transformed: a row per row of the basis
+    train_code: UInt16[np.ndarray, "train vocab"]  # logits on train inputs: train_low + train_unit * train_code
+    train_low: Float32[np.ndarray, " train"]  # in logits
+    train_unit: Float32[np.ndarray, " train"]  # in logits; a logit is off by half of it at most
+
+
+def logit_spectra(checkpoint: Checkpoint, context: Context) -> LogitSpectra:
+    """Of the logits at the answer position over all pairs; means and losses in float64."""
+    basis, probe = context.basis, context.probe
+    if not is_square_grid(basis, context.grid):
+        raise NotApplicable(f"The probe is no grid of all pairs of the basis' {basis.size} tokens.")
+    logits = checkpoint.activations["logits"]
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    along, place = answer_place(basis, probe.targets)
+    means = place_means(logits, place)
+    energy = float(np.einsum("bv,bv->", logits, logits, dtype=np.float64)) / basis.size  # of `means`, if all were there
+    amplitude = _trig_amplitude(basis, means)
+    code, low, unit = _stored(logits[probe.is_train])
+    return LogitSpectra(
+        along=along,
+        is_native=basis.is_native,
+        share=_shares(energy_by_frequency(basis, means).sum(axis=1), energy),
+        trig_share=None if amplitude is None else _shares(amplitude**2 * _cosine_energy(basis), energy),
+        trig_amplitude=amplitude,
+        excluded_loss=_excluded_loss(context, logits, place, means) if probe.is_train.any() else None,
+        coefficient=(basis.matrix @ means).astype(np.float32),
+        train_code=code,
+        train_low=low,
+        train_unit=unit,
+    )
+
+
+def _shares(energy: Float[np.ndarray, " freq"], total: float) -> Float[np.ndarray, " freq"]:
+    return energy / total if total else np.zeros_like(energy)
+
+
+def _trig_amplitude(basis: Basis, means: Float[np.ndarray, "place vocab"]) -> Float[np.ndarray, " freq"] | None:
+    """Coefficients of cos(w_k (s - c)) in the mean logits at s for the output c; orthogonal, so each by itself."""
+    if means.shape[1] < basis.size:
+        return None
+    both = np.einsum("rs,sc,rc->r", basis.matrix, means[:, : basis.size], basis.matrix, optimize=True)
+    return np.add.reduceat(both, np.arange(1, basis.size, 2)) / basis.size
+
+
+def _cosine_energy(basis: Basis) -> Float[np.ndarray, " freq"]:
+    """Sum of the squares of cos(w_k (s - c)) over s and c."""
+    return basis.size / basis.matrix[1::2, 0] ** 2
+
+
+def _excluded_loss(
+    context: Context,
+    logits: Float[np.ndarray, "batch vocab"],
+    place: Int[np.ndarray, " batch"],
+    means: Float[np.ndarray, "place vocab"],
+) -> Float[np.ndarray, " freq"]:
+    """Train loss without one frequency at a time."""
+    rows = context.basis.matrix
+    coefficient = rows @ means
+    starts = range(1, len(rows), 2)
+    removed = np.stack([rows[i : i + 2].T @ coefficient[i : i + 2] for i in starts])
+    chosen = context.probe.is_train
+    return losses_without(logits[chosen], context.probe.targets[chosen], place[chosen], removed)
+
+
+def _stored(
+    logits: Float[np.ndarray, "train vocab"],
+) -> tuple[UInt16[np.ndarray, "train vocab"], Float32[np.ndarray, " train"], Float32[np.ndarray, " train"]]:
+    """Codes, and the lowest logit and the step between codes of each input."""
+    low = logits.min(axis=1).astype(np.float32)
+    unit = ((logits.max(axis=1) - low) / LEVELS).astype(np.float32)
+    levels = (logits - low[:, None]) / np.where(unit > 0, unit, 1)[:, None]
+    code = np.nan_to_num(np.clip(np.rint(levels), 0, LEVELS)).astype(np.uint16)  # of what is not finite, the low tells
+    return code, low, unit
+
+
+analyzer = PerCheckpoint(logit_spectra, needs=("logits",))

@@ -1,0 +1,121 @@
+"""What each MLP neuron reads of the tokens and writes to the outputs, as waves: amplitude and phase by frequency.
+
+theta(x) = W_E W_V W_O W_in is what a neuron reads of token x through heads that attend to it, xi(c) = W_out W_U what it
+writes to output c. A wave is A cos(2 pi k x / p + phi). A neuron that multiplies cos(w a + phi) and cos(w b + phi) has
+to write cos(w c + 2 phi): trained neurons have one frequency, the same at both ends, and |2 phi - psi| near 0, where
+phases at random have pi / 2 on average.
+
+In a transformer whose answer position holds no summand, theta straight through W_E W_in (setting `path: direct`) is
+read by no one, and shows none of this.
+
+Source: Gromov 2023, arXiv:2301.02679 (weights and phases of the exact solution; inverse participation ratio); He et
+al. 2026, arXiv:2602.16849 (phase alignment). Both are of networks without attention, where theta is the first layer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float16, Float32, Int
+
+from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, PerCheckpoint
+from miscope.maths.spectra import Basis, energy_by_frequency
+from miscope.maths.waves import phase_difference, token_reads, waves
+
+PATHS = ("heads", "direct")
+
+
+@dataclass(frozen=True)
+class NeuronFourier(Output):
+    """Of theta (read) and xi (write); the `write` fields are None where outputs are not tokens of the basis."""
+
+    path: str  # how theta gets to the neuron: through the `heads` of its layer, or `direct`
+    is_native: bool  # whether the basis is that of the task's input group; if not, it is the DFT over tokens
+    read_amplitude: Float32[np.ndarray, "layer neuron freq"]  # >= 0, in units of the pre-activation
+    read_phase: Float16[np.ndarray, "layer neuron freq"]  # phi in radians, in [-pi, pi]
+    read_frequency: Int[np.ndarray, "layer neuron"]  # k of the most energy; 0: nothing varies
+    read_share: Float[np.ndarray, "layer neuron"]  # its share of the energy, the constant left out; in [0, 1]
+    read_concentration: Float[np.ndarray, "layer neuron"]  # inverse participation ratio of the shares, 1 / n_f to 1
+    write_amplitude: Float32[np.ndarray, "layer neuron freq"] | None  # in logits per unit of activation
+    write_phase: Float16[np.ndarray, "layer neuron freq"] | None  # psi
+    write_frequency: Int[np.ndarray, "layer neuron"] | None
+    write_share: Float[np.ndarray, "layer neuron"] | None
+    misalignment: (
+        Float[np.ndarray, "layer neuron"] | None
+    )  # |2 phi - psi| at `read_frequency`, in [0, pi]; NaN: no wave
+
+
+def neuron_fourier(checkpoint: Checkpoint, context: Context, *, path: str = "heads") -> NeuronFourier:
+    """Layer by layer, each as if it alone stood between the embedding and the unembedding; norms are left out."""
+    basis, weights, model = context.basis, checkpoint.weights, checkpoint.model
+    if path not in PATHS:
+        raise MiscopeError(f"`path` = {path!r}; allowed: {' or '.join(PATHS)}.")
+    if not model.d_mlp:
+        raise NotApplicable("The model has no MLP, and so no neurons.")
+    if basis.n_frequencies < 2:
+        raise NotApplicable(f"The {basis.size} tokens of the basis have one frequency: there is nothing to tell apart.")
+    if len(weights["embed.W_E"]) < basis.size:
+        raise NotApplicable(f"The embedding has fewer rows than the basis' {basis.size} tokens.")
+    has_heads = path == "heads" and "blocks.0.attn.W_V" in weights
+    read = _side(basis, np.stack([_read(weights, i, basis.size, has_heads) for i in range(model.n_layers)]))
+    write = None if weights["unembed.W_U"].shape[1] < basis.size else _side(basis, _written(checkpoint, basis.size))
+    return NeuronFourier(
+        path="heads" if has_heads else "direct",
+        is_native=basis.is_native,
+        read_amplitude=read.amplitude.astype(np.float32),
+        read_phase=read.phase.astype(np.float16),
+        read_frequency=read.frequency,
+        read_share=read.share.max(axis=-1),
+        read_concentration=(read.share**2).sum(axis=-1),
+        write_amplitude=None if write is None else write.amplitude.astype(np.float32),
+        write_phase=None if write is None else write.phase.astype(np.float16),
+        write_frequency=None if write is None else write.frequency,
+        write_share=None if write is None else write.share.max(axis=-1),
+        misalignment=None if write is None else _misalignment(read, write),
+    )
+
+
+class _Side(NamedTuple):
+    """One end of the neurons, float64."""
+
+    amplitude: Float[np.ndarray, "layer neuron freq"]
+    phase: Float[np.ndarray, "layer neuron freq"]
+    share: Float[np.ndarray, "layer neuron freq"]  # of the energy without the constant; 0: nothing varies
+    frequency: Int[np.ndarray, "layer neuron"]
+
+
+def _side(basis: Basis, values: Float[np.ndarray, "layer token neuron"]) -> _Side:
+    n_layers, n_tokens, n_neurons = values.shape
+    columns = values.swapaxes(0, 1).reshape(n_tokens, n_layers * n_neurons)
+    found, energy = waves(basis, columns), energy_by_frequency(basis, columns)
+    total = energy.sum(axis=0)
+    share = np.divide(energy, total, out=np.zeros_like(energy), where=total > 0)
+    amplitude, phase, shares = (
+        x.reshape(-1, n_layers, n_neurons).transpose(1, 2, 0) for x in (found.amplitude, found.phase, share)
+    )
+    return _Side(amplitude, phase, shares, np.where(shares.any(axis=-1), shares.argmax(axis=-1) + 1, 0))
+
+
+def _read(
+    weights: Mapping[str, np.ndarray], layer: int, n_tokens: int, has_heads: bool
+) -> Float[np.ndarray, "token neuron"]:
+    w_v, w_o = (weights[f"blocks.{layer}.attn.{name}"] if has_heads else None for name in ("W_V", "W_O"))
+    return token_reads(weights["embed.W_E"][:n_tokens], weights[f"blocks.{layer}.mlp.W_in"], w_v, w_o)
+
+
+def _written(checkpoint: Checkpoint, n_tokens: int) -> Float[np.ndarray, "layer token neuron"]:
+    outputs = checkpoint.weights["unembed.W_U"][:, :n_tokens].astype(np.float64).T
+    layers = range(checkpoint.model.n_layers)
+    return np.stack([outputs @ checkpoint.weights[f"blocks.{i}.mlp.W_out"].astype(np.float64).T for i in layers])
+
+
+def _misalignment(read: _Side, write: _Side) -> Float[np.ndarray, "layer neuron"]:
+    at = np.maximum(read.frequency - 1, 0)[..., None]
+    phi, psi, *sizes = (
+        np.take_along_axis(x, at, axis=-1)[..., 0] for x in (read.phase, write.phase, read.amplitude, write.amplitude)
+    )
+    return np.where((sizes[0] > 0) & (sizes[1] > 0), phase_difference(2 * phi, psi), np.nan)
+
+
+analyzer = PerCheckpoint(neuron_fourier)

@@ -1,0 +1,105 @@
+"""Waves over an input group: amplitudes and phases, functions of an answer, and losses when some are taken away.
+
+Source: at each function; the bases are those of `spectra`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from miscope.maths.spectra import Basis
+from miscope.maths.statistics import answers
+
+
+class Waves(NamedTuple):
+    """Real functions of tokens as a constant plus waves A_k cos(2 pi k x / p + phi_k), k = 1 .. n_f."""
+
+    amplitude: Float[np.ndarray, "freq item"]  # A_k >= 0, in the units of the values
+    phase: Float[np.ndarray, "freq item"]  # phi_k in radians, in [-pi, pi]; of no meaning where A_k is 0
+
+
+def waves(basis: Basis, values: Float[np.ndarray, "token item"]) -> Waves:
+    """Amplitude and phase of every column at every frequency (float64); the constant is left out.
+
+    Source: He et al. 2026, arXiv:2602.16849 (magnitude and phase of a neuron's weights at each frequency).
+    """
+    unit = basis.matrix[1::2, :1]  # what a wave of amplitude 1 is divided by; a cosine's value at token 0
+    rows = basis.matrix[1:] @ np.asarray(values, dtype=np.float64)
+    cosine, sine = rows[0::2] * unit, np.zeros_like(rows[0::2])
+    sine[: len(rows[1::2])] = rows[1::2] * unit[: len(rows[1::2])]  # for even p the last wave has no sine
+    return Waves(np.hypot(cosine, sine), np.arctan2(-sine, cosine))
+
+
+def phase_difference(
+    first: Float[np.ndarray, "*shape"], second: Float[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    """|first - second| on the circle, in radians, in [0, pi]; pi / 2 on average for phases at random."""
+    return np.abs((first - second + np.pi) % (2 * np.pi) - np.pi)
+
+
+def token_reads(
+    embedding: Float[np.ndarray, "token d_model"],
+    w_in: Float[np.ndarray, "d_model neuron"],
+    w_v: Float[np.ndarray, "head d_model d_head"] | None,
+    w_o: Float[np.ndarray, "head d_head d_model"] | None,
+) -> Float[np.ndarray, "token neuron"]:
+    """What a neuron reads of each token, float64: through the heads' OV circuits, all attending to it fully.
+
+    Without heads, straight from the embedding. Norms' scales and biases are left out.
+
+    Source: Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (OV circuits).
+    """
+    values = np.asarray(embedding, dtype=np.float64)
+    if w_v is not None and w_o is not None:
+        heads = zip(np.asarray(w_v, dtype=np.float64), np.asarray(w_o, dtype=np.float64), strict=True)
+        values = values @ np.sum([v @ o for v, o in heads], axis=0)
+    return values @ np.asarray(w_in, dtype=np.float64)
+
+
+def losses_without(
+    logits: Float[np.ndarray, "batch vocab"],
+    targets: Int[np.ndarray, " batch"],
+    place: Int[np.ndarray, " batch"],
+    removed: Float[np.ndarray, "item place vocab"],
+) -> Float[np.ndarray, " item"]:
+    """Mean cross-entropy, in nats and float64, of the logits less each item's function of (place, vocab).
+
+    The sum of exp(logit - removed) over the vocabulary is a product of exp(logit) and exp(-removed), so that all items
+    cost one matrix product per place. Where that product underflows, the sum is taken as it stands.
+    """
+    z = logits.astype(np.float64)
+    z -= z.max(axis=1, keepdims=True)
+    least = removed.min(axis=2, keepdims=True)
+    weight, e = np.exp(least - removed), np.exp(z)
+    total = np.empty((len(removed), len(z)))
+    for at in np.unique(place):
+        chosen = place == at
+        total[:, chosen] = weight[:, at] @ e[chosen].T
+    index, shifted = np.arange(len(z)), removed - least
+    right = z[index, targets] - shifted[:, place, targets]
+    loss = (np.log(np.maximum(total, 1e-300)) - right).mean(axis=1)
+    for item in np.flatnonzero((total < 1e-280).any(axis=1)):
+        loss[item] = answers(z - shifted[item, place], targets).loss.mean()
+    return np.asarray(loss)
+
+
+def answer_place(basis: Basis, targets: Int[np.ndarray, " batch"]) -> tuple[str, Int[np.ndarray, " batch"]]:
+    """What functions of the answer are functions of, over the square grid of pairs: its name, and its value per pair.
+
+    It is the answer itself where each row and column of the grid has each answer once, as for a + b and a - b;
+    else a + b modulo the basis' size.
+    """
+    p = basis.size
+    table, every = targets.reshape(p, p), np.arange(p)
+    if all((np.sort(table, axis=axis) == np.expand_dims(every, 1 - axis)).all() for axis in (0, 1)):
+        return "the answer", targets
+    return "a + b", (np.add.outer(every, every) % p).ravel()
+
+
+def place_means(
+    values: Float[np.ndarray, "batch item"], place: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, "place item"]:
+    """Means over the inputs of each place 0, 1, ..., all of which have equally many inputs (float64)."""
+    n = int(place.max()) + 1
+    return values[np.argsort(place, kind="stable")].reshape(n, -1, values.shape[1]).mean(axis=1, dtype=np.float64)

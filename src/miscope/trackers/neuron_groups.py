@@ -1,0 +1,172 @@
+"""How the neurons that end at the same frequency lie in weight space: spread, dimensions, and the shape of the third.
+
+A group is the columns of W_in of the neurons whose theta (`neuron_fourier`: what they read of the tokens) has most of
+its energy at one frequency k at the final checkpoint; it is followed backwards, which is a look ahead. Trained, a group
+has two large components of equal shares, the cosine and the sine of k. The third, fitted by a quadratic of the first
+two, tells whether the group lies in a plane (flat) or is bent like a bowl or a saddle; trained groups of the
+calibration run are saddles, and take that shape late. At initialisation a group is flat and has even shares.
+
+Source: ours; quadratic regression on principal components as in Hastie, Tibshirani and Friedman 2009, The Elements of
+Statistical Learning, sections 3.2 and 14.5 (under chance the gain has a beta distribution).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from scipy.special import betaincinv
+
+from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, OverTraining
+from miscope.maths.spectra import Basis, energy_by_frequency
+from miscope.maths.waves import token_reads
+
+SHAPES = ("flat", "bowl", "saddle")
+
+
+@dataclass(frozen=True)
+class NeuronGroups(Output):
+    """Groups in order of layers, in each first all neurons (k = 0), then frequencies in ascending order."""
+
+    steps: Int[np.ndarray, " n"]
+    layer: Int[np.ndarray, " group"]
+    frequency: Int[np.ndarray, " group"]  # k; 0: all neurons of the layer
+    size: Int[np.ndarray, " group"]  # neurons
+    spread: Float[np.ndarray, "group n"]  # root mean square distance of the columns from their mean, in weights
+    share: Float[np.ndarray, "group n component"]  # of the group's variance, descending; they sum to at most 1
+    r2_linear: Float[np.ndarray, "group n"]  # of PC3 on PC1, PC2: 0 up to rounding, as components do not correlate
+    r2_quadratic: Float[np.ndarray, "group n"]  # of PC3 on PC1, PC2, their squares and product, in [0, 1]
+    r2_gain: Float[np.ndarray, "group n"]  # the difference
+    chance_gain: Float[np.ndarray, " group"]  # what three regressors that tell nothing gain in one group of a hundred
+    curvature: Float[np.ndarray, "group n 2"]  # of the fit, largest first; PC3 in its own std, PC1 and PC2 in theirs
+    shape: Int[np.ndarray, "group n"]  # 0 flat: no gain; 1 bowl: curvatures of one sign; 2 saddle: of two
+    member: Int[np.ndarray, "layer neuron"]  # the frequency k of the group that each neuron belongs to; 0: to none
+    score: Float32[np.ndarray, "layer neuron 3"]  # at the last checkpoint, on its group's components; NaN: no group
+    level: float  # share of a neuron's energy at k from which it belongs
+    least_gain: float  # below it, or below chance, a group is flat
+
+
+def neuron_groups(
+    checkpoints: Mapping[int, Checkpoint],
+    context: Context,
+    *,
+    level: float = 0.7,
+    min_neurons: int = 10,
+    n_components: int = 5,
+    least_gain: float = 0.1,
+) -> NeuronGroups:
+    """A frequency of fewer than `min_neurons` makes no group; heads are passed through where the model has them."""
+    if min_neurons < 7 or n_components < 3:
+        raise MiscopeError(
+            f"`min_neurons` = {min_neurons}, `n_components` = {n_components}; allowed: 7 and more, 3 and more."
+        )
+    steps = tuple(checkpoints)
+    last = checkpoints[steps[-1]]
+    member = _members(last, context.basis, level, min_neurons)
+    groups = [(layer, k) for layer, ks in enumerate(member) for k in (0, *np.unique(ks[ks > 0]).tolist())]
+    found = [[_form(_columns(c, member, *group), n_components) for group in groups] for c in checkpoints.values()]
+    linear, quadratic = (_each(found, name) for name in ("linear", "quadratic"))
+    size = np.array([len(form.score) for form in found[-1]])
+    chance, curvature = betaincinv(3 / 2, (size - 6) / 2, 0.99), _each(found, "curvature")
+    is_bent = quadratic - linear >= np.maximum(chance, least_gain)[:, None]
+    return NeuronGroups(
+        steps=np.array(steps, dtype=np.int64),
+        layer=np.array([layer for layer, _ in groups]),
+        frequency=np.array([k for _, k in groups]),
+        size=size,
+        spread=_each(found, "spread"),
+        share=_each(found, "share"),
+        r2_linear=linear,
+        r2_quadratic=quadratic,
+        r2_gain=quadratic - linear,
+        chance_gain=chance,
+        curvature=curvature,
+        shape=np.where(is_bent, np.where(curvature.prod(axis=2) > 0, 1, 2), 0),
+        member=member,
+        score=_scores(member, groups, found[-1]),
+        level=level,
+        least_gain=least_gain,
+    )
+
+
+class _Form(NamedTuple):
+    """One group at one checkpoint."""
+
+    score: Float[np.ndarray, "neuron 3"]
+    spread: float
+    share: Float[np.ndarray, " component"]
+    linear: float
+    quadratic: float
+    curvature: Float[np.ndarray, " 2"]
+
+
+def _each(found: list[list[_Form]], name: str) -> Float[np.ndarray, "group n ..."]:
+    return np.array([[getattr(form, name) for form in row] for row in found], dtype=np.float64).swapaxes(0, 1)
+
+
+def _members(last: Checkpoint, basis: Basis, level: float, min_neurons: int) -> Int[np.ndarray, "layer neuron"]:
+    """The frequency k of each neuron's group; 0: it belongs to none."""
+    if not last.model.d_mlp:
+        raise NotApplicable("The model has no MLP, and so no neurons.")
+    if basis.n_frequencies < 2:
+        raise NotApplicable(f"The {basis.size} tokens of the basis have one frequency: there is nothing to tell apart.")
+    if len(last.weights["embed.W_E"]) < basis.size:
+        raise NotApplicable(f"The embedding has fewer rows than the basis' {basis.size} tokens.")
+    return np.stack([_frequencies(last, basis, i, level, min_neurons) for i in range(last.model.n_layers)])
+
+
+def _frequencies(
+    last: Checkpoint, basis: Basis, layer: int, level: float, min_neurons: int
+) -> Int[np.ndarray, " neuron"]:
+    w_v, w_o = (last.weights.get(f"blocks.{layer}.attn.{name}") for name in ("W_V", "W_O"))
+    embedding = last.weights["embed.W_E"][: basis.size]
+    theta = token_reads(embedding, last.weights[f"blocks.{layer}.mlp.W_in"], w_v, w_o)
+    energy = energy_by_frequency(basis, theta)
+    k = np.where(energy.max(axis=0) >= level * energy.sum(axis=0), energy.argmax(axis=0) + 1, 0)
+    k[~energy.any(axis=0)] = 0
+    return np.where(np.bincount(k)[k] >= min_neurons, k, 0)
+
+
+def _columns(
+    checkpoint: Checkpoint, member: Int[np.ndarray, "layer neuron"], layer: int, k: int
+) -> Float[np.ndarray, "chosen d_model"]:
+    """Of W_in, as rows; k = 0: of all neurons."""
+    rows = checkpoint.weights[f"blocks.{layer}.mlp.W_in"].T.astype(np.float64)
+    return rows[member[layer] == k] if k else rows
+
+
+def _form(points: Float[np.ndarray, "neuron d_model"], n_components: int) -> _Form:
+    """Principal components, and the quadratic that the first two make of the third."""
+    centred = points - points.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    score = u * s
+    score *= np.where(np.take_along_axis(score, np.abs(score).argmax(axis=0)[None], axis=0) < 0, -1, 1)
+    variance = s**2 / len(points)
+    share = variance / variance.sum() if variance.any() else variance
+    linear, quadratic, curvature = _fit(score[:, :3]) if share[2] > 1e-12 else (0.0, 0.0, np.zeros(2))
+    padded = np.pad(share[:n_components], (0, max(0, n_components - len(share))))
+    return _Form(score[:, :3], float(np.sqrt(variance.sum())), padded, linear, quadratic, curvature)
+
+
+def _fit(score: Float[np.ndarray, "neuron 3"]) -> tuple[float, float, Float[np.ndarray, " 2"]]:
+    """R2 of PC3 on a plane and on a quadratic of PC1 and PC2, and the quadratic's two curvatures."""
+    x, y, z = (score / score.std(axis=0)).T
+    regressors = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    plane, curve = (np.linalg.lstsq(regressors[:, :n], z)[0] for n in (3, 6))
+    linear, quadratic = (1 - float(((z - regressors[:, : len(b)] @ b) ** 2).mean()) for b in (plane, curve))
+    hessian = np.array([[2 * curve[3], curve[4]], [curve[4], 2 * curve[5]]])
+    return linear, quadratic, np.linalg.eigvalsh(hessian)[::-1]
+
+
+def _scores(
+    member: Int[np.ndarray, "layer neuron"], groups: list[tuple[int, int]], forms: list[_Form]
+) -> Float32[np.ndarray, "layer neuron 3"]:
+    found = np.full((*member.shape, 3), np.nan, dtype=np.float32)
+    for (layer, k), form in zip(groups, forms, strict=True):
+        if k:
+            found[layer, member[layer] == k] = form.score
+    return found
+
+
+analyzer = OverTraining(neuron_groups, reads_weights=True)

@@ -1,0 +1,174 @@
+"""What the logits lose and keep if the key frequencies alone are at work: progress that the test loss hides.
+
+With P the projection on cos(w_k s) and sin(w_k s) for the key frequencies k, and L the logits:
+
+* restricted loss, of P L plus the mean of L - P L over all inputs. It falls as the generalising circuit forms,
+  thousands of steps before the test loss does.
+* excluded loss, of L - P L on the training inputs, no mean added back. It is near the train loss while the network
+  memorises, and rises as it comes to need the circuit.
+* trig loss, of the best sum of cos(w_k (s - c)) over the keys: what is left if logits depend on s - c alone.
+
+The keys are those of the final checkpoint: a look ahead, in which every number shares but `single_loss`. Frequencies
+that the network does not use leave the restricted loss high and the excluded loss at the train loss; to see it, name
+them in the setting `keys`.
+
+Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1, whose footnote has the loss without keys. It states neither
+the split of the restricted loss, so all three are given, nor a rule for the keys: `share` is ours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from miscope.analyzers import logit_spectra as logit_spectra_file
+from miscope.analyzers import losses as losses_file
+from miscope.analyzers.logit_spectra import LogitSpectra
+from miscope.analyzers.losses import Losses
+from miscope.core import Artifact, Context, MiscopeError, Output, OverTraining
+from miscope.maths.spectra import Basis
+from miscope.maths.statistics import answers
+from miscope.maths.waves import answer_place, losses_without
+
+NOISE = 10  # over p^2: five times the share that logits of noise have at a frequency, 2 of p^2 directions
+
+
+@dataclass(frozen=True)
+class ProgressMeasures(Output):
+    """Losses are means in nats. NaN: there is no key, or no input of that split."""
+
+    steps: Int[np.ndarray, " n"]
+    key_frequency: Int[np.ndarray, " key"]  # k, ascending; none: no frequency stands out at the final checkpoint
+    key_rule: str  # where the keys are from, as a sentence
+    is_native: bool  # whether the basis is that of the task's input group
+    train_loss: Float[np.ndarray, " n"]  # of the logits as they are
+    test_loss: Float[np.ndarray, " n"]
+    restricted_loss: Float[np.ndarray, "split n"]  # over all inputs, train, test
+    excluded_loss: Float[np.ndarray, " n"]  # train, without all keys
+    key_excluded_loss: Float[np.ndarray, "key n"]  # train, without one key
+    single_loss: Float[np.ndarray, " n"]  # the largest train loss without one frequency, whichever it is: no keys used
+    single_frequency: Int[np.ndarray, " n"]  # that frequency; 0: no train inputs
+    trig_loss: Float[np.ndarray, " n"]  # over all inputs
+    key_share: Float[np.ndarray, " n"]  # of the logits' energy along the keys' directions, in [0, 1]
+    trig_share: Float[np.ndarray, " n"]  # and along their cos(w_k (s - c)), at most `key_share`
+
+
+def progress_measures(
+    spectra: Artifact[LogitSpectra],
+    losses: Artifact[Losses],
+    context: Context,
+    *,
+    keys: tuple[int, ...] = (),
+    share: float = 0.01,
+) -> ProgressMeasures:
+    """By default a key is a frequency with at least `share` of the logits' energy at the final checkpoint.
+
+    Where the group is so small that noise comes near it, five times what noise has is asked for. Excluded losses are
+    of logits stored to a 65,536th of an input's range: on the calibration run that moves them by 1e-5 of themselves.
+    """
+    chosen, rule = _keys(spectra, context.basis, keys, max(share, NOISE / context.basis.size**2))
+    found = [_measured(spectra[step], losses[step], context, chosen) for step in spectra.steps]
+    columns = {name: np.stack([one[name] for one in found], axis=-1) for name in found[0]}
+    return ProgressMeasures(
+        steps=np.array(spectra.steps, dtype=np.int64),
+        key_frequency=chosen,
+        key_rule=rule,
+        is_native=context.basis.is_native,
+        **columns,
+    )
+
+
+def _keys(
+    spectra: Artifact[LogitSpectra], basis: Basis, keys: Sequence[int], share: float
+) -> tuple[Int[np.ndarray, " key"], str]:
+    if keys:
+        if not all(1 <= k <= basis.n_frequencies for k in keys):
+            raise MiscopeError(f"`keys` = {list(keys)}; allowed: frequencies from 1 to {basis.n_frequencies}.")
+        return np.unique(np.array(keys, dtype=np.int64)), "The key frequencies are those of the settings."
+    step = spectra.steps[-1]
+    found = np.flatnonzero(spectra[step].share >= share) + 1
+    which = "The key frequencies have" if len(found) else "No frequency has"
+    return found, f"{which} at least {100 * share:.3g} % of the logits' energy at the final checkpoint, step {step:,}."
+
+
+def _measured(
+    spectrum: LogitSpectra, losses: Losses, context: Context, keys: Int[np.ndarray, " key"]
+) -> dict[str, np.ndarray]:
+    """The columns of one checkpoint."""
+    single = spectrum.excluded_loss
+    numbers = {
+        "train_loss": losses.train_loss,
+        "test_loss": losses.test_loss,
+        "single_loss": None if single is None else single.max(),
+        **_of_keys(spectrum, context, keys),
+    }
+    return {
+        **{
+            name: np.asarray(np.nan if number is None else number, dtype=np.float64) for name, number in numbers.items()
+        },
+        "single_frequency": np.asarray(0 if single is None else single.argmax() + 1),
+        "key_excluded_loss": np.full(len(keys), np.nan) if single is None else single[keys - 1],
+    }
+
+
+def _of_keys(
+    spectrum: LogitSpectra, context: Context, keys: Int[np.ndarray, " key"]
+) -> dict[str, float | np.ndarray | None]:
+    """What needs keys: nothing is known of it without one."""
+    if not len(keys):
+        nothing = dict.fromkeys(("excluded_loss", "trig_loss", "key_share", "trig_share"), np.nan)
+        return {**nothing, "restricted_loss": np.full(3, np.nan)}
+    basis, probe = context.basis, context.probe
+    place, of_key = answer_place(basis, probe.targets)[1], np.isin(basis.frequencies, keys)
+    coefficient = spectrum.coefficient.astype(np.float64)
+    kept = basis.matrix[of_key].T @ coefficient[of_key]  # P L, [place vocab]
+    restricted = _losses(kept + basis.matrix[0, 0] * coefficient[0], place, probe.targets)
+    trig = _trig_logits(spectrum, basis.size, keys)
+    return {
+        "restricted_loss": np.array([_mean(restricted[s]) for s in (slice(None), probe.is_train, ~probe.is_train)]),
+        "excluded_loss": _excluded_loss(spectrum, kept, place, context),
+        "trig_loss": None if trig is None else _mean(_losses(trig, place, probe.targets)),
+        "key_share": spectrum.share[keys - 1].sum(),
+        "trig_share": None if spectrum.trig_share is None else spectrum.trig_share[keys - 1].sum(),
+    }
+
+
+def _losses(
+    logits: Float[np.ndarray, "place vocab"], place: Int[np.ndarray, " batch"], targets: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, " batch"]:
+    """Cross-entropy of each input where logits depend on its place alone."""
+    n = logits.shape[1]
+    different, index = np.unique(place * n + targets, return_inverse=True)
+    at, right = np.divmod(different, n)
+    return answers(logits[at], right).loss[index]
+
+
+def _trig_logits(
+    spectrum: LogitSpectra, size: int, keys: Int[np.ndarray, " key"]
+) -> Float[np.ndarray, "place vocab"] | None:
+    """Sum over the keys of their cosines; an output that is no token of the basis has 0, the mean."""
+    if spectrum.trig_amplitude is None:
+        return None
+    difference = np.subtract.outer(np.arange(size), np.arange(size))
+    angle = 2 * np.pi * np.multiply.outer(keys, difference) / size
+    found = np.zeros((size, spectrum.coefficient.shape[1]))
+    found[:, :size] = np.tensordot(spectrum.trig_amplitude[keys - 1], np.cos(angle), axes=1)
+    return found
+
+
+def _excluded_loss(
+    spectrum: LogitSpectra, kept: Float[np.ndarray, "place vocab"], place: Int[np.ndarray, " batch"], context: Context
+) -> float:
+    train = context.probe.is_train
+    if not train.any():
+        return float("nan")
+    logits = spectrum.train_low[:, None] + spectrum.train_unit[:, None] * spectrum.train_code.astype(np.float64)
+    return float(losses_without(logits, context.probe.targets[train], place[train], kept[None])[0])
+
+
+def _mean(losses: Float[np.ndarray, " input"]) -> float:
+    return float(losses.mean()) if len(losses) else float("nan")
+
+
+analyzer = OverTraining(progress_measures, needs=(logit_spectra_file.analyzer, losses_file.analyzer))

@@ -1,0 +1,33 @@
+"""Shows the loss if the logits were filtered, on each split and by each filter.
+
+Source: Nanda et al. 2023, arXiv:2301.05217, sections 4.4 and 5.1.
+"""
+
+import numpy as np
+import pandas as pd
+
+from miscope.core import Context, View
+from miscope.renderers import lines
+from miscope.trackers.progress_measures import ProgressMeasures, analyzer
+from miscope.views.progress import note
+from miscope.views.tidy import long
+
+NAMES = ("restricted, all inputs", "restricted, train", "restricted, test", "cosines alone, all inputs")
+
+
+def table(measures: ProgressMeasures, context: Context) -> pd.DataFrame:
+    """One row per (measure, step); `loss` in nats. Without a key: no rows."""
+    values = np.concatenate([measures.restricted_loss, measures.trig_loss[None]])
+    found = long("loss", values, measure=NAMES, step=measures.steps)
+    found.attrs["note"] = note(measures)
+    return found
+
+
+view = View(
+    question="How good would the network be with its key frequencies alone?",
+    reading="Three curves that lie together: what the filter keeps knows nothing of which inputs were trained on. "
+    "Where cosines of s less c are better still, the rest of what the filter keeps is noise.",
+    needs=analyzer,
+    table=table,
+    draw=lines("step", "loss", "measure", log_y=True, titles={"loss": "loss (nats)"}),
+)

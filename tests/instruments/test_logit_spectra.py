@@ -1,0 +1,144 @@
+"""Logits made of known waves."""
+
+from dataclasses import replace
+
+import calibration
+import numpy as np
+import pytest
+
+from miscope.analyzers.logit_spectra import LogitSpectra, logit_spectra
+from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
+from miscope.maths.spectra import Basis
+from miscope.maths.statistics import answers
+from miscope.maths.waves import losses_without
+
+P = 11
+MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=4, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
+
+
+def context(p: int = P, sign: int = 1) -> Context:
+    a, b = np.divmod(np.arange(p * p), p)
+    tokens = np.stack([a, b, np.full(p * p, p)], axis=1)
+    is_train = np.random.default_rng(0).random(p * p) < 0.4
+    return Context(Probe(tokens, (a + sign * b) % p, is_train), 2, Basis("fourier", p), grid=(p, p))
+
+
+def wave(k: int, p: int = P, sign: int = 1, phase: float = 0.0) -> np.ndarray:
+    """cos(w_k (a + sign b - c) + phase) for every pair and output c."""
+    a, b = np.divmod(np.arange(p * p), p)
+    return np.cos(2 * np.pi * k * (a + sign * b)[:, None] / p - 2 * np.pi * k * np.arange(p) / p + phase)
+
+
+def measured(logits: np.ndarray, of: Context | None = None) -> LogitSpectra:
+    return logit_spectra(Checkpoint(0, MODEL, {}, {"logits": logits.astype(np.float32)}), of or context())
+
+
+def test_planted_cosines_share_the_energy_by_their_squares() -> None:
+    found = measured(3 * wave(2) + wave(5))
+    assert found.trig_share is not None
+    np.testing.assert_allclose(found.share, [0, 0.9, 0, 0, 0.1], atol=1e-6)
+    np.testing.assert_allclose(found.trig_share, found.share, atol=1e-6)
+    np.testing.assert_allclose(found.trig_amplitude, [0, 3, 0, 0, 1], atol=1e-6)
+
+
+def test_a_sine_of_the_answer_less_the_output_is_in_the_share_and_not_in_the_cosines() -> None:
+    found = measured(wave(4, phase=-np.pi / 2))
+    np.testing.assert_allclose(found.share[3], 1, rtol=1e-6)
+    np.testing.assert_allclose(found.trig_share, 0, atol=1e-9)
+
+
+def test_what_depends_on_one_summand_alone_has_no_share() -> None:
+    a = np.repeat(np.arange(P), P)
+    assert measured(np.cos(2 * np.pi * 3 * a[:, None] / P) * np.arange(P)).share.max() < 1e-9
+
+
+def test_a_number_added_to_all_logits_of_an_input_changes_nothing() -> None:
+    logits, rng = wave(2) + np.random.default_rng(1).normal(size=(P * P, P)), np.random.default_rng(2)
+    before, after = measured(logits), measured(logits + 5 * rng.normal(size=(P * P, 1)))
+    np.testing.assert_allclose(after.share, before.share, rtol=1e-4)
+    np.testing.assert_allclose(after.excluded_loss, before.excluded_loss, rtol=1e-4)
+
+
+def test_for_a_difference_the_waves_are_of_the_difference() -> None:
+    found = measured(wave(3, sign=-1), context(sign=-1))
+    assert found.along == "the answer"
+    np.testing.assert_allclose(found.trig_share, [0, 0, 1, 0, 0], atol=1e-6)
+
+
+def test_where_answers_make_no_group_the_waves_are_of_the_sum() -> None:
+    plain = context()
+    a, b = np.divmod(np.arange(P * P), P)
+    other = replace(plain, probe=replace(plain.probe, targets=np.maximum(a, b)), basis=Basis("fourier", P, False))
+    found = measured(wave(3), other)
+    assert (found.along, found.is_native) == ("a + b", False)
+    np.testing.assert_allclose(found.share, [0, 0, 1, 0, 0], atol=1e-6)
+
+
+def test_shuffled_answers_do_not_count_as_a_group() -> None:
+    plain = context()
+    shuffled = np.random.default_rng(3).permutation(plain.probe.targets)
+    assert measured(wave(1), replace(plain, probe=replace(plain.probe, targets=shuffled))).along == "a + b"
+
+
+def test_the_excluded_loss_is_that_of_the_logits_without_the_frequency() -> None:
+    logits = (4 * wave(2) + np.random.default_rng(4).normal(size=(P * P, P))).astype(np.float32).astype(np.float64)
+    probe, rows = context().probe, context().basis.matrix
+    sums = np.stack([logits[probe.targets == s].mean(axis=0) for s in range(P)])
+    expected = []
+    for k in range(1, 6):
+        kept = rows[[2 * k - 1, 2 * k]]
+        without = logits - (kept.T @ kept @ sums)[probe.targets]
+        expected.append(answers(without[probe.is_train], probe.targets[probe.is_train]).loss.mean())
+    np.testing.assert_allclose(measured(logits).excluded_loss, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 400.0])
+def test_losses_without_a_function_are_those_taken_one_by_one(size: float) -> None:
+    rng = np.random.default_rng(5)
+    logits, removed = size * rng.normal(size=(30, 6)), size * rng.normal(size=(4, 3, 6))
+    targets, place = rng.integers(0, 6, 30), rng.integers(0, 3, 30)
+    expected = [answers(logits - one[place], targets).loss.mean() for one in removed]
+    np.testing.assert_allclose(losses_without(logits, targets, place, removed), expected, rtol=1e-9)
+
+
+def test_stored_logits_are_those_of_the_training_inputs_to_half_a_unit() -> None:
+    logits = 50 * np.random.default_rng(6).normal(size=(P * P, P)).astype(np.float32)
+    found, centred = measured(logits), logits - logits.mean(axis=1, keepdims=True)
+    stored = found.train_low[:, None] + found.train_unit[:, None] * found.train_code.astype(np.float64)
+    error = np.abs(stored - centred[context().probe.is_train])
+    assert (error <= 0.51 * found.train_unit[:, None] + 1e-5).all()
+    assert found.train_unit.max() < 0.01
+
+
+def test_an_even_group_has_a_last_frequency_without_a_sine() -> None:
+    found = measured(2 * wave(4, 8) + wave(1, 8), context(8))
+    np.testing.assert_allclose(found.trig_amplitude, [1, 0, 0, 2], atol=1e-6)
+    np.testing.assert_allclose(found.share, [1 / 9, 0, 0, 8 / 9], atol=1e-6)
+    np.testing.assert_allclose(found.trig_share, found.share, atol=1e-6)
+
+
+def test_without_training_inputs_or_outputs_that_are_tokens_those_numbers_are_absent() -> None:
+    plain = context()
+    untrained = replace(plain, probe=replace(plain.probe, is_train=np.zeros(P * P, dtype=bool)))
+    found = measured(wave(2), untrained)
+    assert found.excluded_loss is None
+    assert found.train_code.shape == (0, P)
+    few = replace(plain, probe=replace(plain.probe, targets=plain.probe.targets % 3))
+    assert measured(wave(2)[:, :3], few).trig_share is None
+
+
+def test_logits_that_are_equal_have_no_shares() -> None:
+    found = measured(np.full((P * P, P), 2.0))
+    assert not found.share.any()
+    np.testing.assert_allclose(found.excluded_loss, np.log(P))
+
+
+def test_a_probe_that_is_no_grid_is_not_applicable() -> None:
+    with pytest.raises(NotApplicable, match="11 tokens"):
+        measured(wave(1), replace(context(), grid=None))
+
+
+def test_the_reference_run_ends_with_its_known_share_of_cosines() -> None:
+    found = logit_spectra(calibration.checkpoint(16_900), calibration.context())
+    assert found.trig_share is not None
+    assert found.trig_share[[7, 18, 37, 40, 53]].sum() == pytest.approx(0.926, abs=5e-4)

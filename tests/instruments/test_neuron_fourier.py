@@ -1,0 +1,172 @@
+"""The exact two-layer solution of modular addition: its frequencies and phases are written into the weights.
+
+Source: Gromov 2023, arXiv:2301.02679 (weights as cosines, whose output phase is the sum of the input phases).
+"""
+
+from dataclasses import replace
+
+import calibration
+import numpy as np
+import pytest
+
+from miscope.analyzers.neuron_fourier import NeuronFourier, neuron_fourier
+from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig, NotApplicable, Probe
+from miscope.maths.spectra import Basis
+from miscope.maths.waves import waves
+
+P, NEURONS = 11, 60
+MODEL = ModelConfig(
+    n_layers=1, d_model=P + 1, n_heads=1, d_head=P + 1, d_mlp=NEURONS, n_ctx=3, d_vocab=P + 1, d_vocab_out=P
+)
+PROBE = Probe(np.zeros((1, 3), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
+CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P))
+K = 1 + np.arange(NEURONS) % 5
+PHI = 2 * np.pi * (np.arange(NEURONS) // 5) / 12 + 0.1 * K  # twelve phases for each frequency, even round the circle
+ANGLE = 2 * np.pi * np.multiply.outer(np.arange(P), K) / P
+ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(P + 1, P + 1)))[0]
+
+
+def solution(
+    offset: np.ndarray | float = 0.0, read_size: float = 2.0, write_size: float = 0.5
+) -> dict[str, np.ndarray]:
+    """One-hot tokens; a neuron reads cos(w x + phi) and writes cos(w c + 2 phi - offset)."""
+    w_in = np.vstack([read_size * np.cos(ANGLE + PHI), np.full(NEURONS, 9.0)])
+    w_out = write_size * np.cos(ANGLE + 2 * PHI - offset).T
+    return {
+        "embed.W_E": np.eye(P + 1),
+        "blocks.0.mlp.W_in": w_in,
+        "blocks.0.mlp.W_out": np.hstack([w_out, np.zeros((NEURONS, 1))]),
+        "unembed.W_U": np.eye(P + 1, P),
+    }
+
+
+def with_head(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same neurons behind a head that rotates what it moves."""
+    head = {"blocks.0.attn.W_V": ROTATION[None], "blocks.0.attn.W_O": np.eye(P + 1)[None]}
+    return weights | head | {"blocks.0.mlp.W_in": ROTATION.T @ weights["blocks.0.mlp.W_in"]}
+
+
+def measured(weights: dict[str, np.ndarray], path: str = "heads") -> NeuronFourier:
+    single = {name: weight.astype(np.float32) for name, weight in weights.items()}
+    return neuron_fourier(Checkpoint(0, MODEL, single), CONTEXT, path=path)
+
+
+def test_the_planted_network_solves_modular_addition() -> None:
+    a, b = np.divmod(np.arange(P * P), P)
+    weights = solution()
+    hidden = (weights["blocks.0.mlp.W_in"][a] + weights["blocks.0.mlp.W_in"][b]) ** 2
+    answers = (hidden @ weights["blocks.0.mlp.W_out"] @ weights["unembed.W_U"]).argmax(axis=1)
+    np.testing.assert_array_equal(answers, (a + b) % P)
+
+
+def test_its_frequencies_amplitudes_and_phases_are_found() -> None:
+    found = measured(solution())
+    at = (0, np.arange(NEURONS), K - 1)
+    assert found.path == "direct"  # the network has no heads
+    assert found.write_frequency is not None and found.write_amplitude is not None and found.write_phase is not None
+    np.testing.assert_array_equal(found.read_frequency[0], K)
+    np.testing.assert_array_equal(found.write_frequency[0], K)
+    np.testing.assert_allclose(found.read_amplitude[at], 2, rtol=1e-5)
+    np.testing.assert_allclose(found.write_amplitude[at], 0.5, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(1j * found.read_phase[at].astype(float)), np.exp(1j * PHI), atol=2e-3)
+    np.testing.assert_allclose(np.exp(1j * found.write_phase[at].astype(float)), np.exp(2j * PHI), atol=2e-3)
+    np.testing.assert_allclose(found.read_share, 1, rtol=1e-6)
+    np.testing.assert_allclose(found.read_concentration, 1, rtol=1e-6)
+    np.testing.assert_allclose(found.misalignment, 0, atol=1e-5)
+
+
+def test_a_phase_that_is_off_is_off_by_that_much_round_the_circle() -> None:
+    off = np.linspace(-6, 6, NEURONS)
+    expected = np.abs(np.angle(np.exp(1j * off)))
+    np.testing.assert_allclose(measured(solution(off)).misalignment, expected[None], atol=1e-5)
+
+
+def test_two_frequencies_share_by_their_squares() -> None:
+    weights = solution()
+    mixed = 2 * np.cos(2 * np.pi * 3 * np.arange(P) / P) + np.sin(2 * np.pi * 4 * np.arange(P) / P)
+    weights["blocks.0.mlp.W_in"][:P, 0] = mixed + 7
+    found = measured(weights)
+    assert (found.read_frequency[0, 0], found.read_share[0, 0]) == (3, pytest.approx(0.8))
+    assert found.read_concentration[0, 0] == pytest.approx(0.8**2 + 0.2**2)
+
+
+def test_what_is_read_through_a_head_is_seen_there_and_not_on_the_direct_path() -> None:
+    weights = with_head(solution())
+    through, direct = measured(weights), measured(weights, path="direct")
+    assert (through.path, direct.path) == ("heads", "direct")
+    np.testing.assert_array_equal(through.read_frequency[0], K)
+    np.testing.assert_allclose(through.misalignment, 0, atol=1e-4)
+    assert np.median(direct.read_share) < 0.8
+    assert np.median(direct.misalignment) > 0.5
+
+
+def test_permuting_neurons_permutes_the_answer() -> None:
+    order, weights = np.random.default_rng(1).permutation(NEURONS), solution(np.linspace(0, 3, NEURONS))
+    weights["blocks.0.mlp.W_in"] = weights["blocks.0.mlp.W_in"][:, order]
+    weights["blocks.0.mlp.W_out"] = weights["blocks.0.mlp.W_out"][order]
+    found = measured(weights)
+    np.testing.assert_array_equal(found.read_frequency[0], K[order])
+    np.testing.assert_allclose(found.misalignment[0], np.linspace(0, 3, NEURONS)[order], atol=1e-5)
+
+
+def test_a_neuron_that_reads_nothing_has_no_frequency_and_no_phase() -> None:
+    weights = solution()
+    weights["blocks.0.mlp.W_in"][:, 4] = 0
+    found = measured(weights)
+    assert (found.read_frequency[0, 4], found.read_share[0, 4]) == (0, 0)
+    assert np.isnan(found.misalignment[0, 4])
+
+
+def test_random_phases_are_a_quarter_turn_off_on_average() -> None:
+    rng = np.random.default_rng(2)
+    found = [measured(solution(rng.uniform(-np.pi, np.pi, NEURONS))).misalignment for _ in range(20)]
+    assert np.mean(found) == pytest.approx(np.pi / 2, abs=0.1)
+
+
+def test_outputs_that_are_not_the_tokens_have_no_phase() -> None:
+    weights = solution()
+    weights["unembed.W_U"] = weights["unembed.W_U"][:, :3]
+    found = measured(weights)
+    assert found.write_phase is found.write_amplitude is found.write_frequency is found.misalignment is None
+    np.testing.assert_array_equal(found.read_frequency[0], K)
+
+
+def test_an_even_group_has_a_last_wave_without_a_sine() -> None:
+    x = np.arange(8)
+    values = np.stack([3 * (-1.0) ** x, 2 * np.cos(2 * np.pi * x / 8 + 1) - 0.5 * (-1.0) ** x], axis=1)
+    found = waves(Basis("fourier", 8), values)
+    np.testing.assert_allclose(found.amplitude, [[0, 2], [0, 0], [0, 0], [3, 0.5]], atol=1e-12)
+    np.testing.assert_allclose(found.phase[0, 1], 1)
+    np.testing.assert_allclose(np.abs(found.phase[3]), [0, np.pi], atol=1e-12)
+
+
+def test_what_cannot_apply_says_why() -> None:
+    with pytest.raises(NotApplicable, match="no MLP"):
+        neuron_fourier(Checkpoint(0, replace(MODEL, d_mlp=0), {}), CONTEXT)
+    with pytest.raises(NotApplicable, match="fewer rows than the basis' 23 tokens"):
+        neuron_fourier(Checkpoint(0, MODEL, solution()), replace(CONTEXT, basis=Basis("fourier", 23)))
+    with pytest.raises(NotApplicable, match="one frequency"):
+        neuron_fourier(Checkpoint(0, MODEL, solution()), replace(CONTEXT, basis=Basis("fourier", 2)))
+    with pytest.raises(MiscopeError, match="`path` = 'mlp'; allowed: heads or direct"):
+        measured(solution(), path="mlp")
+
+
+def test_phases_of_the_reference_run_fit_at_the_end_through_its_heads_and_never_on_the_direct_path() -> None:
+    last = calibration.weights_only(16_900)
+    through = neuron_fourier(last, calibration.context())
+    assert np.median(through.misalignment) == pytest.approx(0.047, abs=5e-3)  # radians; measured when this was written
+    assert (through.read_share > 0.7).sum() == 361
+    direct = neuron_fourier(last, calibration.context(), path="direct")
+    assert np.median(direct.misalignment) > 1.2
+    early = neuron_fourier(calibration.weights_only(200), calibration.context())
+    assert np.median(early.misalignment) < 0.6  # long before the test loss falls
+
+
+def test_neurons_of_the_reference_run_read_the_frequency_that_they_work_at() -> None:
+    from miscope.analyzers.neuron_spectra import neuron_spectra
+
+    last = calibration.checkpoint(16_900)
+    active, read = neuron_spectra(last, calibration.context()), neuron_fourier(last, calibration.context())
+    is_tuned = active.peak_fraction > 0.7
+    assert is_tuned.sum() > 300
+    np.testing.assert_array_equal(read.read_frequency[is_tuned], active.peak_frequency[is_tuned])
