@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
-from scipy.special import entr
 
 from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Output, PerCheckpoint
 
@@ -87,7 +86,8 @@ def _mean_on(
 def _entropy(
     pattern: Float32[np.ndarray, "batch head query key"], visible: Int[np.ndarray, " query"]
 ) -> Float[np.ndarray, " head"]:
-    nats = entr(pattern).sum(axis=3).mean(axis=0, dtype=np.float64)
+    logarithm = np.log(pattern, out=np.zeros_like(pattern), where=pattern > 0)
+    nats = -(pattern * logarithm).sum(axis=3).mean(axis=0, dtype=np.float64)
     can_choose = visible > 1
     return (nats[:, can_choose] / np.log(visible[can_choose])).mean(axis=1)
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
-from scipy.special import betaincinv
 
 from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, OverTraining
 from miscope.maths.spectra import Basis, energy_by_frequency
@@ -68,6 +67,8 @@ def neuron_groups(
     found = [[_form(_columns(c, member, *group), n_components) for group in groups] for c in checkpoints.values()]
     linear, quadratic = (_each(found, name) for name in ("linear", "quadratic"))
     size = np.array([len(form.score) for form in found[-1]])
+    from scipy.special import betaincinv  # a third of a second, and only here
+
     chance, curvature = betaincinv(3 / 2, (size - 6) / 2, 0.99), _each(found, "curvature")
     is_bent = quadratic - linear >= np.maximum(chance, least_gain)[:, None]
     return NeuronGroups(
