@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import catalogue
 import explore
 import moves
 import streamlit as st
@@ -28,10 +29,11 @@ def main() -> None:
     workspace = root()
     exploring = st.Page(lambda: explore.page(workspace), title="Explore", url_path="explore")
     listing = st.Page(lambda: variants.page(workspace, exploring), title="Variants", url_path="variants", default=True)
+    reading = st.Page(lambda: catalogue.page(workspace, exploring), title="Catalogue", url_path="catalogue")
     ordering = st.Page(lambda: moves.page(workspace), title="Order", url_path="order")
     training = st.Page(lambda: train.page(workspace), title="Train", url_path="train")
     try:
-        st.navigation([listing, exploring, ordering, training], position="top").run()
+        st.navigation([listing, exploring, ordering, training, reading], position="top").run()
     except MiscopeError as error:
         style.say(str(error), is_error=True)
 

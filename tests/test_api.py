@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+import workspace
 
 import miscope
 from miscope import catalog, store
 from miscope.api import LoadedVariant
-from miscope.core import Artifact, MiscopeError
+from miscope.core import Artifact, MiscopeError, NotApplicable
 from miscope.trackers.phases import Phases
 
 PER_STEP = "dominant_frequencies"
@@ -74,6 +75,11 @@ def test_the_losses_of_the_artifact_are_those_that_training_wrote(variant: Loade
 @pytest.mark.parametrize("name", catalog.views())
 def test_every_view_has_a_table_and_a_figure_that_asks_its_question(name: str, variant: LoadedVariant) -> None:
     view = variant.at(100).view(name)
+    if not workspace.is_shown(name):
+        with pytest.raises(NotApplicable, match=r"\.$"):
+            view.table()
+        assert json.loads(view.json())["layout"]["meta"]["absent"]
+        return
     table, figure = view.table(), view.figure()
     assert isinstance(table, pd.DataFrame)
     assert len(table)

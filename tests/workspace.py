@@ -32,6 +32,16 @@ UNTRAINED = """\
 """
 
 
+# instruments with nothing to measure on one layer that adds modulo p, and a view that wants more neurons than `tiny` has
+NOT_APPLICABLE = frozenset({"composition_scores", "logit_difference", "loss_by_position", "walsh_spectrum"})
+NOTHING_TO_SHOW = frozenset({"neuron_groups.relief"})
+
+
+def is_shown(view: str) -> bool:
+    """Whether a view has something to show on the variant `tiny`."""
+    return view.partition(".")[0] not in NOT_APPLICABLE and view not in NOTHING_TO_SHOW
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder with stages, source and params.yaml, under git and DVC."""

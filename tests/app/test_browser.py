@@ -98,3 +98,21 @@ def test_a_variant_is_explored_from_its_card(address: str, open_tab: OpenTab) ->
     page.get_by_role("link", name="Explore").nth(1).click()
     wait_for_step(page, 200)
     assert "variant=tiny" in page.url
+
+
+@pytest.mark.parametrize(
+    ("path", "heading", "then"),
+    [("catalogue", "Catalogue", "What it gives"), ("order", "What moved first?", "Every two measures"),
+     ("train", "Train", "Add to params.yaml")],
+)  # fmt: skip
+def test_the_other_pages_open(path: str, heading: str, then: str, address: str, open_tab: OpenTab) -> None:
+    page = open_tab(f"{address}/{path}")
+    page.get_by_role("heading", name=heading, exact=True).wait_for()
+    page.get_by_text(then, exact=True).first.wait_for()
+    assert page.locator(".stException, .stAlert").count() == 0
+
+
+def test_a_view_opens_from_the_catalogue(address: str, open_tab: OpenTab) -> None:
+    page = open_tab(f"{address}/catalogue")
+    page.get_by_role("link", name="Open").first.click()
+    page.wait_for_url("**/explore?*view=*")

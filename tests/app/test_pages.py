@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import workspace
 from streamlit.testing.v1 import AppTest
 
 from miscope import catalog
@@ -46,7 +47,10 @@ def test_every_view_opens_under_its_question(tiny: Path, view: str) -> None:
     assert test.query_params["step"] == "100"
 
 
-@pytest.mark.parametrize("view", [view for view in catalog.views() if not catalog.view(view).is_per_step])
+OVER_TRAINING = [view for view in catalog.views() if workspace.is_shown(view) and not catalog.view(view).is_per_step]
+
+
+@pytest.mark.parametrize("view", OVER_TRAINING)
 def test_moving_the_marker_gives_the_figure_that_is_drawn_at_that_step(tiny: Path, view: str) -> None:
     import data
     import figures
@@ -117,3 +121,31 @@ def test_the_app_imports_no_torch(tiny: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+ORDER = """
+from pathlib import Path
+import moves, style
+style.apply()
+moves.page(Path({root!r}))
+"""
+
+
+@pytest.mark.parametrize("instrument", catalog.instruments())
+def test_the_catalogue_tells_what_an_instrument_gives_and_from_where(tiny: Path, instrument: str) -> None:
+    import catalogue
+
+    given = catalogue._outputs(catalog.instrument(instrument))
+    assert len(given)
+    assert (given["shape"] != "").all()
+    documented = sys.modules[catalog.instrument(instrument).compute.__module__].__doc__ or ""
+    assert "Source:" in documented
+
+
+def test_the_page_order_draws_onsets_and_the_table_of_leads(tiny: Path) -> None:
+    test = AppTest.from_string(ORDER.format(root=str(tiny)), default_timeout=120).run()
+    assert not test.exception
+    assert {"first", "then", "leads", "lags", "lead", "p"} <= set(test.dataframe[0].value.columns)
+    few = len(test.dataframe[0].value)
+    test.toggle(key="order.entries").set_value(True).run()
+    assert len(test.dataframe[0].value) > few > 0
