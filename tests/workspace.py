@@ -32,7 +32,7 @@ UNTRAINED = """\
 """
 
 
-# instruments with nothing to measure on one layer that adds modulo p, and a view that wants more neurons than `tiny` has
+# instruments with nothing to measure on one layer that adds modulo p, and a view that wants more neurons
 NOT_APPLICABLE = frozenset({"composition_scores", "logit_difference", "loss_by_position", "walsh_spectrum"})
 NOTHING_TO_SHOW = frozenset({"neuron_groups.relief"})
 
