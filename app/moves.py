@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from miscope import config, order
+from miscope import config, order, store
 from miscope.renderers.theme import PALETTE
 
 SHOWN = 30  # measures in the picture: those that moved first
@@ -18,7 +18,9 @@ def page(root: Path) -> None:
     st.header("What moved first?")
     families = sorted({variant.family_name for variant in config.load(root).variants.values()})
     left, right = st.columns([1, 2])
-    family = left.selectbox("Family", families, key="order.family")
+    drawn = [v.family_name for v in config.load(root).variants.values() if store.folder(root, v.name).record.is_file()]
+    first = families.index(drawn[0]) if drawn else 0
+    family = left.selectbox("Family", families, index=first, key="order.family")
     offered = order.variants_of(root, family)
     chosen = right.multiselect("Variants", offered, default=offered, key=f"order.variants.{family}")
     if not chosen:

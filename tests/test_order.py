@@ -32,3 +32,5 @@ def test_variants_without_artifacts_say_what_to_run(own_copy: Workspace) -> None
     own_copy.edit("params.yaml", "variants:\n", "variants:\n  fresh: {family: modulo_addition, modulus: 13, seed: 3}\n")
     with pytest.raises(MiscopeError, match=r"No fresh artifact of fresh\. Run `dvc repro report@fresh`"):
         order.onsets(own_copy.path, ["fresh"])
+    with pytest.raises(MiscopeError, match=r"No fresh artifact of fresh\."):
+        order.lead_lag(own_copy.path, ["fresh"])

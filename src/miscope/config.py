@@ -351,8 +351,14 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
         if value not in get_args(kind):
             raise MiscopeError(f"params.yaml: `{where}` = {value!r}; allowed: {', '.join(map(str, get_args(kind)))}.")
         return value
-    if get_origin(kind) in (Union, types.UnionType) and value is None:
-        return None
+    if get_origin(kind) in (Union, types.UnionType):
+        kinds = tuple(get_origin(one) or one for one in get_args(kind))
+        if not isinstance(value, kinds):
+            names = " or ".join(
+                {str: "a text", int: "a whole number", float: "a number"}.get(k, "a mapping") for k in kinds
+            )
+            raise MiscopeError(f"params.yaml: `{where}` = {value!r} must be {names}.")
+        return value
     if kind is tuple or get_origin(kind) is tuple:
         if not isinstance(value, (list, tuple)):
             raise MiscopeError(f"params.yaml: `{where}` = {value!r} must be a list.")

@@ -38,7 +38,7 @@ def onsets(root: Path, variants: Sequence[str]) -> pd.DataFrame:
         for measure, found in _onsets_of(root, name).items()
     ]
     if not rows:
-        raise MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{analysis.command(variants[0])}`.")
+        raise _nothing(variants)
     return pd.DataFrame(rows)
 
 
@@ -47,15 +47,26 @@ def lead_lag(root: Path, variants: Sequence[str]) -> pd.DataFrame:
 
     `first` is the one that leads more often. `leads`, `lags` and `undecided` count variants; `lead` is the median in
     steps over all of them, `p` the chance of so uneven a split if neither led (sign test over the decided ones).
+
+    Raises:
+        MiscopeError: no artifact of any variant is fresh.
     """
     found = {name: _onsets_of(root, name) for name in variants}
+    if not any(found.values()):
+        raise _nothing(variants)
     measures = sorted({measure for moved in found.values() for measure in moved})
     rows = (
         _pair(a, b, [moved for moved in found.values() if a in moved and b in moved])
         for a, b in combinations(measures, 2)
     )
     table = pd.DataFrame([row for row in rows if row])
-    return table.sort_values(["p", "lead"], ascending=[True, False], ignore_index=True) if len(table) else table
+    if not len(table):
+        return table
+    return table.sort_values(["p", "undecided", "lead"], ascending=[True, True, False], ignore_index=True)
+
+
+def _nothing(variants: Sequence[str]) -> MiscopeError:
+    return MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{analysis.command(variants[0])}`.")
 
 
 def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | None:

@@ -38,6 +38,12 @@ def test_the_split_is_disjoint_and_the_same_for_the_same_seed(family: Family) ->
     assert not train & test
 
 
+def test_the_probe_says_when_the_task_is_solved_as_the_family_does(family: Family) -> None:
+    context = family.context(1)
+    assert context.solved_accuracy == family.solved_accuracy
+    assert context.solved_loss >= family.solved_loss  # a task whose answers cannot all be known has a floor above it
+
+
 def test_a_stream_is_decided_by_seed_and_step(family: Family) -> None:
     first = family.stream(1, 7, 4)
     if first is None:

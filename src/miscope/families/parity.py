@@ -80,6 +80,7 @@ class Parity(Family):
             grid=(2,) * n,
             grid_axes=names,
             position_names=(*names, "="),
+            solved_loss=self.solved_loss,
             latents={"number of ones": ones},
         )
 

@@ -90,6 +90,7 @@ class SparseParity(Family):
             grid=(2,) * n if is_cube else None,
             grid_axes=names if is_cube else (),
             position_names=(*names, "="),
+            solved_loss=self.solved_loss,
             relevant_axes=tuple(relevant.tolist()),
             latents={name: found for name, found in latents.items() if found.any()},
         )

@@ -1,6 +1,7 @@
 """Heat maps: one, or many on one colour scale; by value or by category."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from miscope.renderers.frame import WIDTH, Frame, Margins, Renderer, finish, lim
 from miscope.renderers.lines import PANEL_NAME_PX, add_swatches, plain, tones_of
 
 BAR_PX = 52  # room for the horizontal colour bar below the maps
+LETTER_PX, TURN = 6.5, 35  # of a name below a map: the width of a letter, and degrees by which long ones are turned
+NARROW = 300  # px of map in the app's two columns; there too names must not run into one another
 
 
 def heatmap(
@@ -51,12 +54,15 @@ def heatmap(
         bounds = limits(table, frame, color) or _finite_range(grid.values, colorscale)
         plot_height = rows * panel + (rows - 1) * 30
         name = title(table, color, titles or {})
-        figure.update_layout(coloraxis=_color_axis(bounds, colorscale, name, plot_height))
+        turned = _room_for_turned_names(grid.x, n_columns)
+        figure.update_layout(coloraxis=_color_axis(bounds, colorscale, name, plot_height, below=50 + turned))
         _dress(figure, table, x, y, titles or {}, grid, n_columns, is_square)
+        if turned:
+            figure.update_xaxes(tickangle=-TURN)
         right = _add_bands(figure, table, grid, panel)
         return finish(
             figure, table, frame, plot_height=plot_height,
-            margins=Margins(top=8 + 22 * (facet is not None), right=right, bottom=56 + BAR_PX, left=_left(grid)),
+            margins=Margins(8 + 22 * (facet is not None), right, bottom=56 + BAR_PX + turned, left=_left(grid)),
             steps=step_range(table, frame) if x == "step" else None, columns=n_columns,
             lift=PANEL_NAME_PX if facet is not None and x == "step" else 0,
         )  # fmt: skip
@@ -205,10 +211,20 @@ def _finite_range(values: np.ndarray, colorscale: str) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def _color_axis(bounds: tuple[float, float], colorscale: str, text: str, plot_height: int) -> dict[str, Any]:
-    """One colour scale for all panels, its bar below them."""
+def _room_for_turned_names(names: Sequence[Any] | np.ndarray, columns: int) -> int:
+    """Height in px that names below a map take beyond one line, once they are too long to stand side by side."""
+    longest = max((len(name) for name in names if isinstance(name, str)), default=0)
+    if longest * LETTER_PX <= NARROW / columns / max(len(names), 1):
+        return 0
+    return round(longest * LETTER_PX * math.sin(math.radians(TURN)))
+
+
+def _color_axis(
+    bounds: tuple[float, float], colorscale: str, text: str, plot_height: int, below: int = 50
+) -> dict[str, Any]:
+    """One colour scale for all panels, its bar `below` px under them."""
     bar = {
-        "orientation": "h", "thickness": 10, "len": 0.6, "x": 0.5, "xanchor": "center", "y": -50 / plot_height,
+        "orientation": "h", "thickness": 10, "len": 0.6, "x": 0.5, "xanchor": "center", "y": -below / plot_height,
         "yanchor": "top", "ypad": 0, "outlinewidth": 0, "title": {"text": text, "side": "top", "font": {"size": 12}},
         "tickfont": {"size": 12},
     }  # fmt: skip
