@@ -90,7 +90,7 @@ def stamp(root: Path, variant: str, instrument: str) -> Stamp:
     needed = analyzer.needs if isinstance(analyzer, OverTraining) else ()
     names = [instrument, *(other.name for other in needed)]
     code = [path for name in names for path in catalog.sources(name)]
-    folders = [_of_folder(folder.path / name) for name in ("checkpoints", *names)]
+    folders = [_of_folder(path) for path in (folder.checkpoints, *map(folder.instrument, names))]
     return hash((_of_files([root / "params.yaml", folder.probe, folder.record, *code]), *folders))
 
 

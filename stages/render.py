@@ -1,17 +1,19 @@
-"""Draw all views of one instrument of one variant, as Plotly JSON: python stages/render.py VARIANT INSTRUMENT"""
+"""Draw all views of one variant, as Plotly JSON: python stages/render.py VARIANT"""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from miscope import api, catalog, store
+from tqdm import tqdm
+
+from miscope import drawing
 from miscope.command import run
 
 
-def main(name: str, instrument: str) -> None:
-    variant = api.load_variant(name)
-    paths = {store.folder(Path(), name).view(view): variant.view(view).json() for view in catalog.views(instrument)}
-    for path, figure in paths.items():
-        store.write(path, figure)
-    print(f"{name} {instrument}: {len(paths)} views drawn")
+def main(variant: str) -> None:
+    def progress(instruments: Iterable[str]) -> Iterable[str]:
+        return tqdm(instruments, desc=f"draw {variant}", unit="instrument", delay=2, mininterval=0.5)
+
+    print(f"{variant} views: {drawing.bring_views_up_to_date(Path(), variant, progress)}")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from miscope import report, store
+from miscope import report, store, story
 from miscope.command import run
 
 
 def main(variant: str) -> None:
     folder = store.folder(Path(), variant)
-    store.write(folder.report, report.page(folder))
+    store.write(folder.report, report.page(folder, story.story(Path(), variant)))
     print(f"{variant} report: {folder.report}")
 
 

@@ -1,11 +1,13 @@
-"""Train one variant: python stages/train.py VARIANT"""
+"""Train one variant, or import one that was trained elsewhere: python stages/train.py VARIANT"""
 
 from pathlib import Path
 
 from tqdm import tqdm
 
 from miscope import config, store
+from miscope.adapters.imported import ImportedText
 from miscope.command import run
+from miscope.importing import bring_in
 from miscope.training.device import device_for
 from miscope.training.loop import train
 from miscope.training.run import Evaluation
@@ -14,6 +16,16 @@ from miscope.training.run import Evaluation
 def main(name: str) -> None:
     declared = config.load(Path())
     variant = declared.variant(name)
+    if isinstance(variant.family, ImportedText):
+        from miscope.adapters.importing import import_variant
+
+        found = import_variant(variant, Path())
+        print(f"{name}: {found['checkpoints']} checkpoints, test loss {found['metrics']['test_loss']:.3g} at the last")
+        return
+    if variant.imported:
+        found = bring_in(Path(), variant)
+        print(f"{name}: {found['checkpoints']} checkpoints, test loss {found['metrics']['test_loss']:.3g} at the last")
+        return
     peers = declared.peers(variant) if device_for(variant.recipe).gains_by_stacking else ()
     with tqdm(total=variant.recipe.steps, desc=f"train {name}", unit="step", mininterval=0.5) as bar:
 

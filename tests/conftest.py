@@ -1,5 +1,6 @@
 """What all tests share: one tiny pipeline, made once a session by real DVC."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,12 @@ def own_copy(tiny_workspace: Workspace, tmp_path: Path) -> Workspace:
     copied = tiny_workspace.copy(tmp_path / "copy")
     copied.edit("params.yaml", workspace.UNTRAINED, "")
     return copied
+
+
+@pytest.fixture(scope="session")
+def pair(tiny_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a workspace with `tiny` and `twin`, which is the same under another name."""
+    made = tiny_workspace.copy(tmp_path_factory.mktemp("pair") / "workspace")
+    made.edit("params.yaml", "variants:\n", workspace.TINY.replace("tiny:", "twin:"))
+    shutil.copytree(made.path / "artifacts/tiny", made.path / "artifacts/twin")
+    return made.path

@@ -1,15 +1,17 @@
 """The plugin rule, held for every plugin found."""
 
+import inspect
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import workspace
 
-from miscope import catalog, stagefiles
+from miscope import catalog
 from miscope.config import load
-from miscope.core import MiscopeError, Output, PerCheckpoint
+from miscope.core import Context, MiscopeError, Output, OverTraining, PerCheckpoint
 
 INSTRUMENTS = catalog.instruments()
 
@@ -21,6 +23,31 @@ def test_an_instrument_is_named_for_its_file_and_says_its_source(name: str) -> N
     text = sys.modules[analyzer.compute.__module__].__doc__
     assert text is not None
     assert re.search(r"^Source: .{20}", text, re.MULTILINE), f"{name} names no source"
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_an_instrument_has_its_maths_before_its_source(name: str) -> None:
+    text = inspect.cleandoc(sys.modules[catalog.instrument(name).compute.__module__].__doc__ or "")
+    found = re.fullmatch(r"(.+?)\n\nMaths: (.+?)\n\n(Source: .+)", text, re.S)
+    assert found, f"the docstring of {name} has no paragraph `Maths:` before `Source:`"
+    prose, maths, source = found.groups()
+    assert "$" not in prose + source
+    around, displayed = maths.split("$$")[::2], maths.split("$$")[1::2]
+    assert len(around) == len(displayed) + 1 > 1, f"a `$$` of {name} is missing or not closed"
+    assert not [formula for formula in displayed if "$" in formula]
+    assert not [words for words in around if words.count("$") % 2]
+    assert maths.count("{") - maths.count(r"\{") == maths.count("}") - maths.count(r"\}")
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_the_maths_of_an_instrument_names_what_it_gives_and_is_given(name: str) -> None:
+    analyzer = catalog.instrument(name)
+    upstream = analyzer.needs if isinstance(analyzer, OverTraining) else ()
+    kinds = [analyzer.output_type, *(needed.output_type for needed in upstream), Context]
+    known = {field.name for kind in kinds for field in fields(kind)} | set(analyzer.settings) | set(INSTRUMENTS)
+    text = sys.modules[analyzer.compute.__module__].__doc__ or ""
+    maths = text.partition("\n\nMaths:")[2].partition("\n\nSource:")[0].replace(r"\_", "_")
+    assert set(re.findall(r"(?:`|\\text\{)(\w+_\w+)[`}]", maths)) <= known
 
 
 @pytest.mark.parametrize("name", INSTRUMENTS)
@@ -36,21 +63,21 @@ def test_an_instrument_has_an_overview(name: str) -> None:
     assert catalog.view(name) is catalog.view(f"{name}.overview")
 
 
-@pytest.mark.parametrize("name", INSTRUMENTS)
-def test_the_stages_of_an_instrument_are_those_that_its_code_asks_for(name: str) -> None:
-    committed = (workspace.REPOSITORY / "stages" / name / "dvc.yaml").read_text(encoding="utf-8")
-    assert committed == stagefiles.stage_file(name), f"run `python -m miscope stages` to bring stages/{name} up to date"
+def test_the_stages_of_analysis_and_drawing_depend_on_all_the_code_that_they_run() -> None:
+    text = (workspace.REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
+    stages = dict(re.findall(r"^  (\w+):\n(.*?)(?=^  \w|\Z)", text, re.M | re.S))
+    analysed = {path for name in INSTRUMENTS for path in catalog.sources(name)}
+    views = [path for name in INSTRUMENTS for path in (catalog.SOURCE / "views" / name).glob("*.py")]
+    drawn = {*catalog.closure(*views, within=("views", "renderers", "maths")), *catalog.sources("neuron_activations")}
+    for stage, files in (("analyze", analysed), ("render", drawn)):
+        folders = set(re.findall(r"- src/miscope/(\w+)$", stages[stage], re.M))
+        assert {path.relative_to(catalog.SOURCE).parts[0] for path in files} <= folders
 
 
 @pytest.mark.parametrize("name", [name for name in INSTRUMENTS if catalog.instrument(name).settings])
 def test_params_lists_every_setting_of_an_instrument_at_its_default(name: str) -> None:
     shipped = load(workspace.REPOSITORY).instruments
     assert dict(shipped[name]) == dict(catalog.instrument(name).settings)
-
-
-def test_no_stage_folder_is_left_of_an_instrument_that_is_gone() -> None:
-    folders = {path.parent.name for path in (workspace.REPOSITORY / "stages").glob("*/dvc.yaml")}
-    assert folders == set(INSTRUMENTS)
 
 
 def test_the_training_stage_depends_on_exactly_the_code_that_trains() -> None:
@@ -67,7 +94,7 @@ def test_training_and_probe_depend_on_what_families_share() -> None:
     shared = set(catalog.closure(*files, within=("families", "maths"))) - {*files, of_basis}
     expected = {f"src/miscope/{path.relative_to(catalog.SOURCE).as_posix()}" for path in shared}
     text = (workspace.REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
-    for stage, end in (("  train:", "  probe:"), ("  probe:", "  report:")):
+    for stage, end in (("  train:", "  probe:"), ("  probe:", "  analyze:")):
         found = re.findall(r"- (src/miscope/(?:families/_|maths/)\S+)", text[text.index(stage) : text.index(end)])
         assert set(found) == expected
 

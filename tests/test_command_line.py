@@ -37,7 +37,7 @@ def assert_mistake(made: Workspace, sentence: str, *words: str) -> None:
 
 def test_help_names_every_command(tiny_workspace: Workspace) -> None:
     text = "\n".join(miscope(tiny_workspace, "--help"))
-    for command in ("families", "variants", "variant", "instruments", "views", "stage", "stages"):
+    for command in ("families", "variants", "variant", "instruments", "views", "order"):
         assert f"\n    {command} " in text
 
 
@@ -65,15 +65,6 @@ def test_a_variant_is_shown_instrument_by_instrument(tiny_workspace: Workspace) 
     assert head == "tiny: modadd_p13_s1_d1_f0.5, 11 checkpoints"
     for name, line in zip(catalog.instruments(), rest, strict=True):
         assert line.split()[:2] == ([name, "not"] if name in NOT_APPLICABLE else [name, "fresh"])
-
-
-def test_the_stages_of_an_instrument_are_printed_as_they_are_stored(tiny_workspace: Workspace) -> None:
-    printed = "\n".join(miscope(tiny_workspace, "stage", "losses")) + "\n"
-    assert printed == (tiny_workspace.path / "stages/losses/dvc.yaml").read_text()
-
-
-def test_stage_files_that_are_up_to_date_are_left_alone(tiny_workspace: Workspace) -> None:
-    assert miscope(tiny_workspace, "stages") == ["all stage files are up to date"]
 
 
 def test_the_workspace_may_be_elsewhere(tiny_workspace: Workspace, tmp_path: Path) -> None:
@@ -107,7 +98,7 @@ def test_after_an_edit_to_an_instrument_the_variant_is_stale(own_copy: Workspace
 
 
 def test_a_variant_that_lacks_an_artifact_is_trained(own_copy: Workspace) -> None:
-    shutil.rmtree(own_copy.path / "artifacts/tiny/singular_values")
+    shutil.rmtree(own_copy.path / "artifacts/tiny/instruments/singular_values")
     assert state(own_copy) == f"trained: 2 of {N} instruments missing; run `dvc repro report@tiny`"  # and the phases
     shutil.rmtree(own_copy.path / "artifacts/tiny/checkpoints")
     assert state(own_copy) == "untrained: run `dvc repro report@tiny`"
@@ -115,7 +106,7 @@ def test_a_variant_that_lacks_an_artifact_is_trained(own_copy: Workspace) -> Non
 
 def test_one_damaged_file_does_not_hide_the_other_variants(own_copy: Workspace) -> None:
     own_copy.edit("params.yaml", "\ninstruments:", f"{workspace.UNTRAINED}\ninstruments:")
-    for damaged in ("losses/000020.npz", "checkpoints/000020.safetensors"):
+    for damaged in ("instruments/losses/000020.npz", "checkpoints/000020.safetensors"):
         path = own_copy.path / "artifacts/tiny" / damaged
         path.write_bytes(path.read_bytes()[:100])
         assert state(own_copy).startswith("stale")
@@ -128,13 +119,12 @@ def test_one_damaged_file_does_not_hide_the_other_variants(own_copy: Workspace) 
 def test_a_misspelt_variant_is_one_line_in_every_command_and_stage(tiny_workspace: Workspace) -> None:
     sentence = "params.yaml declares no variant `tyni`; it declares: tiny, untrained."
     assert_mistake(tiny_workspace, sentence, "python", "-m", "miscope", "variant", "tyni")
-    for stage in ("train", "probe"):
+    for stage in ("train", "probe", "analyze", "render"):
         assert_mistake(tiny_workspace, sentence, "python", f"stages/{stage}.py", "tyni")
-    assert_mistake(tiny_workspace, sentence, "python", "stages/render.py", "tyni", "losses")
     assert not (tiny_workspace.path / "artifacts/tyni").exists()
 
 
-@pytest.mark.parametrize("words", [("analyze", "tyni", "losses"), ("track", "tyni", "phases"), ("report", "tyni")])
+@pytest.mark.parametrize("words", [("analyze", "tyni", "losses"), ("report", "tyni")])
 def test_a_stage_on_a_misspelt_variant_is_one_line_and_leaves_nothing(
     words: tuple[str, ...], tiny_workspace: Workspace
 ) -> None:
@@ -148,9 +138,7 @@ def test_a_stage_on_a_misspelt_variant_is_one_line_and_leaves_nothing(
 
 def test_a_misspelt_instrument_is_one_line_that_names_the_nearest(tiny_workspace: Workspace) -> None:
     sentence = "There is no instrument `lossses`. Did you mean `losses`?"
-    assert_mistake(tiny_workspace, sentence, "python", "-m", "miscope", "stage", "lossses")
-    for stage in ("analyze", "track", "render"):
-        assert_mistake(tiny_workspace, sentence, "python", f"stages/{stage}.py", "tiny", "lossses")
+    assert_mistake(tiny_workspace, sentence, "python", "stages/analyze.py", "tiny", "lossses")
 
 
 def test_a_folder_without_params_is_one_line(tiny_workspace: Workspace, tmp_path: Path) -> None:
@@ -169,7 +157,8 @@ def test_an_unknown_command_names_those_that_there_are(tiny_workspace: Workspace
 def test_a_stage_explains_itself(script: Path, tiny_workspace: Workspace) -> None:
     name = f"stages/{script.name}"
     asked = tiny_workspace.run("python", name, "--help")
-    assert f": python {name} VARIANT" in asked.stdout
+    assert f": python {name}" in asked.stdout
     assert asked.stderr == ""
-    wrong = tiny_workspace.run("python", name, is_checked=False)
+    needs_a_name = " VARIANT" in asked.stdout or " STUDY" in asked.stdout
+    wrong = tiny_workspace.run("python", name, *([] if needs_a_name else ["nonsense"]), is_checked=False)
     assert (wrong.returncode, wrong.stdout, wrong.stderr) == (2, "", asked.stdout)

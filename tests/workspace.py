@@ -5,7 +5,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"  # reference data that users do not have
@@ -42,6 +45,13 @@ def is_shown(view: str) -> bool:
     return view.partition(".")[0] not in NOT_APPLICABLE and view not in NOTHING_TO_SHOW
 
 
+TOY_SETTINGS = {
+    "loss_landscape": {"checkpoints": 3, "directions": 4, "products": 6, "trace_vectors": 2, "answers": 64},
+    "local_learning_coefficient": {"checkpoints": 2, "chains": 2, "draws": 20},
+    "quantization_sensitivity": {"checkpoints": 3},
+}
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder with stages, source and params.yaml, under git and DVC."""
@@ -57,8 +67,8 @@ class Workspace:
         return done
 
     def repro(self, *words: str) -> set[str]:
-        """`dvc repro`; what comes back are the names of the stages that ran, such as `losses@tiny`."""
-        out = self.run("dvc", "repro", *words).stdout
+        """`dvc repro` of the reports; what comes back are the names of the stages that ran, such as `analyze@tiny`."""
+        out = self.run("dvc", "repro", *(words or ("report",))).stdout
         ran = [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
         return {name.rpartition(":")[2] for name in ran}
 
@@ -77,8 +87,19 @@ class Workspace:
         return Workspace(path)
 
 
+def _instruments() -> str:
+    """The section of params.yaml as shipped, with fewer directions, draws and checkpoints where those cost much."""
+    yaml, shipped = YAML(), (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    section = yaml.load("instruments:" + shipped.partition("\ninstruments:")[2])
+    for name, settings in TOY_SETTINGS.items():
+        section["instruments"][name].update(settings)
+    text = StringIO()
+    yaml.dump(section, text)
+    return text.getvalue()
+
+
 def create(path: Path, variants: str = TINY) -> Workspace:
-    """A fresh workspace whose params.yaml declares `variants`, with the shipped settings of the instruments."""
+    """A fresh workspace whose params.yaml declares `variants`; instruments as shipped, the expensive ones smaller."""
     for folder in ("src", "stages", ".dvc"):
         shutil.copytree(
             REPOSITORY / folder,
@@ -87,10 +108,7 @@ def create(path: Path, variants: str = TINY) -> Workspace:
         )
     for file in ("dvc.yaml", ".dvcignore", ".gitignore", "pyproject.toml"):
         shutil.copy(REPOSITORY / file, path / file)
-    shipped = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
-    (path / "params.yaml").write_text(
-        f"{variants}\ninstruments:{shipped.partition('instruments:')[2]}", encoding="utf-8"
-    )
+    (path / "params.yaml").write_text(f"{variants}\n{_instruments()}", encoding="utf-8")
     workspace = Workspace(path)
     workspace.run("git", "init", "-q")
     workspace.run("git", "add", "-A")

@@ -5,15 +5,15 @@ computed, what no checkpoint asks for is removed. Filling gaps and computing fro
 """
 
 import json
-import types
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from miscope import catalog, config, store
 from miscope.core import (
+    CHECKPOINTS,
     Analyzer,
     Artifact,
     Checkpoint,
@@ -24,7 +24,9 @@ from miscope.core import (
     OverTraining,
     PerCheckpoint,
     Variant,
+    looked_at,
 )
+from miscope.observation import observed
 from miscope.store import Folder, Provenance
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -83,43 +85,96 @@ def bring_up_to_date(root: Path, variant: str, instrument: str, progress: Progre
     Raises:
         MiscopeError: the checkpoints or the probe are missing or damaged, or an artifact that a tracker needs is stale.
     """
+    return bring_all_up_to_date(root, variant, (instrument,), progress)[instrument]
+
+
+def bring_all_up_to_date(
+    root: Path, variant: str, instruments: Sequence[str], progress: Progress = lambda steps: steps
+) -> dict[str, Summary]:
+    """The same for several; those that look at one checkpoint share its forward pass, trackers come after them.
+
+    Raises:
+        MiscopeError: as for one.
+    """
     config.load(root).variant(variant)
-    folder, analyzer = store.folder(root, variant), catalog.instrument(instrument)
-    settings = config.load(root).settings(instrument)
+    folder = store.folder(root, variant)
+    found = {name: catalog.instrument(name) for name in instruments}
     context = store.load_context(_existing(folder.probe, folder))
-    (folder.path / instrument).mkdir(parents=True, exist_ok=True)
-    try:
+    for name in instruments:
+        folder.instrument(name).mkdir(parents=True, exist_ok=True)
+    settings = {name: config.load(root).settings(name) for name in instruments}
+    plans = [_plan(folder, a, settings[name]) for name, a in found.items() if isinstance(a, PerCheckpoint)]
+    _analyze(folder, plans, context, progress)
+    summaries = {plan.analyzer.name: _swept(folder, plan) for plan in plans}
+    for name, analyzer in found.items():
         if isinstance(analyzer, OverTraining):
-            return _track(root, folder, analyzer, context, settings)
-        return _analyze(folder, analyzer, context, settings, progress)
+            summaries[name] = _track(root, folder, analyzer, context, settings[name])
+    return {name: summaries[name] for name in instruments}
+
+
+@dataclass
+class _Plan:
+    """What one analyzer is to look at, and in the end what kept it from doing so."""
+
+    analyzer: PerCheckpoint
+    settings: Mapping[str, Any]
+    expected: dict[int, Provenance]
+    stale: tuple[int, ...]
+    reason: NotApplicable | None = None
+
+
+def _plan(folder: Folder, analyzer: PerCheckpoint, settings: Mapping[str, Any]) -> _Plan:
+    steps = looked_at(_checkpoint_steps(folder), settings)
+    try:
+        _check_applies(analyzer, folder, steps)
     except NotApplicable as reason:
-        path = folder.not_applicable(instrument)
-        store.save_output(path, Reason(str(reason)), _provenance(folder, analyzer, settings, _model_digest(folder)))
-        return Summary(0, 0, store.sweep(path.parent, keep={path}), str(reason))
-
-
-def _analyze(
-    folder: Folder, analyzer: PerCheckpoint, context: Context, settings: Mapping[str, Any], progress: Progress
-) -> Summary:
-    steps = _checkpoint_steps(folder)
-    _check_applies(analyzer, folder, steps)
+        return _Plan(analyzer, settings, {}, (), reason)
     expected = {step: _provenance(folder, analyzer, settings, _weights(folder, step)) for step in steps}
-    stale = [step for step in steps if not _is_fresh(folder.output(analyzer.name, step), expected[step])]
-    for step in progress(stale):
-        output = compute(store.load_checkpoint(folder.checkpoint(step)), analyzer, context, settings)
-        store.save_output(folder.output(analyzer.name, step), output, expected[step])
-    removed = store.sweep(folder.path / analyzer.name, keep={folder.output(analyzer.name, step) for step in steps})
-    return Summary(len(stale), len(steps) - len(stale), removed)
+    stale = tuple(step for step in steps if not _is_fresh(folder.output(analyzer.name, step), expected[step]))
+    return _Plan(analyzer, settings, expected, stale)
+
+
+def _analyze(folder: Folder, plans: Sequence[_Plan], context: Context, progress: Progress) -> None:
+    """Look at every checkpoint once, with all analyzers whose Outputs of it are stale."""
+    for step in progress(sorted({step for plan in plans for step in plan.stale})):
+        looking = [plan for plan in plans if step in plan.stale and plan.reason is None]
+        if not looking:
+            continue
+        checkpoint = store.load_checkpoint(folder.checkpoint(step))
+        seen = observed(checkpoint, context, [plan.analyzer for plan in looking])
+        for plan, view in zip(looking, seen, strict=True):
+            try:
+                output = plan.analyzer.compute(view, context, **_of_compute(plan.settings))
+            except NotApplicable as reason:
+                plan.reason = reason
+                continue
+            store.save_output(folder.output(plan.analyzer.name, step), output, plan.expected[step])
+
+
+def _swept(folder: Folder, plan: _Plan) -> Summary:
+    """Remove what nothing asks for; where the analyzer does not apply, that is all but the reason."""
+    name = plan.analyzer.name
+    if plan.reason is not None:
+        return _not_applicable(folder, plan.analyzer, plan.settings, plan.reason)
+    removed = store.sweep(folder.instrument(name), keep={folder.output(name, step) for step in plan.expected})
+    return Summary(len(plan.stale), len(plan.expected) - len(plan.stale), removed)
+
+
+def _not_applicable(folder: Folder, analyzer: Analyzer, settings: Mapping[str, Any], reason: NotApplicable) -> Summary:
+    path = folder.not_applicable(analyzer.name)
+    store.save_output(path, Reason(str(reason)), _provenance(folder, analyzer, settings, _model_digest(folder)))
+    return Summary(0, 0, store.sweep(path.parent, keep={path}), str(reason))
 
 
 def compute(checkpoint: Checkpoint, analyzer: PerCheckpoint, context: Context, settings: Mapping[str, Any]) -> Output:
     """One Output, from one forward pass over the probe if the instrument asks for activations."""
-    if analyzer.needs:
-        from miscope.model.inspection import activations  # torch, only where it is used
+    (seen,) = observed(checkpoint, context, [analyzer])
+    return analyzer.compute(seen, context, **_of_compute(settings))
 
-        seen = activations(checkpoint, context, analyzer.needs, analyzer.positions)
-        checkpoint = Checkpoint(checkpoint.step, checkpoint.model, checkpoint.weights, types.MappingProxyType(seen))
-    return analyzer.compute(checkpoint, context, **settings)
+
+def _of_compute(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide an Output: at which other checkpoints the instrument looks does not."""
+    return {name: value for name, value in settings.items() if name != CHECKPOINTS}
 
 
 def compute_at(root: Path, variant: str, instrument: str, step: int) -> Output:
@@ -135,17 +190,19 @@ def _track(
     root: Path, folder: Folder, analyzer: OverTraining, context: Context, settings: Mapping[str, Any]
 ) -> Summary:
     path = folder.over_training(analyzer.name)
-    inputs = _inputs(root, folder, analyzer)
-    expected = _provenance(folder, analyzer, settings, _digest_of_inputs(folder, analyzer))
-    if is_stale := not _is_fresh(path, expected):
-        store.save_output(path, analyzer.compute(*inputs, context, **settings), expected)
+    try:
+        inputs = _inputs(root, folder, analyzer)
+        expected = _provenance(folder, analyzer, settings, _digest_of_inputs(folder, analyzer))
+        if is_stale := not _is_fresh(path, expected):
+            store.save_output(path, analyzer.compute(*inputs, context, **settings), expected)
+    except NotApplicable as reason:
+        return _not_applicable(folder, analyzer, settings, reason)
     return Summary(int(is_stale), int(not is_stale), store.sweep(path.parent, keep={path}))
 
 
 def _inputs(root: Path, folder: Folder, analyzer: OverTraining) -> list[Mapping[int, Any]]:
-    if analyzer.reads_weights:
-        return [_checkpoints(folder)]
-    return [_fresh_artifact(root, folder, needed) for needed in analyzer.needs]
+    weights = [_checkpoints(folder)] if analyzer.reads_weights else []
+    return [*weights, *(_fresh_artifact(root, folder, needed) for needed in analyzer.needs)]
 
 
 def _fresh_artifact(root: Path, folder: Folder, analyzer: PerCheckpoint) -> Mapping[int, Output]:
@@ -160,15 +217,16 @@ def _checkpoints(folder: Folder) -> Artifact[Checkpoint]:
 
 def _digest_of_inputs(folder: Folder, analyzer: OverTraining) -> str:
     """Of the values that a tracker reads, not of the code that made them: the same numbers leave it fresh."""
-    if analyzer.reads_weights:
-        return store.digest(*(f"{step} {_weights(folder, step)}" for step in _checkpoint_steps(folder)))
+    steps = _checkpoint_steps(folder) if analyzer.reads_weights else ()
+    weights = (f"{step} {_weights(folder, step)}" for step in steps)
     read = ((needed.name, step) for needed in analyzer.needs for step in folder.output_steps(needed.name))
-    return store.digest(*(f"{name} {step} {store.values_digest(folder.output(name, step))}" for name, step in read))
+    outputs = (f"{name} {step} {store.values_digest(folder.output(name, step))}" for name, step in read)
+    return store.digest(*weights, *outputs)
 
 
 def _model_digest(folder: Folder) -> str:
     model = store.model_config(folder.checkpoint(_checkpoint_steps(folder)[0]))
-    return store.digest(store.canonical_json(asdict(model)))
+    return store.digest(store.canonical_json(model.declaration()))
 
 
 def _check_applies(analyzer: PerCheckpoint, folder: Folder, steps: tuple[int, ...]) -> None:
@@ -187,7 +245,7 @@ def _provenance(folder: Folder, analyzer: Analyzer, settings: Mapping[str, Any],
         inputs=inputs,
         probe=store.probe_digest(folder.probe),
         code=_code_digest(analyzer.name),
-        settings=store.canonical_json(dict(settings)),
+        settings=store.canonical_json(_of_compute(settings)),
     )
 
 
@@ -281,7 +339,7 @@ def _status(root: Path, folder: Folder, analyzer: Analyzer) -> Status:
         for upstream in (status(root, folder.name, needed.name) for needed in analyzer.needs):
             if upstream.state != "fresh":
                 return upstream
-    inputs = _expected_inputs(folder, analyzer)
+    inputs = _expected_inputs(folder, analyzer, settings)
     missing = [path for path in inputs if not path.is_file()]
     if inputs and len(missing) == len(inputs):
         return Status("missing", f"`{folder.name}` has no `{analyzer.name}`.", make)
@@ -302,11 +360,11 @@ def _status_of_reason(folder: Folder, analyzer: Analyzer, settings: Mapping[str,
     return Status("not applicable", store.load_output(path, Reason).sentence)
 
 
-def _expected_inputs(folder: Folder, analyzer: Analyzer) -> dict[Path, str]:
+def _expected_inputs(folder: Folder, analyzer: Analyzer, settings: Mapping[str, Any]) -> dict[Path, str]:
     """Every file that the instrument should have written, and the digest of what it should be made from."""
     if isinstance(analyzer, OverTraining):
         return {folder.over_training(analyzer.name): _digest_of_inputs(folder, analyzer)}
-    steps = folder.checkpoint_steps() if analyzer.is_stored else ()
+    steps = looked_at(folder.checkpoint_steps(), settings) if analyzer.is_stored else ()
     return {folder.output(analyzer.name, step): _weights(folder, step) for step in steps}
 
 
@@ -343,4 +401,5 @@ def artifact(root: Path, variant: str, instrument: str, compute: Compute = compu
         load = lambda step: store.load_output(folder.output(instrument, step), analyzer.output_type)  # noqa: E731
     else:
         load = lambda step: compute(root, variant, instrument, step)  # noqa: E731
-    return Artifact(folder.checkpoint_steps(), lru_cache(maxsize=128)(load))
+    steps = looked_at(folder.checkpoint_steps(), config.load(root).settings(instrument))
+    return Artifact(steps, lru_cache(maxsize=128)(load))

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from miscope.core import Analyzer, Family, MiscopeError, OverTraining, View
+from miscope.core import GRADIENTS, Analyzer, Family, MiscopeError, OverTraining, View
 
 SOURCE = Path(__file__).parent
 
@@ -36,6 +36,12 @@ def trackers() -> tuple[str, ...]:
 
 def instruments() -> tuple[str, ...]:
     return analyzers() + trackers()
+
+
+@cache
+def stored() -> tuple[str, ...]:
+    """Instruments whose Outputs lie on disk, in an order in which each finds what it needs."""
+    return tuple(name for name in instruments() if getattr(instrument(name), "is_stored", True))
 
 
 @cache
@@ -76,7 +82,9 @@ def sources(name: str) -> tuple[Path, ...]:
     basis = SOURCE / "maths" / "spectra.py"
     if isinstance(analyzer, OverTraining):
         return closure(SOURCE / "trackers" / f"{name}.py", basis, within=("maths",))
-    runs_model = (SOURCE / "model" / "inspection.py",) if analyzer.needs else ()
+    runs_model = [SOURCE / "model" / "inspection.py"] if analyzer.hooks else []
+    if GRADIENTS in analyzer.needs:
+        runs_model.append(SOURCE / "model" / "differentiation.py")
     return closure(SOURCE / "analyzers" / f"{name}.py", basis, *runs_model, within=("maths", "model"))
 
 
@@ -92,6 +100,7 @@ def closure(*paths: Path, within: tuple[str, ...]) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
+@cache
 def _imports(path: Path) -> set[Path]:
     """The product's own files that a file imports."""
     modules: set[str] = set()

@@ -5,8 +5,8 @@
                         probe.safetensors            the fixed inputs and their context
                         checkpoints/<step>.safetensors
                         resume/<step>.safetensors    states to resume training from
-                        <instrument>/<step>.npz      or over_training.npz
-                        views/<instrument>/<view>.json
+                        instruments/<instrument>/<step>.npz or over_training.npz
+                        views/<instrument>/<view>.json, drawn_from
                         report.html
 
 Every file is byte-stable: the same content gives the same bytes.
@@ -68,11 +68,15 @@ class Folder:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
     def checkpoint(self, step: int) -> Path:
-        return self.path / "checkpoints" / f"{step:06d}.safetensors"
+        return self.checkpoints / f"{step:06d}.safetensors"
 
     def checkpoint_steps(self) -> tuple[int, ...]:
-        return _steps(self.path / "checkpoints", ".safetensors")
+        return _steps(self.checkpoints, ".safetensors")
 
     def resume(self, step: int) -> Path:
         """The state of the training at a step: weights and the optimizer's moments."""
@@ -91,22 +95,34 @@ class Folder:
     def resume_steps(self) -> tuple[int, ...]:
         return _steps(self.path / "resume", ".safetensors")
 
+    def instrument(self, name: str) -> Path:
+        """The folder of all that an instrument found."""
+        return self.path / "instruments" / name
+
     def output(self, instrument: str, step: int) -> Path:
-        return self.path / instrument / f"{step:06d}.npz"
+        return self.instrument(instrument) / f"{step:06d}.npz"
 
     def output_steps(self, instrument: str) -> tuple[int, ...]:
-        return _steps(self.path / instrument, ".npz")
+        return _steps(self.instrument(instrument), ".npz")
 
     def over_training(self, instrument: str) -> Path:
-        return self.path / instrument / "over_training.npz"
+        return self.instrument(instrument) / "over_training.npz"
 
     def not_applicable(self, instrument: str) -> Path:
         """The file that says why the instrument has nothing to measure on this variant."""
-        return self.path / instrument / "not_applicable.npz"
+        return self.instrument(instrument) / "not_applicable.npz"
+
+    @property
+    def views(self) -> Path:
+        return self.path / "views"
 
     def view(self, name: str) -> Path:
         instrument, _, leaf = name.partition(".")
-        return self.path / "views" / instrument / f"{leaf}.json"
+        return self.views / instrument / f"{leaf}.json"
+
+    def drawn_from(self, instrument: str) -> Path:
+        """The digest of all that an instrument's drawings were made from."""
+        return self.views / instrument / "drawn_from"
 
 
 def folder(root: Path, variant: str) -> Folder:
@@ -217,7 +233,7 @@ def save_checkpoint(
     path: Path, step: int, model: ModelConfig, weights: Mapping[str, np.ndarray], training: str = ""
 ) -> None:
     """Write weights under TransformerLens' names; the header says step, model, training and the weights' digest."""
-    meta = {"step": step, "model": asdict(model), "training": training, "weights": digest_of_arrays(weights)}
+    meta = {"step": step, "model": model.declaration(), "training": training, "weights": digest_of_arrays(weights)}
     _save_tensors(path, weights, meta)
 
 

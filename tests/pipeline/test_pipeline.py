@@ -17,35 +17,43 @@ def test_a_second_repro_runs_nothing(own_copy: Workspace) -> None:
 def test_editing_one_analyzer_runs_its_stages_and_changes_its_artifacts_alone(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
     own_copy.edit("src/miscope/analyzers/attention_patterns.py", '"""', '"""An edit. ')
-    assert own_copy.repro() == {"attention_patterns@tiny", "attention_patterns_views@tiny"}  # same figures: no report
+    assert own_copy.repro() == {"analyze@tiny", "render@tiny", "report@tiny"}
     changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
     assert changed
-    assert {Path(name).parts[0] for name in changed} == {"attention_patterns"}
+    assert {Path(name).parts[:2] for name in changed} == {("instruments", "attention_patterns")}
 
 
 def test_an_edit_that_changes_numbers_draws_them_again(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
     own_copy.edit("params.yaml", "dominant_frequencies: {threshold: 3.0}", "dominant_frequencies: {threshold: 1.0}")
-    assert own_copy.repro() == {"dominant_frequencies@tiny", "dominant_frequencies_views@tiny", "report@tiny"}
+    assert own_copy.repro() == {"analyze@tiny", "render@tiny", "report@tiny"}
     changed = {Path(name).parts[:2] for name in _changed(before, own_copy.bytes_of("artifacts/tiny"))}
     assert {parts for parts in changed if parts[0] == "views"} == {("views", "dominant_frequencies")}
+
+
+def test_editing_a_view_draws_those_of_its_instrument_and_computes_nothing(own_copy: Workspace) -> None:
+    before = own_copy.bytes_of("artifacts/tiny")
+    own_copy.edit("src/miscope/views/losses/overview.py", 'reading="', 'reading="An edit. ')
+    assert own_copy.repro() == {"render@tiny", "report@tiny"}
+    changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
+    assert changed == {"views/losses/drawn_from"}
 
 
 def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace, tmp_path: Path) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
     own_copy.edit("params.yaml", "      - every: 20\n", "      - every: 20\n      - 50\n")
-    out = own_copy.run("dvc", "repro").stdout
+    out = own_copy.run("dvc", "repro", "report").stdout
     for instrument in ("losses", "neuron_spectra", "attention_patterns", "singular_values", "dominant_frequencies"):
         assert f"tiny {instrument}: 1 computed, 11 fresh, 0 removed" in out
-        after = own_copy.bytes_of(f"artifacts/tiny/{instrument}")
+        after = own_copy.bytes_of(f"artifacts/tiny/instruments/{instrument}")
         assert set(after) == {f"{step:06d}.npz" for step in (*range(0, 201, 20), 50)}
-        assert all(before[f"{instrument}/{name}"] == after[name] for name in after if name != "000050.npz")
+        assert all(before[f"instruments/{instrument}/{name}"] == after[name] for name in after if name != "000050.npz")
     assert "checkpoints/000050.safetensors" in own_copy.bytes_of("artifacts/tiny")
     filled = _outs(own_copy)
 
     anew = own_copy.copy(tmp_path / "anew")
     shutil.rmtree(anew.path / "artifacts" / "tiny")
-    anew.run("dvc", "repro", "--force", "--no-run-cache")
+    anew.run("dvc", "repro", "report", "--force", "--no-run-cache")
     fresh = _outs(anew)
     timed = {"variant.json", "metrics.json", "report.html"}  # they say how many seconds the training took
     assert set(filled) == set(fresh)
@@ -55,7 +63,9 @@ def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace
 def test_a_checkpoint_no_longer_asked_for_takes_its_artifacts_with_it(own_copy: Workspace) -> None:
     own_copy.edit("params.yaml", "every: 20", "every: 40")
     own_copy.repro()
-    assert set(own_copy.bytes_of("artifacts/tiny/losses")) == {f"{step:06d}.npz" for step in range(0, 201, 40)}
+    assert set(own_copy.bytes_of("artifacts/tiny/instruments/losses")) == {
+        f"{step:06d}.npz" for step in range(0, 201, 40)
+    }
 
 
 def test_an_experiment_varies_one_variant_and_its_metrics_compare(own_copy: Workspace) -> None:

@@ -1,0 +1,54 @@
+"""A checkpoint as instruments ask to see it: activations on the probe, and the network to differentiate.
+
+All that look at a checkpoint share one forward pass (two, where some ask for the answer position and some for all);
+each is handed exactly what it asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from miscope.core import GRADIENTS, Checkpoint, Context, PerCheckpoint
+
+
+def observed(checkpoint: Checkpoint, context: Context, analyzers: Sequence[PerCheckpoint]) -> list[Checkpoint]:
+    """The checkpoint as each of the analyzers sees it, in their order; torch is imported only if one needs it."""
+    passes = {analyzer.positions: _hooks(analyzers, analyzer.positions) for analyzer in analyzers if analyzer.hooks}
+    seen: dict[str, Mapping[str, np.ndarray]] = {}
+    if passes:
+        from miscope.model.inspection import activations
+
+        seen = {positions: activations(checkpoint, context, hooks, positions) for positions, hooks in passes.items()}
+    if any(GRADIENTS in analyzer.needs for analyzer in analyzers):
+        from miscope.model.differentiation import network
+
+        differentiable = network(checkpoint, context)
+    else:
+        differentiable = None
+    return [
+        replace(
+            checkpoint,
+            activations=_of(analyzer, seen.get(analyzer.positions, {})),
+            differentiable=differentiable if GRADIENTS in analyzer.needs else None,
+        )
+        for analyzer in analyzers
+    ]
+
+
+def _hooks(analyzers: Sequence[PerCheckpoint], positions: str) -> tuple[str, ...]:
+    """What all those that look at these positions ask for, each once."""
+    wanted = (hook for analyzer in analyzers if analyzer.positions == positions for hook in analyzer.hooks)
+    return tuple(dict.fromkeys(wanted))
+
+
+def _of(analyzer: PerCheckpoint, seen: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Of what was seen, what this analyzer asked for: `mlp.hook_post` names it in every block."""
+    asked = {name: value for name, value in seen.items() if name in analyzer.hooks or _site(name) in analyzer.hooks}
+    return MappingProxyType(asked)
+
+
+def _site(name: str) -> str:
+    """`mlp.hook_post` of `blocks.0.mlp.hook_post`."""
+    return name.split(".", 2)[-1] if name.startswith("blocks.") else name
