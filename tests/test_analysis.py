@@ -40,6 +40,8 @@ variants:
 instruments:
   neuron_spectra: {levels: [0.7, 0.9], low_frequencies: 3}
   dominant_frequencies: {threshold: 3.0}
+  loss_landscape: {directions: 2, trace_vectors: 2}
+  local_learning_coefficient: {draws: 8, chains: 2}
 """
 STORED = tuple(
     name
@@ -92,7 +94,7 @@ def change_weights(folder: Folder, step: int) -> None:
 def remake_with_other_code(folder: Folder, instrument: str) -> None:
     """The same Outputs, as an earlier version of the instrument would have signed them."""
     kind = catalog.instrument(instrument).output_type
-    for path in (folder.path / instrument).glob("*.npz"):
+    for path in (folder.instrument(instrument)).glob("*.npz"):
         signed = replace(store.load_provenance(path), code="0" * 32)
         store.save_output(path, store.load_output(path, kind), signed)
 
@@ -116,10 +118,10 @@ def test_what_is_fresh_is_not_computed_again(root: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in STORED if name not in NOT_APPLICABLE])
 def test_a_gap_is_filled_with_the_bytes_that_were_there_and_nothing_else_is_written(name: str, root: Path) -> None:
     folder = store.folder(root, "small")
-    before, stamps = contents(folder.path / name), {s: folder.output(name, s).stat().st_mtime_ns for s in STEPS}
+    before, stamps = contents(folder.instrument(name)), {s: folder.output(name, s).stat().st_mtime_ns for s in STEPS}
     folder.output(name, 20).unlink()
     assert str(bring_up_to_date(root, "small", name)) == "1 computed, 2 fresh, 0 removed"
-    assert contents(folder.path / name) == before
+    assert contents(folder.instrument(name)) == before
     assert {s for s in STEPS if folder.output(name, s).stat().st_mtime_ns != stamps[s]} == {20}
 
 
@@ -137,27 +139,27 @@ def test_progress_sees_exactly_the_steps_that_are_computed(root: Path, folder: F
 
 
 def test_a_truncated_artifact_is_computed_again(root: Path, folder: Folder) -> None:
-    before = contents(folder.path / "losses")
+    before = contents(folder.instrument("losses"))
     truncate(folder.output("losses", 20))
     assert bring_up_to_date(root, "small", "losses") == Summary(1, 2, 0)
-    assert contents(folder.path / "losses") == before
+    assert contents(folder.instrument("losses")) == before
 
 
 def test_changed_weights_are_measured_again_at_their_step_alone(root: Path, folder: Folder) -> None:
-    before = contents(folder.path / "singular_values")
+    before = contents(folder.instrument("singular_values"))
     change_weights(folder, 20)
     assert bring_up_to_date(root, "small", "singular_values") == Summary(1, 2, 0)
-    after = contents(folder.path / "singular_values")
+    after = contents(folder.instrument("singular_values"))
     assert {name for name in after if after[name] != before[name]} == {"000020.npz"}
 
 
 def test_what_no_checkpoint_asks_for_and_what_a_kill_left_is_removed(root: Path, folder: Folder) -> None:
-    before = contents(folder.path / "losses")
+    before = contents(folder.instrument("losses"))
     shutil.copy(folder.output("losses", 20), folder.output("losses", 30))
-    (folder.path / "losses" / ".unfinished-abc").write_bytes(b"half a fi")
+    (folder.instrument("losses") / ".unfinished-abc").write_bytes(b"half a fi")
     assert bring_up_to_date(root, "small", "losses") == Summary(0, 3, 2)
-    assert contents(folder.path / "losses") == before
-    (folder.path / "phases" / ".unfinished-abc").write_bytes(b"half a fi")
+    assert contents(folder.instrument("losses")) == before
+    (folder.instrument("phases") / ".unfinished-abc").write_bytes(b"half a fi")
     assert bring_up_to_date(root, "small", "phases") == Summary(0, 1, 1)
 
 
@@ -169,17 +171,17 @@ def test_a_checkpoint_that_is_gone_takes_its_artifacts_with_it(root: Path, folde
 
 @pytest.mark.parametrize("name", ["losses", "parameter_trajectory"])
 def test_a_truncated_checkpoint_is_one_line_and_nothing_else_is_lost(name: str, root: Path, folder: Folder) -> None:
-    before = contents(folder.path / name)
+    before = contents(folder.instrument(name))
     truncate(folder.checkpoint(20))
     with pytest.raises(MiscopeError, match=r"000020\.safetensors cannot be read .* Delete it and run `dvc repro`\.$"):
         bring_up_to_date(root, "small", name)
-    assert contents(folder.path / name) == before
+    assert contents(folder.instrument(name)) == before
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_refused_and_what_was_computed_before_it_stays(
     root: Path, folder: Folder
 ) -> None:
-    shutil.rmtree(folder.path / "losses")
+    shutil.rmtree(folder.instrument("losses"))
     data = bytearray(folder.checkpoint(20).read_bytes())
     data[-1] ^= 1
     folder.checkpoint(20).write_bytes(bytes(data))
@@ -252,13 +254,13 @@ def test_an_artifact_with_gaps_says_how_many(root: Path, folder: Folder) -> None
 
 
 def test_an_artifact_that_was_never_made_is_missing(root: Path, folder: Folder) -> None:
-    shutil.rmtree(folder.path / "losses")
+    shutil.rmtree(folder.instrument("losses"))
     assert status(root, "small", "losses").state == "missing"
     with pytest.raises(MiscopeError, match=rf"^`small` has no `losses`\. {RERUN}$"):
         artifact(root, "small", "losses")
 
 
-@pytest.mark.parametrize("damaged", ["losses/000020.npz", "checkpoints/000020.safetensors"])
+@pytest.mark.parametrize("damaged", ["instruments/losses/000020.npz", "checkpoints/000020.safetensors"])
 def test_a_damaged_file_is_refused_in_one_line(damaged: str, root: Path, folder: Folder) -> None:
     truncate(folder.path / damaged)
     with pytest.raises(MiscopeError, match="cannot be read") as raised:
@@ -303,11 +305,11 @@ def test_a_tracker_of_weights_is_stale_when_a_checkpoint_has_changed(root: Path,
 
 
 def test_a_tracker_does_not_read_what_is_stale(root: Path, folder: Folder) -> None:
-    before = contents(folder.path / "phases")
+    before = contents(folder.instrument("phases"))
     change_weights(folder, 20)
     with pytest.raises(MiscopeError, match=r"^`losses` of `small` is stale: "):
         bring_up_to_date(root, "small", "phases")
-    assert contents(folder.path / "phases") == before
+    assert contents(folder.instrument("phases")) == before
 
 
 # ---------------------------------------------------------------- what does not apply, what is not stored
@@ -316,7 +318,7 @@ def test_a_tracker_does_not_read_what_is_stale(root: Path, folder: Folder) -> No
 @pytest.mark.parametrize("name", ["neuron_spectra", "neuron_dynamics"])
 def test_an_instrument_that_does_not_apply_says_why(name: str, root: Path) -> None:
     reason = r"^The model is attention-only \(`d_mlp` is 0\), so it has no `mlp\.hook_post`\.$"
-    assert set(contents(root / "artifacts" / "attention_only" / name)) == {"not_applicable.npz"}
+    assert set(contents(store.folder(root, "attention_only").instrument(name))) == {"not_applicable.npz"}
     assert status(root, "attention_only", name).state == "not applicable"
     with pytest.raises(NotApplicable, match=reason):
         artifact(root, "attention_only", name)
@@ -343,7 +345,7 @@ def test_an_instrument_that_is_not_stored_is_computed_when_asked_and_writes_noth
     assert found.steps == STEPS
     assert found[20].activation.shape == (1, 16, 49)
     assert found[20] is found[20]  # kept while it is looked at
-    assert not (folder.path / "neuron_activations").exists()
+    assert not (folder.instrument("neuron_activations")).exists()
 
 
 def test_an_instrument_that_is_not_stored_says_why_it_does_not_apply(root: Path) -> None:
@@ -376,7 +378,7 @@ def test_what_is_not_stored_may_be_computed_elsewhere(root: Path) -> None:
     ],
 )
 def test_an_instrument_that_needs_no_activation_imports_no_torch(name: str, root: Path, folder: Folder) -> None:
-    shutil.rmtree(folder.path / name)
+    shutil.rmtree(folder.instrument(name))
     code = (
         "import sys; from pathlib import Path; from miscope import analysis\n"
         f"print(analysis.bring_up_to_date(Path({str(root)!r}), 'small', {name!r}), 'torch' in sys.modules)"

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from miscope.maths.spectra import Basis
+from miscope.network import Network
 
 
 class MiscopeError(Exception):
@@ -39,11 +40,48 @@ class ModelConfig:
     n_ctx: int
     d_vocab: int
     d_vocab_out: int
-    act_fn: Literal["relu", "gelu"] = "relu"
+    act_fn: Literal["relu", "gelu", "silu"] = "relu"
     normalization: Literal["none", "LN", "RMS"] = "none"
     is_causal: bool = True
     has_biases: bool = False
     initialisation: str = "calibration"
+    positions: Literal["learned", "rotary"] = "learned"
+    rotary_base: float = 10_000.0  # of the angles' wavelengths, in positions
+    n_key_value_heads: int = 0  # heads share keys and values in so many groups; 0: each has its own
+    gated_mlp: bool = False  # neurons are act_fn(x W_gate) * (x W_in)
+    use_qk_norm: bool = False  # an RMS norm on each query and key
+    has_qkv_biases: bool = False  # on queries, keys and values, even without `has_biases`
+    has_tied_embeddings: bool = False  # the unembedding is the embedding's transpose
+    eps: float = 1e-5  # of the norms
+
+    # what came after the first trainings: left out at its default, so that theirs stay what they were
+    LATER: ClassVar[tuple[str, ...]] = (
+        *("positions", "rotary_base", "n_key_value_heads", "gated_mlp"),
+        *("use_qk_norm", "has_qkv_biases", "has_tied_embeddings", "eps"),
+    )
+
+    def __post_init__(self) -> None:
+        groups = self.n_key_value_heads
+        if not 0 <= groups <= self.n_heads or (groups and self.n_heads % groups):
+            raise MiscopeError(f"`n_key_value_heads` = {groups}; allowed: 0, or a divisor of {self.n_heads} heads.")
+        if self.positions == "rotary" and self.d_head % 2:
+            raise MiscopeError(f"`positions` = rotary turns pairs of numbers; `d_head` = {self.d_head}; allowed: even.")
+        if self.has_tied_embeddings and self.d_vocab != self.d_vocab_out:
+            raise MiscopeError(
+                f"`has_tied_embeddings` needs answers that are tokens; the task has {self.d_vocab} tokens and "
+                f"{self.d_vocab_out} answers."
+            )
+        if not (0 < self.eps <= 1 and self.rotary_base > 1):
+            raise MiscopeError(
+                f"`eps` = {self.eps:g}, `rotary_base` = {self.rotary_base:g}; allowed: 0 to 1, and above 1."
+            )
+
+    def declaration(self) -> dict[str, Any]:
+        """As plain data, the same for a shape as before there was what it does not use."""
+        defaults = {f.name: f.default for f in fields(self)}
+        return {
+            name: value for name, value in asdict(self).items() if name not in self.LATER or value != defaults[name]
+        }
 
 
 @dataclass(frozen=True)
@@ -93,6 +131,15 @@ class Branch:
     family: "Family"
     data_seed: int
     recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Weights that were trained elsewhere, in place of a training here."""
+
+    path: str  # a safetensors file, or a folder of them with a step each for a name; from the folder of params.yaml
+    step: int | None = None  # of a single file; None: its name says it
+    attention_rate: float = 1.0  # 1: attention as it is; 0: every head takes the sum over all positions
 
 
 @dataclass(frozen=True)
@@ -183,6 +230,7 @@ class Variant:
     adaptive: Adaptive | None = None
     branch: Branch | None = None
     family_code: str = ""  # the digest of the file of a family from outside
+    imported: Imported | None = None
 
     @property
     def label(self) -> str:
@@ -192,14 +240,19 @@ class Variant:
         """All that params.yaml says and that decides the weights at every step, as plain data."""
         branch = self.branch and replace(self.branch, recipe=weights_only(self.branch.recipe))
         code = {"code": self.family_code} if self.family_code else {}
-        return code | {
-            "family": self.family_name,
-            "settings": asdict(self.family),
-            "seeds": {"seed": self.seed, "data_seed": self.data_seed},
-            "model": asdict(self.model),
-            "recipe": asdict(weights_only(self.recipe)),
-            "branch": asdict(branch) if branch else {},
-        }
+        weights = {"imported": asdict(self.imported)} if self.imported else {}
+        return (
+            code
+            | weights
+            | {
+                "family": self.family_name,
+                "settings": asdict(self.family),
+                "seeds": {"seed": self.seed, "data_seed": self.data_seed},
+                "model": self.model.declaration(),
+                "recipe": asdict(weights_only(self.recipe)),
+                "branch": asdict(branch) if branch else {},
+            }
+        )
 
 
 # ---------------------------------------------------------------- what an instrument sees
@@ -248,10 +301,25 @@ class Checkpoint:
     model: ModelConfig
     weights: Mapping[str, np.ndarray]
     activations: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}))
+    differentiable: Network | None = None  # for an instrument that needs gradients; see `network`
+
+    @property
+    def network(self) -> Network:
+        """The network as a function of its weights.
+
+        Raises:
+            MiscopeError: the instrument did not ask for it.
+        """
+        if self.differentiable is None:
+            raise MiscopeError(f'This checkpoint has no network to differentiate; needs=("{GRADIENTS}",) asks for one.')
+        return self.differentiable
 
     def layers(self, hook: str) -> np.ndarray:
         """The activation `hook` (such as `mlp.hook_post`) of every layer, stacked on a first axis `layer`."""
         return np.stack([self.activations[f"blocks.{i}.{hook}"] for i in range(self.model.n_layers)])
+
+
+GRADIENTS = "gradients"  # what an analyzer `needs` to find a Network in `checkpoint.network`
 
 
 def place_in_model(name: str) -> tuple[int, int, str]:
@@ -292,6 +360,10 @@ class Artifact(Mapping[int, T]):
     def __len__(self) -> int:
         return len(self._steps)
 
+    def last_by(self, step: int) -> int:
+        """The last step measured up to `step`: an instrument may look at some of the checkpoints only."""
+        return max((s for s in self._steps if s <= step), default=self._steps[0])
+
     def stack(self, name: str) -> np.ndarray:
         """The field `name` of every Output, stacked on a first axis `step`."""
         return np.stack([np.asarray(getattr(output, name)) for output in self.values()])
@@ -320,17 +392,48 @@ class _Plugin:
         return keyword_defaults(self.compute)
 
 
+CHECKPOINTS = "checkpoints"  # the setting of an expensive instrument: at how many checkpoints it looks; 0: at all
+
+
+def looked_at(steps: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The steps at which an instrument with these settings looks: the first, the last, and even in number between.
+
+    Raises:
+        MiscopeError: the setting `checkpoints` is below 0 or is 1.
+    """
+    n = settings.get(CHECKPOINTS, 0)
+    if n < 0 or n == 1:
+        raise MiscopeError(f"`{CHECKPOINTS}` = {n}; allowed: at least 2 (the first and the last), or 0 for all.")
+    if not 0 < n < len(steps):
+        return steps
+    return tuple(steps[i] for i in np.linspace(0, len(steps) - 1, n).round().astype(int))
+
+
 @dataclass(frozen=True)
 class PerCheckpoint(_Plugin):
     """An analyzer of one checkpoint: `compute(checkpoint, context, *, settings...) -> Output`.
 
-    `needs` names activations by hook (`mlp.hook_post` of every layer, or `logits`); empty means weights only, and then
-    torch is never imported. `is_stored=False`: computed when asked for and never written.
+    `needs` names activations by hook (`mlp.hook_post` of every layer, or `logits`), and `gradients` for
+    `checkpoint.network`; empty means weights only, and then torch is never imported. `is_stored=False`: computed when
+    asked for and never written. `checkpoints`: for one that is expensive, at how many of a variant's checkpoints it
+    looks by default; this becomes a setting, which `compute` never sees (see `looked_at`).
     """
 
     needs: tuple[str, ...] = ()
     positions: Literal["answer", "all"] = "answer"
     is_stored: bool = True
+    checkpoints: int = 0
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Setting -> default."""
+        chosen = {CHECKPOINTS: self.checkpoints} if self.checkpoints else {}
+        return MappingProxyType(chosen | dict(keyword_defaults(self.compute)))
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The activations among what it needs."""
+        return tuple(need for need in self.needs if need != GRADIENTS)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from miscope.analyzers import logit_lens as module
 from miscope.analyzers.logit_lens import LogitLens, analyzer, logit_lens
 from miscope.analyzers.losses import losses
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.maths.spectra import Basis
-from miscope.model import norm
 from miscope.model.inspection import activations
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
@@ -28,15 +26,12 @@ def random_weights(model: ModelConfig) -> dict[str, np.ndarray]:
     return {name: RNG.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-@pytest.fixture(params=["none", "LN", "RMS"])
+@pytest.fixture(params=["none", "LN", "RMS", "RMS with an epsilon that counts"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
-    model = replace(MODEL, normalization=request.param, has_biases=request.param == "LN")
+    kind, _, epsilon = request.param.partition(" ")
+    model = replace(MODEL, normalization=kind, has_biases=kind == "LN", eps=0.5 if epsilon else 1e-5)
     bare = Checkpoint(0, model, random_weights(model))
     return replace(bare, activations=activations(bare, CONTEXT, (*analyzer.needs, "logits"), "answer"))
-
-
-def test_the_epsilon_is_that_of_the_models_norms() -> None:
-    assert module.EPS == norm.EPS
 
 
 def test_after_the_last_layer_the_lens_reads_what_the_network_answers(checkpoint: Checkpoint) -> None:

@@ -7,18 +7,23 @@ import numpy as np
 
 from miscope.analyzers.attention_patterns import AttentionPatterns
 from miscope.analyzers.attention_spectra import AttentionSpectra
+from miscope.analyzers.circuit_style import CircuitStyle
 from miscope.analyzers.composition_scores import CompositionScores
 from miscope.analyzers.dominant_frequencies import DominantFrequencies
+from miscope.analyzers.gradient_spectra import GradientSpectra
 from miscope.analyzers.head_scores import HeadScores
 from miscope.analyzers.linear_probes import LinearProbes
+from miscope.analyzers.local_learning_coefficient import LocalLearningCoefficient
 from miscope.analyzers.logit_difference import LogitDifference
 from miscope.analyzers.logit_lens import LogitLens
 from miscope.analyzers.logit_spectra import LogitSpectra
 from miscope.analyzers.loss_by_position import LossByPosition
+from miscope.analyzers.loss_landscape import LossLandscape
 from miscope.analyzers.losses import Losses
 from miscope.analyzers.neuron_activations import NeuronActivations
 from miscope.analyzers.neuron_fourier import NeuronFourier
 from miscope.analyzers.neuron_spectra import NeuronSpectra
+from miscope.analyzers.quantization_sensitivity import QuantizationSensitivity
 from miscope.analyzers.representation_geometry import RepresentationGeometry
 from miscope.analyzers.representations import Representations
 from miscope.analyzers.singular_values import SingularValues
@@ -68,9 +73,14 @@ def sources() -> Mapping[str, Any]:
         "logit_spectra": logit_spectra,
         "neuron_fourier": neuron_fourier,
         "attention_spectra": attention_spectra,
+        "circuit_style": circuit_style,
+        "gradient_spectra": gradient_spectra,
+        "quantization_sensitivity": quantization_sensitivity,
     }
+    few = {"loss_landscape": loss_landscape, "local_learning_coefficient": local_learning_coefficient}
     stored = {name: {step: make(step) for step in STEPS} for name, make in makers.items()}
-    artifacts = {name: Artifact[Output](STEPS, outputs.__getitem__) for name, outputs in stored.items()}
+    stored |= {name: {step: make(step) for step in STEPS[::5]} for name, make in few.items()}  # the first and the last
+    artifacts = {name: Artifact[Output](tuple(outputs), outputs.__getitem__) for name, outputs in stored.items()}
     return {
         **artifacts,
         "parameter_trajectory": parameter_trajectory(),
@@ -328,6 +338,58 @@ def neuron_groups() -> NeuronGroups:
         spread=1 - gain / 2, share=share, r2_linear=np.zeros((2, n)), r2_quadratic=gain, r2_gain=gain,
         chance_gain=np.array([0.05, 0.1]), curvature=np.tile([0.5, -0.5], (2, n, 1)), shape=2 * (gain > 0.5),
         member=member, score=score.astype(np.float32), level=0.7, least_gain=0.1,
+    )  # fmt: skip
+
+
+def circuit_style(step: int) -> CircuitStyle:
+    done, distance = step / STEPS[-1], np.arange(P)
+    return CircuitStyle(
+        gradient_symmetry=0.99 - 0.5 * done, symmetry_std=0.1, mismatched_symmetry=0.01, distance=distance,
+        distance_irrelevance=1 - 0.5 * done, shuffled_irrelevance=0.99,
+        logit_mean=done * (10 + 5 * np.cos(2 * np.pi * 3 * distance / P)), logit_std=np.full(P, 0.1 + done),
+    )  # fmt: skip
+
+
+def gradient_spectra(step: int) -> GradientSpectra:
+    power = np.random.default_rng(step).dirichlet(np.ones(N_FREQ), (2, 3))
+    concentration, near = (power**2).sum(axis=2), np.full((3, 3), 0.9)
+    return GradientSpectra(
+        site=("embedding", "layer 0 attention", "layer 0 MLP"), is_native=True, norm=10.0 ** -np.arange(3),
+        power=power[0], concentration=concentration[0], similarity=near, shuffled_norm=np.ones(3),
+        shuffled_power=power[1], shuffled_concentration=concentration[1], shuffled_similarity=near,
+    )  # fmt: skip
+
+
+def loss_landscape(step: int) -> LossLandscape:
+    done, distance = step / STEPS[-1], np.array([1.0, 3.0, 10.0])
+    rise = np.random.default_rng(step).normal(1, 0.2, (50, 1)) * distance**2 * 1e-3 * (1.1 - done)
+    rise[0, 0] = -1e-6
+    return LossLandscape(
+        n_inputs=50, loss=1.0, n_parameters=1000, weight_norm=30.0 + 10 * done, distance=distance, rise=rise,
+        top_eigenvalue=20 - 10 * done, top_error=0.1, least_eigenvalue=-2.0, least_error=1.0, is_converged=step > 0,
+        n_products=9, trace=2.0, trace_error=0.5,
+    )  # fmt: skip
+
+
+def local_learning_coefficient(step: int) -> LocalLearningCoefficient:
+    path = np.random.default_rng(step).normal(50 - step / 20, 1, (4, 30)).astype(np.float32)
+    return LocalLearningCoefficient(
+        estimate=50 - step / 20, standard_error=0.5, chain=path.mean(axis=1).astype(np.float64), r_hat=1.01, drift=0.02,
+        doubts=() if step else ("drift: the second half of the draws lies +90% from the first",), temperature=1.02,
+        n_inputs=57, n_beta=14.0, reach=1.0, n_burn_in=15, trace=path,
+    )  # fmt: skip
+
+
+def quantization_sensitivity(step: int) -> QuantizationSensitivity:
+    done = step / STEPS[-1]
+    matrix = ("blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "unembed.W_U", "all")
+    loss = np.array([[0.1, 0.2], [0.1, 0.4], [0.1, 0.3], [0.1, 1.0]]) * (1.1 - done)
+    return QuantizationSensitivity(
+        matrix=matrix, bits=np.array([8, 4]), error=np.tile([0.007, 0.09], (4, 1)), train_loss=loss, test_loss=2 * loss,
+        train_accuracy=done * np.exp(-loss), test_accuracy=done**2 * np.exp(-loss), plain_train_loss=0.1 * (1.1 - done),
+        plain_test_loss=0.2 * (1.1 - done), plain_train_accuracy=done, plain_test_accuracy=done**2,
+        noise_train_loss=loss[1], noise_test_loss=2 * loss[1], noise_train_accuracy=done * np.exp(-loss[1]),
+        noise_test_accuracy=done**2 * np.exp(-loss[1]), n_inputs=100,
     )  # fmt: skip
 
 

@@ -1,7 +1,15 @@
-"""Where each head looks: its pattern's mean and spread over the probe, and how the answer's look varies with the input.
+r"""Where each head looks: its pattern's mean and spread over the probe, and how the answer's look varies by input.
 
 An untrained head looks evenly at what it may see. In modular addition the answer position comes to split its attention
 between a and b by a wave of one frequency per head (variance fraction above 0.95).
+
+Maths: $A_x(q, j)$ is a head's attention from position $q$ to $j$ on input $x$ of $B$; `mean` and `std` are
+$$\bar A = \tfrac{1}{B} \sum_x A_x, \qquad \Bigl(\tfrac{1}{B} \sum_x (A_x - \bar A)^2\Bigr)^{1/2}.$$
+At $q$ the answer position (`answer_pattern`) and over inputs $(a, b)$ it is a map $M$ for each $j$, from which its mean
+is taken. $F$ is the basis, its rows of length 1; $C_k$ the cells whose row and column both are constant, $\cos k$ or
+$\sin k$:
+$$\text{map\_fraction}_k = \frac{\sum_{(r,s) \in C_k} \hat M_{rs}^2}{\sum_{r,s} \hat M_{rs}^2}, \qquad
+\hat M = F M F^\top.$$
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2 and appendix C.1.2.
 """

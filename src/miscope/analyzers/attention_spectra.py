@@ -1,10 +1,23 @@
-"""At which frequencies of the input each head compares tokens and moves them, read off its weights alone.
+r"""At which frequencies of the input each head compares tokens and moves them, read off its weights alone.
 
 QK(x, y) = (E W_Q)(x) . (E W_K)(y) / sqrt(d_head) is a score between two tokens, E W_V what the head moves of a token.
 An untrained head spreads its energy over all frequencies; in modular addition few come to hold most of it.
 
 Where every input ends on the same token (the `=` of modular addition), that token alone asks, and its score with each
 token is the one that counts; QK between summands is then a part of the weights that nothing uses.
+
+Maths: $E$ is the rows of $W_E$ of the basis' tokens, $F$ the basis with rows $f_r$ of length 1, $f_0$ the constant.
+$$Q = E W_Q / \sqrt{d_\text{head}}, \qquad K = E W_K, \qquad S = Q K^\top, \qquad \hat S = F S F^\top,$$
+$$\text{qk\_energy} = \operatorname{var}_{x,y} S_{xy}, \qquad
+\text{qk\_share}_k = \frac{\sum_{(r,s) \in C_k} \hat S_{rs}^2}{\sum_{(r,s) \ne (0,0)} \hat S_{rs}^2}, \qquad
+\text{query\_share}_k = \frac{\sum_{r \in k} \lVert f_r Q \rVert^2}{\sum_{r \ne 0} \lVert f_r Q \rVert^2}.$$
+$C_k$ is the cells whose row and column both are constant, $\cos k$ or $\sin k$, but for the constant one; the rows
+$r \in k$ are $\cos k$ and $\sin k$. `key_share` and `value_share` are of $K$ and $E W_V$. With $\hat S_k$ the
+2 x 2 block of $\cos k$ and $\sin k$, and $\lVert \cdot \rVert_*$ the sum of singular values,
+$$\text{qk\_alignment}_k = \operatorname{tr} \hat S_k \,/\, \lVert \hat S_k \rVert_*, \qquad
+\text{score}(y) = e W_Q K_y^\top / \sqrt{d_\text{head}},$$
+$e$ the embedding of the token that asks plus that of its position; `score_energy` is the variance of the score over
+$y$, `score_share` its shares as those of $Q$.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2 and appendix C.1.2 (heads follow single frequencies); Elhage et
 al. 2021, A Mathematical Framework for Transformer Circuits (QK and OV circuits). The alignment is ours.

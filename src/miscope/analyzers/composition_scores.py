@@ -1,8 +1,15 @@
-"""How much each attention head reads of what a head of an earlier layer writes: Q-, K- and V-composition.
+r"""How much each attention head reads of what a head of an earlier layer writes: Q-, K- and V-composition.
 
 A score is the size of the product of two heads' circuits over the product of their sizes, from 0 (the later head reads
 nothing of it) to 1 (each of one direction, the same). Random heads score about 1 / sqrt(d_model): only what exceeds
 `chance` is composition. In an induction circuit the K-composition of one pair stands out.
+
+Maths: for row vectors the earlier head 1 writes $x W_{OV}^1$, $W_{OV} = W_V W_O$, and the later head 2 scores
+$x W_{QK}^2 y^\top$, $W_{QK} = W_Q W_K^\top$. With Frobenius norms, `score` is for Q, K and V
+$$\frac{\lVert W_{OV}^1 W_{QK}^2 \rVert}{\lVert W_{OV}^1 \rVert \, \lVert W_{QK}^2 \rVert}, \qquad
+\frac{\lVert W_{OV}^1 (W_{QK}^2)^\top \rVert}{\lVert W_{OV}^1 \rVert \, \lVert W_{QK}^2 \rVert}, \qquad
+\frac{\lVert W_{OV}^1 W_{OV}^2 \rVert}{\lVert W_{OV}^1 \rVert \, \lVert W_{OV}^2 \rVert}.$$
+`chance` and `chance_std` are mean and standard deviation of these over pairs of heads with entries from $N(0, 1)$.
 
 Source: Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits", section "Two-layer attention-only
 transformers" (scores, and random matrices as their baseline). A norm's gain, and for LayerNorm its centring, are taken

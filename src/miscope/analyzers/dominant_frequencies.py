@@ -1,7 +1,16 @@
-"""Which frequencies of the input group the token embedding uses, and whether the unembedding uses the same.
+r"""Which frequencies of the input group the token embedding uses, and whether the unembedding uses the same.
 
 An untrained embedding spreads its energy evenly (Gini near 0.05 at p = 113); a network that has learned modular
 addition keeps a handful of frequencies (Gini above 0.5), the same ones at both ends.
+
+Maths: $E$ is the rows of $W_E$ of the basis' tokens, $f_r$ a row of the basis, of length 1; $r \in k$ are $\cos k$ and
+$\sin k$, and there are $n_f$ frequencies.
+$$\text{row\_norm}_r = \lVert f_r E \rVert, \qquad g_k^2 = \sum_{r \in k} \lVert f_r E \rVert^2, \qquad
+\text{power}_k = \frac{g_k^2}{\sum_j g_j^2},$$
+$$\text{gini} = \frac{\sum_i (2 i - n_f - 1) \, g_{(i)}}{n_f \sum_i g_{(i)}}, \qquad
+\text{inverse\_participation\_ratio} = \sum_k \text{power}_k^2,$$
+$g_{(i)}$ in ascending order, $i = 1, \dots, n_f$. Dominant is a $k$ with $\text{power}_k > \text{threshold} / n_f$.
+`unembedding_power` is of $W_U^\top$.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1 and figure 3; the inverse participation ratio is Gromov's
 (2023), arXiv:2301.02679, of the whole matrix and not neuron by neuron.

@@ -1,7 +1,19 @@
-"""What each attention head looks for, by the tokens alone, against what even attention would give on the same probe.
+r"""What each attention head looks for, by the tokens alone, against what even attention would give on the same probe.
 
 A previous-token head and a head that looks behind earlier occurrences of the present token (prefix matching) are the
 two halves of an induction circuit; both scores stand at chance before training and rise towards 1 together.
+
+Maths: $A(q, j)$ is a head's attention from position $q = 0, 1, \dots$ to $j$, $t_q$ the token at $q$, $n_q$ the number
+of positions that $q$ sees. Means are over inputs and over $q$: all $q \ge 1$ in the first two, those whose token has
+occurred before in the next two.
+$$\text{previous\_token} = \operatorname{mean} A(q, q - 1), \qquad
+\text{first\_position} = \operatorname{mean} A(q, 0),$$
+$$\text{duplicate\_token} = \operatorname{mean} \sum_{j < q,\, t_j = t_q} A(q, j), \qquad
+\text{prefix\_matching} = \operatorname{mean} \sum_{j < q,\, t_j = t_q} A(q, j + 1),$$
+$$\text{entropy} = \operatorname{mean}_{n_q > 1} \frac{-\sum_j A(q, j) \ln A(q, j)}{\ln n_q}, \qquad
+\text{copying} = \frac{\sum_i \lambda_i}{\sum_i \lvert \lambda_i \rvert}.$$
+`offset_score` at $d$ is the mean of $A(q, q - d)$. Each chance is the same with $A = 1 / n_q$. $\lambda_i$ are the
+eigenvalues of $W_E W_V W_O W_U$ over the tokens that are answers, the norms' gains taken in.
 
 Source: Olsson et al. 2022, arXiv:2209.11895, appendix on head activation evaluators (prefix matching, copying);
 Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (eigenvalues of the OV circuit). Prefix matching

@@ -1,9 +1,16 @@
-"""What a linear probe reads from the residual stream at the answer position, layer by layer, beside what it must beat.
+r"""What a linear probe reads from the residual stream at the answer position, layer by layer, beside what it must beat.
 
 A high accuracy alone says little: the majority class, a probe of the untrained network (step 0, which the views draw)
 and a probe of labels that have nothing to do with the inputs are the nulls. In Othello on the full board the square's
 state relative to the player is read at 0.99 in the middle layers of a trained network; on small boards an untrained one
 already comes within a few points of the trained.
+
+Maths: $X$ is the activations of the inputs fitted, in $d$ dimensions, $Y$ their one-hot classes, both less their means;
+$\bar y$ is the mean taken from $Y$. An input held out, $x$ less the mean taken from $X$, is given the class
+$$\arg\max_c \, (x W + \bar y)_c, \qquad
+W = \Bigl(X^\top X + \text{ridge} \cdot \tfrac{\operatorname{tr} X^\top X}{d} \, I\Bigr)^{-1} X^\top Y.$$
+`accuracy` is the share of inputs held out that are given their own class, `shuffled` the same with $Y$ and the classes
+held out permuted over all inputs, `majority` where each is given the class most frequent among those fitted.
 
 Source: Alain and Bengio 2016, arXiv:1610.01644, section 3; Nanda et al. 2023, arXiv:2309.00941, section 3; Hewitt and
 Liang 2019, arXiv:1909.03368, section 2 (a control task beside every probe). Theirs gives each word type a random label,

@@ -1,7 +1,12 @@
-"""By how much the right answer beats the one wrong answer that the task names: logit(right) - logit(foil).
+r"""By how much the right answer beats the one wrong answer that the task names: logit(right) - logit(foil).
 
 In the indirect object the foil is the subject. A network that knows which two names are in play and not which to choose
 stands at 0, with all its probability on the two; a circuit that chooses lifts every input above 0.
+
+Maths: $z_y$ is the logit of the right answer and $z_f$ that of the foil on input $x$; sums run over all outputs $v$.
+$$\Delta(x) = z_y - z_f, \qquad \text{mass} = \operatorname{mean}_x \frac{e^{z_y} + e^{z_f}}{\sum_v e^{z_v}}.$$
+`difference` is $\Delta$; `mean`, `std` (over $n$, not $n - 1$) and `positive`, the share of $\Delta > 0$, are over the
+inputs of a split.
 
 Source: Wang et al. 2022, arXiv:2211.00593, section 2 (3.56 in GPT-2 small).
 """

@@ -1,14 +1,23 @@
-"""What the network would answer after each layer, and how much each component adds to the right logit.
+r"""What the network would answer after each layer, and how much each component adds to the right logit.
 
 Early exits answer at chance; the layer after which they answer right is where the circuit ends. The parts of the right
 logit add up to it exactly, with the scale of the final norm held at what it is on the input (`fold_ln`).
+
+Maths: at a point of the residual stream $h$ in $d$ dimensions, with the final norm's gain $g$ and bias $b$, logits are
+$$z = \Bigl(\frac{h - \bar h}{\sigma} \circ g + b\Bigr) W_U + b_U, \qquad
+\sigma^2 = \tfrac{1}{d} \sum_i (h_i - \bar h)^2 + 10^{-5}.$$
+$\bar h$ is the mean over dimensions, 0 for an RMS norm; without a norm $\sigma = 1$ as well. Losses are means of
+$-\ln \operatorname{softmax}(z)_y$ at the right answer $y$, accuracies shares of inputs with a right $z_y$ largest. For
+what a component adds to the stream, $c$, at the last point's $\sigma$,
+$$\text{attribution} = \operatorname{mean}_x \Bigl(\frac{c - \bar c}{\sigma} \circ g\Bigr) \cdot (u_y - u),$$
+$u_y$ the column of $W_U$ of the right answer, $u$ the foil's or the mean of all; `bias` is what $b$ and $b_U$ add.
 
 Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Elhage et al. 2021, "A Mathematical Framework for
 Transformer Circuits" (the residual stream as a sum that the unembedding reads); Wang et al. 2022, arXiv:2211.00593,
 section 3.1 (direct effect on the logit difference).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,8 +27,6 @@ from jaxtyping import Bool, Float
 
 from miscope.core import Checkpoint, Context, Output, PerCheckpoint
 from miscope.maths.statistics import answers
-
-EPS = 1e-5  # of the norms, as in model/norm.py
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class LogitLens(Output):
 def logit_lens(checkpoint: Checkpoint, context: Context) -> LogitLens:
     """At the answer position, through the final norm and the unembedding, in float64."""
     probe, stream = context.probe, _stream(checkpoint)
-    found = [answers(_logits(checkpoint.weights, x), probe.targets, probe.allowed) for x in stream.values()]
+    found = [answers(_logits(checkpoint, x), probe.targets, probe.allowed) for x in stream.values()]
     loss, is_right = np.stack([a.loss for a in found]), np.stack([a.margin > 0 for a in found])
     parts = _parts(checkpoint, context, list(stream.values()))
     return LogitLens(
@@ -72,13 +79,14 @@ class _FinalNorm(NamedTuple):
         return _centred(x, self.is_centred) / self.scale * self.gain
 
 
-def _final_norm(weights: Mapping[str, np.ndarray], x: Float[np.ndarray, "batch d_model"]) -> _FinalNorm:
+def _final_norm(checkpoint: Checkpoint, x: Float[np.ndarray, "batch d_model"]) -> _FinalNorm:
+    weights = checkpoint.weights
     width, is_centred = x.shape[1], "ln_final.b" in weights
     gain = weights.get("ln_final.w", np.ones(width)).astype(np.float64)
     bias = weights.get("ln_final.b", np.zeros(width)).astype(np.float64)
     scale = np.ones((len(x), 1))
     if "ln_final.w" in weights:
-        scale = np.sqrt((_centred(x, is_centred) ** 2).mean(axis=1, keepdims=True) + EPS)
+        scale = np.sqrt((_centred(x, is_centred) ** 2).mean(axis=1, keepdims=True) + checkpoint.model.eps)
     return _FinalNorm(is_centred, scale, gain, bias)
 
 
@@ -86,10 +94,8 @@ def _centred(x: Float[np.ndarray, "batch d_model"], is_centred: bool) -> Float[n
     return x - x.mean(axis=1, keepdims=True) if is_centred else x
 
 
-def _logits(
-    weights: Mapping[str, np.ndarray], x: Float[np.ndarray, "batch d_model"]
-) -> Float[np.ndarray, "batch vocab"]:
-    norm = _final_norm(weights, x)
+def _logits(checkpoint: Checkpoint, x: Float[np.ndarray, "batch d_model"]) -> Float[np.ndarray, "batch vocab"]:
+    norm, weights = _final_norm(checkpoint, x), checkpoint.weights
     return (norm.linear(x) + norm.bias) @ weights["unembed.W_U"] + weights.get("unembed.b_U", 0)
 
 
@@ -98,7 +104,7 @@ def _parts(
 ) -> dict[str, Float[np.ndarray, " batch"]]:
     """What each component adds to the right logit of each input, less what it adds to the foil or to the mean logit."""
     w, probe = checkpoint.weights, context.probe
-    norm, unembed = _final_norm(w, stream[-1]), w["unembed.W_U"].astype(np.float64)
+    norm, unembed = _final_norm(checkpoint, stream[-1]), w["unembed.W_U"].astype(np.float64)
     b_u = w.get("unembed.b_U", np.zeros(unembed.shape[1])).astype(np.float64)
     other, other_b = (
         (unembed.mean(axis=1), b_u.mean()) if probe.foils is None else (unembed.T[probe.foils], b_u[probe.foils])

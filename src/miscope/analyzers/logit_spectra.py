@@ -1,9 +1,19 @@
-"""At which frequencies the logits vary with the answer: their energy along cos(w_k s) and sin(w_k s), w_k = 2 pi k / p.
+r"""At which frequencies the logits vary with the answer: their energy along cos(w_k s), sin(w_k s), w_k = 2 pi k / p.
 
 For a + b, s(a, b) is a + b mod p. Untrained logits have next to nothing along these directions; a network that has
 learned modular addition has more than nine tenths of its energy there, at three to six frequencies.
 
 What is stored is enough to filter the logits by any set of frequencies later on, as `progress_measures` does.
+
+Maths: $L(x, v)$ is the logit of output $v$ on input $x$ less the mean over $v$, $\bar L(s, v)$ its mean over the $p$
+inputs at $s$. `coefficient` is $\hat L = F \bar L$, $F$ the basis, its rows of length 1, $r \in k$ being $\cos k$ and
+$\sin k$.
+$$\text{share}_k = \frac{p \sum_{r \in k} \lVert \hat L_r \rVert^2}{\sum_{x,v} L(x, v)^2}, \qquad
+\text{trig\_share}_k = \frac{p \, \alpha_k^2 \sum_{s,c} \cos^2 w_k (s - c)}{\sum_{x,v} L(x, v)^2},$$
+$$\text{trig\_amplitude}_k = \alpha_k = \frac{\sum_{s,c} \bar L(s, c) \cos w_k (s - c)}{\sum_{s,c} \cos^2 w_k (s - c)},
+\qquad \text{excluded\_loss}_k = \operatorname{mean}_{x \,\text{train}} \,
+H\Bigl(L(x, \cdot) - \sum_{r \in k} F_{r s} \hat L_r\Bigr),$$
+$H$ the cross-entropy of these logits with the right answer, in nats; $c$ runs over the outputs that are tokens.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1 (logits as cosines) and section 5.1 (excluded loss).
 """

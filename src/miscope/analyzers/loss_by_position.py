@@ -1,7 +1,14 @@
-"""The loss at every position of the context, and what the context is worth: the in-context-learning score.
+r"""The loss at every position of the context, and what the context is worth: the in-context-learning score.
 
 A network that uses nothing but the present token has the same loss everywhere (score 0, before training too). One that
 reads what came before does better the more there is: small language models come to about -0.4 nats.
+
+Maths: $z$ is the logits of input $x$ at position $i$ and $y$ the answer asked there; means are over the test inputs
+that are asked at $i$.
+$$\ell_i = \operatorname{mean}_x \bigl(-\ln \operatorname{softmax}(z)_y\bigr), \qquad
+\text{score} = \operatorname{mean}_{i \,\text{in last tenth}} \ell_i
+- \operatorname{mean}_{i \,\text{in first tenth}} \ell_i.$$
+`test_loss` is $\ell$; a tenth of $m$ positions is $\lfloor m / 10 \rfloor$ of them, at least one.
 
 Source: Olsson et al. 2022, arXiv:2209.11895, argument 1 (there the loss at token 500 minus that at token 50; here, as
 contexts are short, the last tenth of the positions that the task asks at minus the first tenth).

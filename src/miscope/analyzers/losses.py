@@ -1,7 +1,14 @@
-"""How well the network answers the probe: loss, accuracy and margin on the inputs it trains on, the others, and all.
+r"""How well the network answers the probe: loss, accuracy and margin on the inputs it trains on, the others, and all.
 
 A network that memorises drives `train_loss` to 1e-7 nats while `test_loss` rises far above chance (the log of the
 number of classes); one that has generalised has both near zero and a positive least margin.
+
+Maths: $z$ is the logits of an input at the answer position, $y$ its right answer, $A$ all answers that count as right,
+mostly $y$ alone.
+$$\text{loss} = -\ln \frac{e^{z_y}}{\sum_v e^{z_v}} = \ln\Bigl(1 + \sum_{v \ne y} e^{z_v - z_y}\Bigr), \qquad
+\text{margin} = \max_{v \in A} z_v - \max_{v \notin A} z_v.$$
+Losses are means over inputs, in nats; accuracies the shares of inputs with a margin above 0; `confidence` is
+$e^{-\text{loss}}$.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 3 (float64 log-softmax in the released code).
 """

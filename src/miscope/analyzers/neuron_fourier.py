@@ -1,4 +1,4 @@
-"""What each MLP neuron reads of the tokens and writes to the outputs, as waves: amplitude and phase by frequency.
+r"""What each MLP neuron reads of the tokens and writes to the outputs, as waves: amplitude and phase by frequency.
 
 theta(x) = W_E W_V W_O W_in is what a neuron reads of token x through heads that attend to it, xi(c) = W_out W_U what it
 writes to output c. A wave is A cos(2 pi k x / p + phi). A neuron that multiplies cos(w a + phi) and cos(w b + phi) has
@@ -7,6 +7,15 @@ phases at random have pi / 2 on average.
 
 In a transformer whose answer position holds no summand, theta straight through W_E W_in (setting `path: direct`) is
 read by no one, and shows none of this.
+
+Maths: over the $p$ tokens, with heads $h$ and $w_k = 2 \pi k / p$; a column of $\theta$ and a row of $\xi$ for each
+neuron; the factor is $\tfrac{1}{p}$ at $k = p / 2$.
+$$\theta = W_E \Bigl(\sum_h W_V^h W_O^h\Bigr) W_{in}, \qquad \xi = W_{out} W_U, \qquad
+A_k e^{i \varphi_k} = \tfrac{2}{p} \sum_x \theta(x) \, e^{-i w_k x}.$$
+$A_k$ is `read_amplitude`, $\varphi_k$ `read_phase`; those of $\xi$ are `write_amplitude` and `write_phase` $\psi_k$.
+With $q_k$ the share of $\sum_x (\theta(x) - \bar\theta)^2$ that is at $k$, and $k^*$ `read_frequency`,
+$$k^* = \arg\max_k q_k, \qquad \text{read\_share} = q_{k^*}, \qquad \text{read\_concentration} = \sum_k q_k^2, \qquad
+\text{misalignment} = \bigl\lvert 2 \varphi_{k^*} - \psi_{k^*} \bigr\rvert \text{ on the circle}.$$
 
 Source: Gromov 2023, arXiv:2301.02679 (weights and phases of the exact solution; inverse participation ratio); He et
 al. 2026, arXiv:2602.16849 (phase alignment). Both are of networks without attention, where theta is the first layer.

@@ -1,9 +1,22 @@
-"""How the network lays out its inputs by their right answer: where each answer's cloud lies, how wide and how near.
+r"""How the network lays out its inputs by their right answer: where each answer's cloud lies, how wide and how near.
 
 Before training the clouds lie in one another: the signal-to-noise ratio is at chance. A network that generalises draws
 each cloud together and the centroids apart; modular addition lays them out on circles, two dimensions for each key
 frequency. Sites that are the same for all inputs, such as the residual stream before a token that never changes, have
 no ratios.
+
+Maths: class $r$ of $C$ has $n_r$ of $N$ activations $x$, their mean $\mu_r$ the centroid; $\bar\mu$ is the mean of
+centroids, $G_r$ the inner products of the class' activations less $\mu_r$.
+$$\text{radius}_r^2 = \rho_r^2 = \tfrac{1}{n_r} \sum_{x \in r} \lVert x - \mu_r \rVert^2, \qquad
+\text{participation\_ratio}_r = \frac{(\operatorname{tr} G_r)^2}{\lVert G_r \rVert_F^2}, \qquad
+\text{spread}^2 = \tfrac{1}{C} \sum_r \lVert \mu_r - \bar\mu \rVert^2,$$
+$$\text{snr} = \frac{\text{spread}^2}{\tfrac{1}{C} \sum_r \rho_r^2}, \qquad \text{chance\_snr} = \frac{C - 1}{N - C},
+\qquad \text{fisher}_{rs} = \frac{\lVert \mu_r - \mu_s \rVert^2}{\rho_r^2 + \rho_s^2}.$$
+`variance_share` is of the principal components of the centroids. Over the classes in order, $r = 0, \dots, C - 1$, let
+$e_k$ be the energy at frequency $k$: $\text{power}_k = e_k / \sum_j e_j$ of the centroids, `circularity` is the mean of
+$\max_k e_k / \sum_j e_j$ of the scores on PC1 to PC4. With $\phi_r$ the angle of $\mu_r - \bar\mu$ in the plane of PC1
+and PC2,
+$$\text{ring\_alignment} = \max_k \Bigl\lvert \tfrac{1}{C} \sum_r e^{i (\phi_r - 2 \pi k r / C)} \Bigr\rvert.$$
 
 Source: Fisher 1936, doi:10.1111/j.1469-1809.1936.tb02137.x (the criterion, with trace variances); Gao et al. 2017,
 doi:10.1101/214262 (participation ratio); Zhong et al. 2023, arXiv:2306.17844 (circularity, there of the embedding).

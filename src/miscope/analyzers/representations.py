@@ -1,6 +1,10 @@
-"""What the network makes of a fixed sample of the probe's inputs: the activations themselves, for trackers to compare.
+r"""What the network makes of a fixed sample of the probe's inputs: the activations themselves, for trackers to compare.
 
 A representation that has settled gives the same similarities between inputs at every later checkpoint.
+
+Maths: $x_{ij}$ is the activation of input $i$ of $n$ in dimension $j$ of $d$ of a site.
+$$\text{scale} = \Bigl(\tfrac{1}{n d} \sum_{i,j} x_{ij}^2\Bigr)^{1/2}, \qquad
+\text{value}_{ij} = x_{ij} / \text{scale}.$$
 
 Source: Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008 (a representation is known by the similarities between
 its inputs, whatever its axes).

@@ -1,7 +1,13 @@
-"""How many directions each weight matrix uses: singular values and the effective dimensions made from them.
+r"""How many directions each weight matrix uses: singular values and the effective dimensions made from them.
 
 An untrained matrix uses most of its directions (W_E of the calibration model: 86 of 114 by participation ratio);
 learning a Fourier circuit leaves two for each key frequency or so (14), and cleanup is when the rest goes.
+
+Maths: $s_1 \ge s_2 \ge \dots$ are the singular values (`value`) of a matrix, and $q_i = s_i / \sum_j s_j$.
+$$\text{participation\_ratio} = \frac{(\sum_i s_i)^2}{\sum_i s_i^2}, \qquad
+\text{effective\_rank} = \exp\Bigl(-\sum_i q_i \ln q_i\Bigr), \qquad
+\text{frobenius\_norm} = \Bigl(\sum_i s_i^2\Bigr)^{1/2};$$
+`spectral_norm` is $s_1$.
 
 Source: Roy and Vetterli 2007 (effective rank); Gao et al. 2017, doi:10.1101/214262 (participation ratio, there of
 covariance eigenvalues, which are our singular values' squares and give a smaller number).

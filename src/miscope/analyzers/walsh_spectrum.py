@@ -1,8 +1,15 @@
-"""Which sets of bits the answer depends on: the Walsh spectrum of the margin between the two answers, over the cube.
+r"""Which sets of bits the answer depends on: the Walsh spectrum of the margin between the two answers, over the cube.
 
 An untrained network is nearly all constant and single bits (degrees 0 and 1); one that has learned a parity has its
 energy on one set, near 1. While the loss still stands at ln 2, that set becomes the strongest of its size and stays it:
 `target_rank` 1, of 495 sets of 4 among 12 bits.
+
+Maths: $m(x)$ is the margin, logit(1) less logit(0), on the input of bits $x_1, \dots, x_n$, and $S$ a set of bits.
+$$\text{coefficient}_S = 2^{-n} \sum_x m(x) \, (-1)^{\sum_{i \in S} x_i}, \qquad
+\text{energy} = \sum_S \text{coefficient}_S^2 = 2^{-n} \sum_x m(x)^2.$$
+The share of a set is $\text{coefficient}_S^2 / \text{energy}$; `degree_share` sums it over the sets of $d$ bits, of
+which a random function has $\binom{n}{d} / 2^n$ (`chance_degree_share`). `target_rank` is 1 plus the number of sets of
+the target's size with a larger $\lvert \text{coefficient}_S \rvert$.
 
 Source: Barak et al. 2022, arXiv:2207.08799 (hidden progress; the Fourier gap of the population gradient);
 O'Donnell 2014, Analysis of Boolean Functions, sections 1.2 and 1.4.

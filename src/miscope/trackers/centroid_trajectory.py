@@ -1,8 +1,18 @@
-"""The paths of the right answers' centroids through one fixed plane, and how fast they go.
+r"""The paths of the right answers' centroids through one fixed plane, and how fast they go.
 
 The axes are fitted once to all checkpoints, so that nothing turns or flips between steps: a network that generalises
 unfolds the answers in them from a heap. What moves all answers alike is taken out and told apart, as it parts none of
 them; a checkpoint whose cloud lies outside of the axes says so by its `fit`.
+
+Maths: $\mu_r(t)$ is the centroid of answer $r$ of $C$ at step $t$, $m(t)$ the mean of all, $y_r = \mu_r - m$. The axes
+$u_i$ are the eigenvectors, to the eigenvalues $\lambda_i$, of
+$$\Sigma = \sum_t w_t \sum_r y_r(t) \, y_r(t)^\top, \qquad
+\text{explained\_variance}_i = \frac{\lambda_i}{\sum_j \lambda_j}, \qquad
+\text{coordinate}_{r,i}(t) = y_r(t) \cdot u_i,$$
+$w_t$ the mean of the gaps beside $t$, over the mean of all $w$. `fit` is
+$\sum_{r,i} \text{coordinate}^2 / \sum_r \lVert y_r \rVert^2$. Between neighbouring checkpoints $t < t'$,
+$$\text{speed} = \frac{1}{t' - t} \Bigl(\tfrac{1}{C} \sum_r \lVert y_r(t') - y_r(t) \rVert^2\Bigr)^{1/2}, \qquad
+\text{centre\_speed} = \frac{\lVert m(t') - m(t) \rVert}{t' - t}.$$
 
 Source: ours; the pooled covariance is that of common principal components, Flury 1984, JASA 79(388). Checkpoints that
 are uneven in time are weighted by the time they stand for.

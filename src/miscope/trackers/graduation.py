@@ -1,7 +1,11 @@
-"""When the network comes to answer each input right for good, and which ones it forgets.
+r"""When the network comes to answer each input right for good, and which ones it forgets.
 
 Inputs that are trained on graduate while the network memorises, the others only when it generalises. With few answers
 some inputs are right by chance and graduate at once; an input that is right only at the last checkpoints has not yet.
+
+Maths: $c_i$ is 1 where the input is right at checkpoint $i$, of step $t_i$, and 0 where not; $h$ is `hold`.
+$$\text{graduation\_step} = \min \{\, t_i : c_i = c_{i+1} = \dots = c_{i+h-1} = 1 \,\}, \qquad
+\text{n\_forgotten} = \sum_i c_i \, (1 - c_{i+1}).$$
 
 Source: ours; forgetting events are those of Toneva et al. 2019, arXiv:1812.05159, section 3.1, counted from checkpoint
 to checkpoint.

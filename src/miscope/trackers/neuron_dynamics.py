@@ -1,7 +1,14 @@
-"""When neurons choose their frequency, how often they change it, and which frequencies win and lose neurons.
+r"""When neurons choose their frequency, how often they change it, and which frequencies win and lose neurons.
 
 In a grokking run commitment is late and near the onset, few neurons switch after it, and the counts end concentrated on
 three to six frequencies. A neuron that never passes three times the even share has committed to nothing.
+
+Maths: at step $t$ a neuron has the peak frequency $k(t)$ of $n_f$ and the peak fraction $f(t)$; $T$ is the last step.
+$$\text{commitment\_step} = \min \{\, t : k(t') = k(T) \text{ and } f(t') > 3 / n_f \text{ for all } t' \ge t \,\}.$$
+`n_switches` counts, among the steps with $f > 3 / n_f$ alone, how often $k$ is another than at the one before. With
+$N_k(t)$ the neurons of a layer's $n$ with peak frequency $k$ and $f \ge$ `level` (`neurons_per_frequency`),
+$$\text{concentration} = \sum_k \Bigl(\frac{N_k}{\sum_j N_j}\Bigr)^2, \qquad
+\text{is\_transient}_k : \ \max_t N_k(t) \ge \tau n > N_k(T), \qquad \tau = \text{transient\_share}.$$
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2 (neuron clusters); commitment and switches are ours.
 """

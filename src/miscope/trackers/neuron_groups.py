@@ -1,10 +1,21 @@
-"""How the neurons that end at the same frequency lie in weight space: spread, dimensions, and the shape of the third.
+r"""How the neurons that end at the same frequency lie in weight space: spread, dimensions, and the shape of the third.
 
 A group is the columns of W_in of the neurons whose theta (`neuron_fourier`: what they read of the tokens) has most of
 its energy at one frequency k at the final checkpoint; it is followed backwards, which is a look ahead. Trained, a group
 has two large components of equal shares, the cosine and the sine of k. The third, fitted by a quadratic of the first
 two, tells whether the group lies in a plane (flat) or is bent like a bowl or a saddle; trained groups of the
 calibration run are saddles, and take that shape late. At initialisation a group is flat and has even shares.
+
+Maths: $w_j$ is the column of $W_{in}$ of neuron $j$ of a group of $n$, $\bar w$ their mean, $s_i$ the singular values
+of the columns less $\bar w$; $x, y, z$ are the scores on PC1, PC2, PC3, each over its standard deviation.
+$$\text{spread} = \Bigl(\tfrac{1}{n} \sum_j \lVert w_j - \bar w \rVert^2\Bigr)^{1/2}, \qquad
+\text{share}_i = \frac{s_i^2}{\sum_j s_j^2},$$
+$$\hat z = b_0 + b_1 x + b_2 y + b_3 x^2 + b_4 x y + b_5 y^2, \qquad
+\text{r2\_quadratic} = 1 - \tfrac{1}{n} \sum_j (z_j - \hat z_j)^2,$$
+by least squares; `r2_linear` has $b_3 = b_4 = b_5 = 0$, `r2_gain` is the difference. `curvature` is the eigenvalues of
+$$\begin{pmatrix} 2 b_3 & b_4 \\ b_4 & 2 b_5 \end{pmatrix}, \qquad
+\text{chance\_gain} = \text{99th percentile of } \operatorname{Beta}\bigl(\tfrac{3}{2}, \tfrac{n - 6}{2}\bigr).$$
+Where the gain is below `chance_gain` or `least_gain` the shape is flat; a bowl has curvatures of one sign.
 
 Source: ours; quadratic regression on principal components as in Hastie, Tibshirani and Friedman 2009, The Elements of
 Statistical Learning, sections 3.2 and 14.5 (under chance the gain has a beta distribution).

@@ -1,7 +1,22 @@
-"""The path that the weights take through parameter space, whole and by group of matrices.
+r"""The path that the weights take through parameter space, whole and by group of matrices.
 
 Compare the shares with `random_walk_variance`: a walk in which nothing is learned gives .61, .15, .07 and a PC2-PC3
 loop as well. A straight path has one component. The calibration run gives .665, .208, .051.
+
+Maths: $\theta_a$ is the weights of a group at checkpoint $a$ of step $t_a$, $\Delta_a = \theta_{a+1} - \theta_a$, and
+$w_a$ the mean of the gaps beside $t_a$, over the mean of all $w$. The axes $u_i$ are the eigenvectors, to the
+eigenvalues $\lambda_i$, of
+$$\Sigma = \sum_a w_a (\theta_a - \bar\theta)(\theta_a - \bar\theta)^\top, \qquad
+\bar\theta = \frac{\sum_a w_a \theta_a}{\sum_a w_a}, \qquad
+\text{explained\_variance}_i = \frac{\lambda_i}{\sum_j \lambda_j},$$
+$$\text{coordinate}_{a,i} = u_i \cdot (\theta_a - \bar\theta), \qquad
+\text{speed}_a = \frac{\lVert \Delta_a \rVert}{t_{a+1} - t_a}, \qquad
+\text{turning}_a = \frac{\Delta_a \cdot \Delta_{a+1}}{\lVert \Delta_a \rVert \, \lVert \Delta_{a+1} \rVert},$$
+and `distance` $\lVert \theta_a - \theta_0 \rVert$. With $x_a, y_a$ the coordinates on PC2 and PC3, the last followed by
+the first, and $K_{ab} = \sqrt{w_a w_b} \, (\theta_a - \bar\theta) \cdot (\theta_b - \bar\theta)$ of one group, $L$ of
+another,
+$$\text{loop\_area} = \tfrac{1}{2} \sum_a (x_a y_{a+1} - x_{a+1} y_a), \qquad
+\text{proximity} = \frac{\sum_{a,b} K_{ab} L_{ab}}{\lVert K \rVert_F \lVert L \rVert_F}.$$
 
 Source: Antognini and Sohl-Dickstein 2018, arXiv:1806.08805 (PCA of trajectories and its null); Kornblith et al. 2019,
 arXiv:1905.00414 (linear CKA). Checkpoints that are uneven in time are weighted by the time they stand for, so that a

@@ -1,4 +1,4 @@
-"""The one classifier of phases: what a network was doing when, and whether training on would show more.
+r"""The one classifier of phases: what a network was doing when, and whether training on would show more.
 
 Read from the losses and the participation ratios alone. Times are checkpoints' steps; an event lies between its
 checkpoint and the one before. "Lasting" means: at every later checkpoint too; for the test loss, up to the one at
@@ -14,6 +14,18 @@ which it has grokked, as spikes after that are another matter.
 The peak is the largest test loss; where it never rises 10 % above its first value there is no `test_peak_step`, and
 the falls are measured from that largest value, which is chance. Without inputs to test on, memorisation is followed by
 `after`; without inputs known to be trained on, the plateau comes first. A healthy grokking run has all five.
+
+Maths: $\ell(t)$ is the test loss at step $t$, $\ell_{\max}$ its largest value, $t_g$ `grokked_step`, or the last step
+$T$ where that is absent.
+$$\text{grokked\_step} = \min \{\, t : \ell(t) \le \text{solved\_loss} \,\}, \qquad
+\text{onset\_step} = \min \{\, t : \ell(t') \le 0.2 \, \ell_{\max} \text{ for } t \le t' \le t_g \,\}.$$
+0.2 is 1 less the setting `onset_fall`; with 1 less `fall` the same ends the plateau, if $\ell$ goes on to halve.
+`test_peak_step` is where $\ell = \ell_{\max}$, if that is above $1.1 \, \ell(0)$ and not at $T$. With the singular
+values $s_i$ of a matrix, $\operatorname{PR} = (\sum_i s_i)^2 / \sum_i s_i^2$ and
+$D = \operatorname{PR}(W_{out}) - \operatorname{PR}(W_{in})$,
+$$\text{crossover\_step} =
+\min \{\, t : \operatorname{sign} D(t') = \operatorname{sign} D(T) \text{ for } t' \ge t \,\};$$
+absent where that is the first step.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 5.2: memorisation 0-1.4k, circuit formation 1.4k-9.4k, cleanup
 9.4k-14k. There restricted and excluded loss draw the first line; from losses alone it cannot be drawn so early: what

@@ -1,4 +1,4 @@
-"""What the logits lose and keep if the key frequencies alone are at work: progress that the test loss hides.
+r"""What the logits lose and keep if the key frequencies alone are at work: progress that the test loss hides.
 
 With P the projection on cos(w_k s) and sin(w_k s) for the key frequencies k, and L the logits:
 
@@ -11,6 +11,17 @@ With P the projection on cos(w_k s) and sin(w_k s) for the key frequencies k, an
 The keys are those of the final checkpoint: a look ahead, in which every number shares but `single_loss`. Frequencies
 that the network does not use leave the restricted loss high and the excluded loss at the train loss; to see it, name
 them in the setting `keys`.
+
+Maths: $s(x)$ and the logits $L(x, v)$, less their mean over $v$, are those of `logit_spectra`; $\bar L(s, v)$ is the
+mean of the $p$ inputs at $s$, $f_r$ a row of the basis, of length 1, and $r \in \mathcal K$ are the waves of the keys.
+$H$ is the mean cross-entropy with the right answers in nats, over all, train or test inputs.
+$$(P L)(x, \cdot) = \sum_{r \in \mathcal K} f_r(s(x)) \sum_{s} f_r(s) \, \bar L(s, \cdot), \qquad
+\text{restricted\_loss} = H\bigl(P L + \operatorname{mean}_x L\bigr),$$
+$$\text{excluded\_loss} = H_\text{train}(L - P L), \qquad
+\text{trig\_loss} = H\Bigl(\sum_{k \in \mathcal K} \alpha_k \cos w_k (s - c)\Bigr),$$
+$\alpha_k$ the `trig_amplitude` of `logit_spectra`. `key_share` and `trig_share` sum its shares over the keys,
+`single_loss` is the largest of its excluded losses over all $k$. A key is a $k$ whose share at the final checkpoint is
+at least the setting `share`, and $10 / p^2$.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1, whose footnote has the loss without keys. It states neither
 the split of the restricted loss, so all three are given, nor a rule for the keys: `share` is ours.

@@ -1,8 +1,19 @@
-"""How alike the network's representations of the same inputs are at every two checkpoints, site by site.
+r"""How alike the network's representations of the same inputs are at every two checkpoints, site by site.
 
 Blocks along the diagonal are stretches in which a representation rests; where it ends up appears early in the
 similarity to the last checkpoint. Linear CKA is above zero for things that have nothing in common, the more so the more
 dimensions they fill and the fewer inputs there are: the debiased number is not, and both stand beside their chance.
+
+Maths: $K$ and $L$ are the inner products of the $n$ inputs, less the mean of the inputs, at two checkpoints, in $d$
+dimensions; $\langle K, L \rangle$ is the sum of $K_{ij} L_{ij}$.
+$$\text{cka} = \frac{\langle K, L \rangle}{\lVert K \rVert \, \lVert L \rVert}, \qquad
+\text{debiased\_cka} = \frac{\langle \tilde K, \tilde L \rangle}{\lVert \tilde K \rVert \, \lVert \tilde L \rVert},$$
+$$\tilde K_{ij} = K_{ij} - \frac{R_i + R_j}{n - 2} + \frac{\sum_l R_l}{(n - 1)(n - 2)} \ \ (i \ne j), \qquad
+\tilde K_{ii} = 0, \qquad R_i = \sum_{l \ne i} K_{il},$$
+$$\text{turn} = \arccos(\text{debiased\_cka}), \qquad
+\text{dimension}(K) = \frac{(\operatorname{tr} K)^2}{\lVert K \rVert^2},$$
+$$\text{chance\_cka} = \frac{\sqrt{\text{dimension}(K) \, \text{dimension}(L)}}{n - 1}, \qquad
+\text{gaussian\_cka} = \frac{d}{n + d}.$$
 
 Source: Kornblith et al. 2019, arXiv:1905.00414, section 3 (linear CKA); Song et al. 2012, JMLR 13, theorem 2, and
 Nguyen et al. 2021, arXiv:2010.15327 (debiased).

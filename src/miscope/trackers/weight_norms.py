@@ -1,8 +1,14 @@
-"""How large the weights are, and how far each matrix has gone from where it began.
+r"""How large the weights are, and how far each matrix has gone from where it began.
 
 The distance from the initialisation, above all that of the one weight that moved most (rho), grows on a plateau of
 the loss when learning goes on out of sight. A total norm that falls under weight decay after the training set is
 memorised announces grokking.
+
+Maths: $W_t$ is a matrix at step $t$, with entries $w$, and $W_0$ the same at the first checkpoint.
+$$\text{norm} = \Bigl(\sum w_t^2\Bigr)^{1/2}, \qquad
+\text{distance} = \Bigl(\sum (w_t - w_0)^2\Bigr)^{1/2}, \qquad
+\text{largest\_change} = \max \lvert w_t - w_0 \rvert;$$
+of `all`, sums and maximum run over the entries of all matrices.
 
 Source: Barak et al. 2022, arXiv:2207.08799 (rho = ||w_t - w_0||_inf); Liu et al. 2023, arXiv:2210.01117
 (the norm of all weights decides whether a network generalises).

@@ -1,0 +1,39 @@
+"""Shows which frequencies training pushes on at each site, and from when."""
+
+import numpy as np
+import pandas as pd
+
+from miscope.analyzers.gradient_spectra import GradientSpectra, analyzer
+from miscope.core import Artifact, Context, View
+from miscope.renderers import heatmap
+from miscope.views.tidy import long
+
+
+def table(spectra: Artifact[GradientSpectra], context: Context) -> pd.DataFrame:
+    """One row per (site, frequency, step); `share` of that frequency in the site's gradient, the constant left out."""
+    power = spectra.stack("power").transpose(1, 2, 0)
+    first = spectra[spectra.steps[0]]
+    found = long("share", power, site=first.site, frequency=np.arange(1, power.shape[1] + 1), step=spectra.steps)
+    found.attrs["note"] = _above_null(spectra) + ("" if first.is_native else "; the task has no such input group")
+    return found
+
+
+def _above_null(spectra: Artifact[GradientSpectra]) -> str:
+    """Whether the embedding's gradient is ever a tenth more concentrated than for shuffled labels, and when most."""
+    own, null = (spectra.stack(name)[:, 0] for name in ("concentration", "shuffled_concentration"))
+    ratio = np.divide(own, null, out=np.ones_like(own), where=null > 0)
+    at = int(ratio.argmax())
+    if ratio[at] < 1.1:
+        return "at no step more concentrated than for shuffled labels"
+    return f"step {spectra.steps[at]:,}: {ratio[at]:.1f} times as concentrated as for shuffled labels"
+
+
+view = View(
+    question="Which frequencies does training push on, and from when?",
+    reading="Each column is one step's gradient of the train loss, as shares of its frequencies. Lines that light up "
+    "are frequencies on which errors flow back; an even column favours none. The network's own circuit makes such "
+    "lines for any labels: the view `concentration` lays the gradient for shuffled labels beside it.",
+    needs=analyzer,
+    table=table,
+    draw=heatmap("step", "frequency", "share", "site", titles={"frequency": "frequency k"}, columns=1, height=260),
+)

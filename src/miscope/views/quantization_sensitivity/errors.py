@@ -1,0 +1,27 @@
+"""Shows how much of each matrix the rounding takes, whatever it does to the loss."""
+
+import pandas as pd
+
+from miscope.analyzers.quantization_sensitivity import ALL, QuantizationSensitivity, analyzer
+from miscope.core import Artifact, Context, View
+from miscope.renderers import lines
+from miscope.views.matrices import kinds
+from miscope.views.tidy import long
+
+
+def table(sensitivity: Artifact[QuantizationSensitivity], context: Context) -> pd.DataFrame:
+    """One row per (bits, matrix, step); `error` is the size of the rounding over that of the weight."""
+    first = sensitivity[sensitivity.steps[0]]
+    values = sensitivity.stack("error").transpose(2, 1, 0)
+    names = (*kinds(first.matrix[:-1]), ALL)
+    return long("error", values, bits=[f"INT{n}" for n in first.bits], matrix=names, step=sensitivity.steps)
+
+
+view = View(
+    question="How well do the weights fit their grids?",
+    reading="The size of the rounding as a part of the weight, on a logarithmic axis. Gaussian weights lose near 1 % "
+    "at eight bits and near 9 % at four; a few large weights among many small ones lose more.",
+    needs=analyzer,
+    table=table,
+    draw=lines("step", "error", "matrix", "bits", log_y=True, titles={"error": "rounding / weight"}),
+)

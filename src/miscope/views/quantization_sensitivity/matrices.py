@@ -1,0 +1,42 @@
+"""Shows which matrices cannot be rounded, and when."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from miscope.analyzers.quantization_sensitivity import ALL, QuantizationSensitivity, analyzer
+from miscope.core import Artifact, Context, NotApplicable, View
+from miscope.renderers import heatmap
+from miscope.views.matrices import kinds
+from miscope.views.tidy import long
+
+
+def table(
+    sensitivity: Artifact[QuantizationSensitivity],
+    context: Context,
+    *,
+    bits: Literal["4", "8"] = "4",
+    split: Literal["train", "test"] = "test",
+) -> pd.DataFrame:
+    """One row per (matrix, step); `change` is log10 of the loss with that matrix rounded over the loss without."""
+    first = sensitivity[sensitivity.steps[0]]
+    if getattr(first, f"{split}_loss") is None:
+        raise NotApplicable(f"The sample of the probe has no {split} inputs.")
+    at = first.bits.tolist().index(int(bits))
+    losses = sensitivity.stack(f"{split}_loss")[:, :, at]
+    plain = sensitivity.stack(f"plain_{split}_loss")
+    change = np.log10(np.maximum(losses, 1e-12) / np.maximum(plain, 1e-12)[:, None]).T
+    found = long("change", change, matrix=(*kinds(first.matrix[:-1]), ALL), step=sensitivity.steps)
+    found.attrs["note"] = f"INT{bits}, {split} inputs"
+    return found
+
+
+view = View(
+    question="Which matrices does the network need in full?",
+    reading="How many powers of ten the loss rises by when one matrix alone is rounded; `all` rounds every one. Rows "
+    "that stay dark can be stored in few bits at any step.",
+    needs=analyzer,
+    table=table,
+    draw=heatmap("step", "matrix", "change", titles={"change": "log10 (loss rounded / loss)", "matrix": " "}),
+)

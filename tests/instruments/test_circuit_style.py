@@ -1,0 +1,135 @@
+"""A published pizza, and networks whose gradients and logits are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from workspace import SHARED
+
+from miscope import analysis
+from miscope.analyzers.circuit_style import CircuitStyle, _by_distance, _irrelevance, analyzer, circuit_style
+from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig, NotApplicable
+from miscope.families.modulo_addition import ModuloAddition
+from miscope.model.differentiation import network
+from miscope.model.transformer import Transformer
+from miscope.model.weights import weights
+
+P = 11
+TASK = ModuloAddition(P, 0.5)
+MODEL = replace(TASK.model(), d_model=16, n_heads=2, d_head=8, d_mlp=32)
+
+
+def measured(checkpoint: Checkpoint, context: Context, **settings: int) -> CircuitStyle:
+    found = analysis.compute(checkpoint, analyzer, context, analyzer.settings | settings)
+    assert isinstance(found, CircuitStyle)
+    return found
+
+
+def untrained() -> dict[str, np.ndarray]:
+    return weights(Transformer(MODEL, 1))
+
+
+def test_a_network_that_treats_both_summands_alike_has_symmetry_one() -> None:
+    """No positions, and the same attention to all: only the sum of the two embeddings gets through."""
+    alike = untrained()
+    for name in ("pos_embed.W_pos", "blocks.0.attn.W_Q"):
+        alike[name] = np.zeros_like(alike[name])
+    found = measured(Checkpoint(0, MODEL, alike), TASK.context(0))
+    assert found.gradient_symmetry == pytest.approx(1, abs=1e-6)
+    assert found.symmetry_std < 1e-6
+    assert found.mismatched_symmetry < 0.9
+
+
+def test_an_untrained_network_is_symmetric_and_yet_no_pizza() -> None:
+    """Its attention is nearly even: symmetry alone would call it one."""
+    found = measured(Checkpoint(0, MODEL, untrained()), TASK.context(0))
+    assert found.gradient_symmetry > 0.98
+    assert found.distance_irrelevance > 0.6
+
+
+def test_a_network_that_looks_at_one_summand_alone_is_not_symmetric() -> None:
+    """Scores fall with the position, by far: attention goes to a, or to b."""
+    one = untrained()
+    positions = np.zeros_like(one["pos_embed.W_pos"])
+    positions[[0, 2], 0] = 60, 1
+    one["pos_embed.W_pos"] = positions
+    one["blocks.0.attn.W_Q"] = np.zeros_like(one["blocks.0.attn.W_Q"])
+    one["blocks.0.attn.W_K"] = np.zeros_like(one["blocks.0.attn.W_K"])
+    one["blocks.0.attn.W_Q"][:, 0, 0] = one["blocks.0.attn.W_K"][:, 0, 0] = 1
+    found = measured(Checkpoint(0, MODEL, one), TASK.context(0))
+    assert found.gradient_symmetry < 0.6
+
+
+def on_sums(right: np.ndarray) -> CircuitStyle:
+    """A network with these right logits on the grid (a, b)."""
+    context = TASK.context(0)
+    logits = np.zeros((P * P, P), dtype=np.float32)
+    logits[np.arange(P * P), context.probe.targets] = right.ravel()
+    bare = Checkpoint(0, MODEL, untrained())
+    whole = replace(bare, activations={"logits": logits}, differentiable=network(bare, context))
+    return circuit_style(whole, context)
+
+
+def test_a_right_logit_told_by_the_distance_alone_has_irrelevance_zero() -> None:
+    a, b = np.meshgrid(np.arange(P), np.arange(P), indexing="ij")
+    pizza = on_sums(np.abs(np.cos(np.pi * 3 * (a - b) / P)))
+    assert pizza.distance_irrelevance == pytest.approx(0, abs=1e-6)
+    assert pizza.shuffled_irrelevance > 0.8
+    np.testing.assert_allclose(pizza.logit_mean, np.abs(np.cos(np.pi * 3 * np.arange(P) / P)), atol=1e-6)
+    np.testing.assert_allclose(pizza.logit_std, 0, atol=1e-6)
+
+
+def test_a_right_logit_told_by_the_sum_alone_has_irrelevance_one() -> None:
+    a, b = np.meshgrid(np.arange(P), np.arange(P), indexing="ij")
+    assert on_sums(np.cos(2 * np.pi * (a + b) / P)).distance_irrelevance == pytest.approx(1, abs=1e-6)
+
+
+def test_noise_has_nearly_the_irrelevance_of_its_shuffles() -> None:
+    noise = np.random.default_rng(0).normal(size=(59, 59))
+    assert _irrelevance(_by_distance(noise)) == pytest.approx(1, abs=0.03)
+
+
+def test_other_tasks_have_no_style_of_adding() -> None:
+    for task in (ModuloAddition(P, 0.5, "a * b"), ModuloAddition(P, 0.5, "a - b")):
+        with pytest.raises(NotApplicable, match=r"^Clock and pizza are ways to add, and the answer here is not told"):
+            measured(Checkpoint(0, MODEL, untrained()), task.context(0))
+    with pytest.raises(NotApplicable, match="the probe is no grid of two"):
+        measured(Checkpoint(0, MODEL, untrained()), replace(TASK.context(0), grid=None))
+
+
+def test_a_single_triple_is_refused() -> None:
+    with pytest.raises(MiscopeError, match="`n_triples` = 1; allowed: at least 2"):
+        measured(Checkpoint(0, MODEL, untrained()), TASK.context(0), n_triples=1)
+
+
+PIZZA = SHARED / "data" / "published" / "pizza_model_a_c59.safetensors"
+
+
+@pytest.mark.skipif(not PIZZA.is_file(), reason="the published weights are reference data that is not part of this")
+def test_the_published_pizza_has_its_published_style() -> None:
+    """Model A of the source: symmetry 99.37 %, irrelevance 0.17. Its heads add up what both tokens say, unweighed."""
+    w = load_file(PIZZA)
+    heads = {name: w[f"blocks.0.attn.{name}"].swapaxes(1, 2) for name in ("W_Q", "W_K", "W_V")}
+    model = ModelConfig(
+        n_layers=1, d_model=128, n_heads=4, d_head=32, d_mlp=512, n_ctx=2, d_vocab=59, d_vocab_out=59, has_biases=True
+    )
+    zeros = {name: np.zeros_like(value) for name, value in weights(Transformer(model)).items()}
+    given = zeros | {
+        "embed.W_E": w["embed.W_E"].T,
+        "pos_embed.W_pos": w["pos_embed.W_pos"],
+        "blocks.0.attn.W_V": 2 * heads["W_V"],  # even attention to two is one half to each
+        "blocks.0.attn.W_O": w["blocks.0.attn.W_O"].T.reshape(4, 32, 128),
+        "blocks.0.mlp.W_in": w["blocks.0.mlp.W_in"].T,
+        "blocks.0.mlp.b_in": w["blocks.0.mlp.b_in"],
+        "blocks.0.mlp.W_out": w["blocks.0.mlp.W_out"].T,
+        "blocks.0.mlp.b_out": w["blocks.0.mlp.b_out"],
+        "unembed.W_U": w["unembed.W_U"],
+    }
+    task = ModuloAddition(59, 0.8).context(0)
+    pairs = replace(task, probe=replace(task.probe, tokens=task.probe.tokens[:, :2]), answer_position=1)
+    contiguous = {name: np.ascontiguousarray(value) for name, value in given.items()}
+    found = measured(Checkpoint(0, model, contiguous), pairs)
+    assert found.distance_irrelevance == pytest.approx(0.1717365, rel=1e-4)
+    assert found.gradient_symmetry == pytest.approx(0.9937, abs=1e-3)
+    assert found.mismatched_symmetry < 0.2

@@ -1,0 +1,136 @@
+"""Instruments that look at some checkpoints only, and trackers that read weights and Outputs together."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from miscope import analysis, catalog, config, store
+from miscope.analysis import Summary, artifact, bring_up_to_date, status
+from miscope.core import Artifact, Context, MiscopeError, Output, OverTraining, PerCheckpoint, looked_at
+from miscope.store import Folder
+from miscope.training.loop import train
+
+STEPS = (0, 20, 40)
+PARAMS = """\
+variants:
+  small:
+    family: modulo_addition
+    modulus: 7
+    train_fraction: 0.5
+    seed: 1
+    steps: 40
+    eval_every: 20
+    checkpoints: [20]
+    model: {d_model: 8, n_heads: 2, d_head: 4, d_mlp: 16}
+instruments:
+  loss_landscape: {checkpoints: 12, directions: 2, trace_vectors: 2}
+"""
+RERUN = "Run `dvc repro report@small`."
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("measured")
+    (root / "params.yaml").write_text(PARAMS)
+    train(config.load(root).variant("small"), store.folder(root, "small"))
+    analysis.write_probe(root, "small")
+    for name in ("losses", "loss_landscape"):
+        bring_up_to_date(root, "small", name)
+    return root
+
+
+@pytest.fixture
+def root(measured: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(measured, tmp_path / "root"))
+
+
+@pytest.fixture
+def folder(root: Path) -> Folder:
+    return store.folder(root, "small")
+
+
+def change(root: Path, old: str, new: str) -> None:
+    text = (root / "params.yaml").read_text()
+    assert old in text
+    (root / "params.yaml").write_text(text.replace(old, new, 1))
+
+
+def contents(folder: Folder) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.instrument("loss_landscape").iterdir()}
+
+
+@pytest.mark.parametrize(("checkpoints", "steps"), [(0, STEPS), (2, (0, 40)), (3, STEPS), (12, STEPS)])
+def test_an_expensive_instrument_looks_at_as_many_checkpoints_as_its_setting_says(
+    checkpoints: int, steps: tuple[int, ...], root: Path, folder: Folder
+) -> None:
+    change(root, "checkpoints: 12", f"checkpoints: {checkpoints}")
+    found = bring_up_to_date(root, "small", "loss_landscape")
+    assert found == Summary(0, len(steps), 3 - len(steps))  # what was measured stays as it lies
+    assert folder.output_steps("loss_landscape") == steps
+    assert status(root, "small", "loss_landscape").state == "fresh"
+    opened = artifact(root, "small", "loss_landscape")
+    assert isinstance(opened, Artifact)
+    assert opened.steps == steps
+    assert [opened.last_by(step) for step in (0, 20, 39, 40)] == [
+        max(s for s in steps if s <= x) for x in (0, 20, 39, 40)
+    ]
+
+
+def test_more_checkpoints_than_were_looked_at_are_a_gap_that_is_filled(root: Path, folder: Folder) -> None:
+    before = contents(folder)
+    change(root, "checkpoints: 12", "checkpoints: 2")
+    bring_up_to_date(root, "small", "loss_landscape")
+    change(root, "checkpoints: 2", "checkpoints: 0")
+    assert (
+        status(root, "small", "loss_landscape").sentence
+        == f"`loss_landscape` of `small` lacks 1 of 3 checkpoints. {RERUN}"
+    )
+    assert bring_up_to_date(root, "small", "loss_landscape") == Summary(1, 2, 0)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("checkpoints", [1, -3])
+def test_a_choice_without_both_ends_is_refused(checkpoints: int, root: Path) -> None:
+    change(root, "checkpoints: 12", f"checkpoints: {checkpoints}")
+    with pytest.raises(MiscopeError, match=rf"^`checkpoints` = {checkpoints}; allowed: at least 2 .*, or 0 for all\.$"):
+        bring_up_to_date(root, "small", "loss_landscape")
+
+
+def test_the_chosen_checkpoints_are_even_in_number_and_have_both_ends() -> None:
+    steps = (0, 1, 2, 5, 10, 100, 1000)
+    assert looked_at(steps, {"checkpoints": 3}) == (0, 5, 1000)
+    assert looked_at(steps, {"checkpoints": 2}) == (0, 1000)
+    assert looked_at(steps, {}) == looked_at(steps, {"checkpoints": 7}) == steps
+    assert looked_at((0,), {"checkpoints": 12}) == (0,)
+
+
+# ---------------------------------------------------------------- a tracker of weights and of Outputs
+
+
+def nothing(weights: object, losses: object, context: Context) -> Output:
+    return Output()
+
+
+def test_a_tracker_may_read_weights_and_outputs_and_is_stale_when_either_has_changed(
+    root: Path, folder: Folder
+) -> None:
+    """Not one of the catalogue's: they read the one or the other, and the engine promises both."""
+    losses = catalog.instrument("losses")
+    assert isinstance(losses, PerCheckpoint)
+    both = OverTraining(nothing, needs=(losses,), reads_weights=True)
+    weights, outputs = analysis._inputs(root, folder, both)
+    assert list(weights) == list(outputs) == list(STEPS)
+    assert weights[20].weights["embed.W_E"].shape == (8, 8)
+    assert outputs[20].all_loss > 0
+    digests = [analysis._digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
+    remade = store.load_output(folder.output("losses", 20), losses.output_type)
+    signed = store.load_provenance(folder.output("losses", 20))
+    store.save_output(folder.output("losses", 20), replace(remade, all_loss=7.0), signed)  # type: ignore[call-arg]
+    after = [analysis._digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
+    assert [one != other for one, other in zip(digests, after, strict=True)] == [True, False]
+    found = store.load_checkpoint(folder.checkpoint(20))
+    moved = {name: 2 * weight for name, weight in found.weights.items()}
+    store.save_checkpoint(folder.checkpoint(20), 20, found.model, moved)
+    assert analysis._digest_of_inputs(folder, both) != after[0]
