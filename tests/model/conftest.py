@@ -12,6 +12,11 @@ from miscope.model.transformer import Transformer
 
 SMALL = ModelConfig(n_layers=1, d_model=32, n_heads=4, d_head=8, d_mlp=64, n_ctx=3, d_vocab=12, d_vocab_out=11)
 DEEP = replace(SMALL, n_layers=2, d_head=5, n_ctx=6, normalization="LN", has_biases=True, act_fn="gelu")
+QWEN2 = replace(
+    DEEP, d_head=6, d_vocab_out=SMALL.d_vocab, normalization="RMS", has_biases=False, act_fn="silu", positions="rotary",
+    rotary_base=100.0, n_key_value_heads=2, gated_mlp=True, has_qkv_biases=True, eps=1e-6,
+)  # fmt: skip
+QWEN3 = replace(QWEN2, has_qkv_biases=False, use_qk_norm=True, has_tied_embeddings=True)
 CONFIGS = {
     "calibration": SMALL,
     "two layers, LN, biases, gelu": DEEP,
@@ -21,6 +26,9 @@ CONFIGS = {
     "attention only, LN": replace(SMALL, d_mlp=0, normalization="LN"),
     "not causal": replace(SMALL, n_layers=2, is_causal=False),
     "not causal, LN, biases": replace(DEEP, is_causal=False),
+    "rotary": replace(DEEP, d_head=6, positions="rotary"),
+    "Qwen2": QWEN2,
+    "Qwen3, tied": QWEN3,
 }
 
 

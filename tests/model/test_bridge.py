@@ -46,11 +46,15 @@ def hook_names(config: ModelConfig) -> set[str]:
     of_block = heads | {"hook_resid_pre", "hook_attn_out", "hook_resid_post"}
     if config.d_mlp:
         of_block |= {"hook_resid_mid", "mlp.hook_pre", "mlp.hook_post", "hook_mlp_out"}
+        of_block |= {"mlp.hook_pre_linear"} if config.gated_mlp else set()
+    of_block |= {"attn.hook_rot_q", "attn.hook_rot_k"} if config.positions == "rotary" else set()
     norms = () if config.normalization == "none" else ("ln1", "ln2") if config.d_mlp else ("ln1",)
+    norms += ("attn.q_norm", "attn.k_norm") if config.use_qk_norm else ()
     of_block |= {f"{norm}.{hook}" for norm in norms for hook in ("hook_scale", "hook_normalized")}
     final = {f"ln_final.{hook}" for hook in ("hook_scale", "hook_normalized")} if norms else set()
     blocks = {f"blocks.{i}.{hook}" for i in range(config.n_layers) for hook in of_block}
-    return {"hook_embed", "hook_pos_embed", "logits"} | blocks | final
+    embeddings = {"hook_embed"} | ({"hook_pos_embed"} if config.positions == "learned" else set())
+    return embeddings | {"logits"} | blocks | final
 
 
 def assert_equal_activations(name: str, ours: Tensor, theirs: Tensor) -> None:
@@ -108,8 +112,15 @@ def test_editing_a_head_through_a_hook_equals_editing_it_through_the_tap(
     assert_equal_activations(edited, ours, theirs)
 
 
+QK = ("q_norm", "k_norm")
+
+
 def test_the_bridge_names_the_weights_as_the_checkpoint_does(model: Transformer) -> None:
-    stored, params = weights(model), bridged(model).get_params()
+    stored, lens = weights(model), bridged(model)
+    params = lens.get_params()
+    if model.config.use_qk_norm:  # `get_params` leaves them out
+        norms = {f"blocks.{i}.attn.{n}.w": getattr(b.attn, n).weight for i, b in enumerate(lens.blocks) for n in QK}
+        params |= norms
     assert {name: tuple(w.shape) for name, w in stored.items()} == {name: tuple(params[name].shape) for name in stored}
     for name, weight in stored.items():
         np.testing.assert_array_equal(weight, params[name].detach().numpy(), err_msg=name)

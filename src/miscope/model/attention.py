@@ -1,20 +1,23 @@
 """Multi-head attention, computed only for the positions that are read and only once per distinct input row.
 
-Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
+Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2; of heads that share keys and values, Ainslie et al. 2023,
+arXiv:2305.13245; of norms on queries and keys, Henry et al. 2020, arXiv:2010.04245.
 """
 
 import math
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from miscope.core import ModelConfig
 from miscope.model.linear import Linear
 from miscope.model.mix import looked_up, weighed_sums
+from miscope.model.norm import Norm
+from miscope.model.rotary import places, rotated
 from miscope.model.rows import Rows
-from miscope.model.tap import Tap, untouched
+from miscope.model.tap import Tap, untouched, within
 
 
 class Attention(nn.Module):
@@ -23,29 +26,42 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.n_heads, self.d_head, self.is_causal = config.n_heads, config.d_head, config.is_causal
-        inner = config.n_heads * config.d_head
-        self.q = Linear(config.d_model, inner, has_bias=config.has_biases)
-        self.k = Linear(config.d_model, inner, has_bias=config.has_biases)
-        self.v = Linear(config.d_model, inner, has_bias=config.has_biases)
+        self.n_sharing = config.n_heads // (config.n_key_value_heads or config.n_heads)
+        self.rotary_base = config.rotary_base if config.positions == "rotary" else None
+        inner, has_bias = config.n_heads * config.d_head, config.has_biases or config.has_qkv_biases
+        self.q = Linear(config.d_model, inner, has_bias=has_bias)
+        self.k = Linear(config.d_model, inner // self.n_sharing, has_bias=has_bias)
+        self.v = Linear(config.d_model, inner // self.n_sharing, has_bias=has_bias)
+        self.q_norm = Norm("RMS", config.d_head, config.eps) if config.use_qk_norm else None
+        self.k_norm = Norm("RMS", config.d_head, config.eps) if config.use_qk_norm else None
         self.o = Linear(inner, config.d_model, has_bias=config.has_biases)
 
     def forward(
-        self, x: Float[Tensor, "batch pos d_model"], read: Tensor, tap: Tap = untouched
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        read: Tensor,
+        tap: Tap = untouched,
+        is_real: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
-        """The heads' sum at the positions `read`; the tap sees q, pattern and z at those positions only."""
-        q = tap("hook_q", self._by_head(self.q(x[:, read])))
-        k = tap("hook_k", self._by_head(self.k(x)))
-        v = tap("hook_v", self._by_head(self.v(x)))
+        """The heads' sum at the positions `read`; the tap sees q, pattern and z at those positions only.
+
+        What is not real (padding) is attended to by itself alone, and positions count from the first that is.
+        """
+        place = places(is_real, x.shape[1], x.device)
+        q = self._placed("q", tap("hook_q", self._by_head(self.q(x[:, read]))), place[..., read], tap)
+        k = self._for_all(self._placed("k", tap("hook_k", self._by_head(self.k(x))), place, tap))
+        v = self._for_all(tap("hook_v", self._by_head(self.v(x))))
         scores = torch.einsum("brhe,bshe->bhrs", q, k) / math.sqrt(self.d_head)
-        scores = tap("hook_attn_scores", self._masked(scores, read))
+        scores = tap("hook_attn_scores", self._masked(scores, read, is_real))
         pattern = tap("hook_pattern", scores.softmax(dim=-1))
         z = tap("hook_z", torch.einsum("bhrs,bshe->brhe", pattern, v))
         return self.o(rearrange(z, "b r h e -> b r (h e)"))
 
     def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
         """The same from distinct rows: q, k, v computed once per row, scores once per pair of rows that can meet."""
-        q = self._by_head(self.q(x[rows.queries]))
-        k, v = self._by_head(self.k(x)), self.v(x)
+        q = self._placed("q", self._by_head(self.q(x[rows.queries])), rows.position[rows.queries])
+        k = self._for_all(self._placed("k", self._by_head(self.k(x)), rows.position))
+        v = self._for_all(self._by_head(self.v(x)))
         table = torch.einsum("qhe,uhe->hqu", q, k) / math.sqrt(self.d_head)
         n_examples, n_pos = rows.index.shape
         scores = looked_up(table.flatten(1), rows.pairs).view(self.n_heads, n_pos, n_examples, len(rows.read))
@@ -57,12 +73,25 @@ class Attention(nn.Module):
         return self.o(z.view(n_examples, len(rows.read), -1))
 
     def _by_head(self, x: Float[Tensor, "... inner"]) -> Float[Tensor, "... head d_head"]:
-        return x.unflatten(-1, (self.n_heads, self.d_head))
+        return x.unflatten(-1, (-1, self.d_head))
+
+    def _placed(self, name: str, x: Tensor, place: Tensor, tap: Tap = untouched) -> Float[Tensor, "... head d_head"]:
+        """Queries or keys, normed and turned where the model does either."""
+        norm = self.q_norm if name == "q" else self.k_norm
+        if norm is not None:
+            x = norm(x, within(tap, f"{name}_norm"))
+        return x if self.rotary_base is None else tap(f"hook_rot_{name}", rotated(x, place, self.rotary_base))
+
+    def _for_all(self, x: Float[Tensor, "... group d_head"]) -> Float[Tensor, "... head d_head"]:
+        return x if self.n_sharing == 1 else x.repeat_interleave(self.n_sharing, dim=-2)
 
     def _masked(
-        self, scores: Float[Tensor, "batch head read pos"], read: Tensor
+        self, scores: Float[Tensor, "batch head read pos"], read: Tensor, is_real: Tensor | None
     ) -> Float[Tensor, "batch head read pos"]:
-        if not self.is_causal:
-            return scores
-        is_future = torch.arange(scores.shape[-1], device=scores.device) > read[:, None]
-        return scores.masked_fill(is_future, float("-inf"))
+        key = torch.arange(scores.shape[-1], device=scores.device)
+        if self.is_causal:
+            scores = scores.masked_fill(key > read[:, None], float("-inf"))
+        if is_real is not None:
+            is_hidden = ~is_real[:, None, None, :] & (key != read[:, None])
+            scores = scores.masked_fill(is_hidden, float("-inf"))
+        return scores

@@ -14,15 +14,18 @@ from miscope.core import MiscopeError
 def calibration(model: Any, seed: int) -> None:
     """Every matrix N(0, (0.8 / sqrt(d_model))^2), drawn from one generator in TransformerLens' shapes, layer by layer.
 
-    The order is W_E, W_pos, then per layer W_Q, W_O, W_K, W_V, W_in, W_out, then W_U: bit-compatible with the published
-    runs of modular addition to which the instruments are calibrated. Biases are 0, norms the identity.
+    The order is W_E, W_pos, then per layer W_Q, W_O, W_K, W_V, W_in, W_gate, W_out, then W_U, without those that the
+    model lacks: bit-compatible with the published runs of modular addition to which the instruments are calibrated.
+    Biases are 0, norms the identity.
     """
     config = model.config
     generator = torch.Generator().manual_seed(seed)
     std = 0.8 / math.sqrt(config.d_model)
 
-    def draw(parameter: torch.Tensor, pattern: str = "") -> None:
-        shape = _lens_shape(parameter, pattern, config.n_heads)
+    def draw(parameter: torch.Tensor | None, pattern: str = "", n_heads: int = config.n_heads) -> None:
+        if parameter is None:  # the model does without
+            return
+        shape = _lens_shape(parameter, pattern, n_heads)
         values = torch.randn(shape, generator=generator) * std
         parameter.data.copy_(_own_axes(values, pattern))
 
@@ -31,12 +34,13 @@ def calibration(model: Any, seed: int) -> None:
     for block in model.blocks:
         draw(block.attn.q.weight, "h d e -> d (h e)")
         draw(block.attn.o.weight, "h e d -> (h e) d")
-        draw(block.attn.k.weight, "h d e -> d (h e)")
-        draw(block.attn.v.weight, "h d e -> d (h e)")
+        draw(block.attn.k.weight, "h d e -> d (h e)", config.n_key_value_heads or config.n_heads)
+        draw(block.attn.v.weight, "h d e -> d (h e)", config.n_key_value_heads or config.n_heads)
         if block.mlp is not None:
             draw(block.mlp.fc_in.weight)
+            draw(block.mlp.fc_gate and block.mlp.fc_gate.weight)
             draw(block.mlp.fc_out.weight)
-    draw(model.unembed.weight)
+    draw(model.unembed and model.unembed.weight)
 
 
 def gpt2(model: Any, seed: int) -> None:

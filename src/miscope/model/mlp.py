@@ -1,4 +1,7 @@
-"""The multilayer perceptron of a block: in, activation, out."""
+"""The multilayer perceptron of a block: in, activation, out; or gated, where neurons are products of two readings.
+
+Source: of the gate, Shazeer 2020, arXiv:2002.05202, equation 6.
+"""
 
 from collections.abc import Callable
 
@@ -11,7 +14,7 @@ from miscope.model.linear import Linear
 from miscope.model.mix import relu_in_place
 from miscope.model.tap import Tap, untouched
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
 IN_PLACE = ACTIVATIONS | {"relu": relu_in_place}  # where nobody looks at what comes before: a third of the time
 
 
@@ -21,10 +24,14 @@ class MLP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.fc_in = Linear(config.d_model, config.d_mlp, has_bias=config.has_biases)
+        self.fc_gate = Linear(config.d_model, config.d_mlp, has_bias=config.has_biases) if config.gated_mlp else None
         self.fc_out = Linear(config.d_mlp, config.d_model, has_bias=config.has_biases)
         self.act_fn = config.act_fn
 
     def forward(self, x: Float[Tensor, "... d_model"], tap: Tap = untouched) -> Float[Tensor, "... d_model"]:
+        if self.fc_gate is not None:
+            gate = ACTIVATIONS[self.act_fn](tap("hook_pre", self.fc_gate(x)))
+            return self.fc_out(tap("hook_post", gate * tap("hook_pre_linear", self.fc_in(x))))
         pre = tap("hook_pre", self.fc_in(x))
         act = (IN_PLACE if tap is untouched else ACTIVATIONS)[self.act_fn]
         return self.fc_out(tap("hook_post", act(pre)))

@@ -15,16 +15,16 @@ EPS = 1e-5
 class Norm(nn.Module):
     """`LN` subtracts the mean and has a bias; `RMS` does neither. Abstract over which: a norm has w, and LN has b."""
 
-    def __init__(self, kind: str, d_model: int) -> None:
+    def __init__(self, kind: str, d_model: int, eps: float = EPS) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.eps = kind, eps
         self.w = nn.Parameter(torch.ones(d_model))
         self.b = nn.Parameter(torch.zeros(d_model)) if kind == "LN" else None
 
     def forward(self, x: Float[Tensor, "... d_model"], tap: Tap = untouched) -> Float[Tensor, "... d_model"]:
         if self.b is not None:
             x = x - x.mean(dim=-1, keepdim=True)
-        scale = tap("hook_scale", (x.square().mean(dim=-1, keepdim=True) + EPS).sqrt())
+        scale = tap("hook_scale", (x.square().mean(dim=-1, keepdim=True) + self.eps).sqrt())
         y = tap("hook_normalized", x / scale) * self.w
         return y if self.b is None else y + self.b
 
@@ -36,6 +36,6 @@ class NoNorm(nn.Module):
         return x
 
 
-def norm(kind: str, d_model: int) -> nn.Module:
+def norm(kind: str, d_model: int, eps: float = EPS) -> nn.Module:
     """The norm that a ModelConfig's `normalization` names: `none`, `LN` or `RMS`."""
-    return NoNorm() if kind == "none" else Norm(kind, d_model)
+    return NoNorm() if kind == "none" else Norm(kind, d_model, eps)

@@ -1,10 +1,11 @@
 """The product's own decoder-only transformer, pre-norm. Activations pass a tap under TransformerLens' hook names."""
 
+from dataclasses import replace
 from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from miscope.core import MiscopeError, ModelConfig
@@ -13,6 +14,7 @@ from miscope.model.attention import Attention
 from miscope.model.linear import Linear
 from miscope.model.mlp import MLP
 from miscope.model.norm import norm
+from miscope.model.rotary import places
 from miscope.model.rows import Rows
 from miscope.model.tap import Tap, untouched, within
 
@@ -22,18 +24,22 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.ln1 = norm(config.normalization, config.d_model)
+        self.ln1 = norm(config.normalization, config.d_model, config.eps)
         self.attn = Attention(config)
-        self.ln2 = norm(config.normalization, config.d_model) if config.d_mlp else None
+        self.ln2 = norm(config.normalization, config.d_model, config.eps) if config.d_mlp else None
         self.mlp = MLP(config) if config.d_mlp else None
 
     def forward(
-        self, x: Float[Tensor, "batch pos d_model"], read: Int[Tensor, " read"], tap: Tap
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        read: Int[Tensor, " read"],
+        tap: Tap,
+        is_real: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
         """The residual stream after the block, at the positions `read`."""
         x = tap("hook_resid_pre", x)
-        attn_out = tap("hook_attn_out", self.attn(self.ln1(x, within(tap, "ln1")), read, within(tap, "attn")))
-        return self._after_attention(x[:, read] + attn_out, tap)
+        attn_out = self.attn(self.ln1(x, within(tap, "ln1")), read, within(tap, "attn"), is_real)
+        return self._after_attention(x[:, read] + tap("hook_attn_out", attn_out), tap)
 
     def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
         """The same, from the distinct rows of a batch."""
@@ -56,47 +62,76 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_model))
-        self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_model))
+        is_learned = config.positions == "learned"
+        self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_model)) if is_learned else None
         self.blocks = cast(list[Block], nn.ModuleList(Block(config) for _ in range(config.n_layers)))
-        self.ln_final = norm(config.normalization, config.d_model)
-        self.unembed = Linear(config.d_model, config.d_vocab_out, has_bias=config.has_biases)
+        self.ln_final = norm(config.normalization, config.d_model, config.eps)
+        is_tied, has_bias = config.has_tied_embeddings, config.has_biases
+        self.unembed = None if is_tied else Linear(config.d_model, config.d_vocab_out, has_bias=has_bias)
         initialisation.initialise(self, seed)
 
     def forward(
-        self, tokens: Int[Tensor, "batch pos"], *, positions: tuple[int, ...] | None = None, tap: Tap = untouched
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        *,
+        positions: tuple[int, ...] | None = None,
+        tap: Tap = untouched,
+        is_real: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read vocab"]:
         """Logits at `positions` (default: all). The last layer computes nothing for the other positions.
+
+        `is_real` is False at padding, which may stand at the left: a padded row gives what it gives without.
 
         Raises:
             MiscopeError: a sequence longer than `n_ctx`, or a token id outside the vocabulary.
         """
         check_tokens(tokens, self.config)
         everywhere = torch.arange(tokens.shape[1], device=tokens.device)
-        return self.logits_at(tokens, everywhere if positions is None else everywhere[list(positions)], tap)
+        return self.logits_at(tokens, everywhere if positions is None else everywhere[list(positions)], tap, is_real)
 
     def logits_at(
-        self, tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], tap: Tap = untouched
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        read: Int[Tensor, " read"],
+        tap: Tap = untouched,
+        is_real: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read vocab"]:
         """The same for tokens that were checked before: a check at each step would have a GPU wait for the host."""
         everywhere = torch.arange(tokens.shape[1], device=tokens.device)
-        x = tap("hook_embed", F.embedding(tokens, self.W_E)) + tap(
-            "hook_pos_embed", self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
-        )
+        x = tap("hook_embed", F.embedding(tokens, self.W_E))
+        if self.W_pos is not None:
+            place = (
+                self.W_pos[: tokens.shape[1]]
+                if is_real is None
+                else self.W_pos[places(is_real, tokens.shape[1], tokens.device)]
+            )
+            x = x + tap("hook_pos_embed", place.expand(len(tokens), -1, -1))
         for i, block in enumerate(self.blocks):
-            x = block(x, read if i == len(self.blocks) - 1 else everywhere, within(tap, f"blocks.{i}"))
+            x = block(x, read if i == len(self.blocks) - 1 else everywhere, within(tap, f"blocks.{i}"), is_real)
         return self._logits(x, tap)
 
     def of_rows(self, rows: Rows) -> Float[Tensor, "batch read vocab"]:
         """The same logits at the positions of the plan, for a one-layer or deeper model; see `model.rows`."""
         first, *rest = self.blocks
-        x = F.embedding(rows.token, self.W_E) + F.embedding(rows.position, self.W_pos)
+        x = F.embedding(rows.token, self.W_E)
+        if self.W_pos is not None:
+            x = x + F.embedding(rows.position, self.W_pos)
         x = first.of_rows(x, rows.everywhere if rest else rows)
         for i, block in enumerate(rest):
             x = block(x, rows.read if i == len(rest) - 1 else rows.everywhere.read, untouched)
         return self._logits(x, untouched)
 
     def _logits(self, x: Tensor, tap: Tap) -> Tensor:
-        return self.unembed(self.ln_final(x, within(tap, "ln_final")))
+        x = self.ln_final(x, within(tap, "ln_final"))
+        return x @ self.W_E.T if self.unembed is None else self.unembed(x)
+
+    def untie(self) -> "Transformer":
+        """Give the unembedding weights of its own, equal to the embedding's; it then trains, or is quantized, alone."""
+        if self.unembed is None:
+            self.config = replace(self.config, has_tied_embeddings=False)
+            self.unembed = Linear(self.config.d_model, self.config.d_vocab_out, has_bias=False)
+            self.unembed.weight = nn.Parameter(self.W_E.detach().T.contiguous().clone())
+        return self
 
 
 def check_tokens(tokens: Int[Tensor, "batch pos"], config: ModelConfig) -> None:

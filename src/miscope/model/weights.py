@@ -1,4 +1,8 @@
-"""Names of the parameters: the module's own, and TransformerLens' for checkpoints. One table, read both ways."""
+"""Names of the parameters: the module's own, and TransformerLens' for checkpoints. One table, read both ways.
+
+A checkpoint holds a weight at every place where it acts, as TransformerLens shows it: keys and values that heads share
+stand once for each head, and a tied unembedding stands as `unembed.W_U`. So every instrument reads one layout.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -24,10 +28,14 @@ TABLE: dict[str, tuple[str, str]] = {
     "blocks.#.attn.k.bias": ("blocks.#.attn.b_K", "(h e) -> h e"),
     "blocks.#.attn.v.bias": ("blocks.#.attn.b_V", "(h e) -> h e"),
     "blocks.#.attn.o.bias": ("blocks.#.attn.b_O", ""),
+    "blocks.#.attn.q_norm.w": ("blocks.#.attn.q_norm.w", ""),
+    "blocks.#.attn.k_norm.w": ("blocks.#.attn.k_norm.w", ""),
     "blocks.#.ln2.w": ("blocks.#.ln2.w", ""),
     "blocks.#.ln2.b": ("blocks.#.ln2.b", ""),
     "blocks.#.mlp.fc_in.weight": ("blocks.#.mlp.W_in", ""),
     "blocks.#.mlp.fc_in.bias": ("blocks.#.mlp.b_in", ""),
+    "blocks.#.mlp.fc_gate.weight": ("blocks.#.mlp.W_gate", ""),
+    "blocks.#.mlp.fc_gate.bias": ("blocks.#.mlp.b_gate", ""),
     "blocks.#.mlp.fc_out.weight": ("blocks.#.mlp.W_out", ""),
     "blocks.#.mlp.fc_out.bias": ("blocks.#.mlp.b_out", ""),
     "ln_final.w": ("ln_final.w", ""),
@@ -48,19 +56,28 @@ def parameters_by_name(model: Transformer) -> Iterator[tuple[str, torch.nn.Param
 def weights(model: Transformer) -> dict[str, np.ndarray]:
     """Copies of all parameters under TransformerLens' names and in its shapes, float32, on the CPU."""
     with torch.no_grad():
-        return {
-            name: _to_lens(p.detach(), pattern, model.config).cpu().numpy().copy()
+        found = {
+            name: _to_lens(p.detach(), pattern, name, model.config).cpu().numpy().copy()
             for name, p, pattern in parameters_by_name(model)
         }
+    return found | {"unembed.W_U": found["embed.W_E"].T.copy()} if model.config.has_tied_embeddings else found
 
 
 def load_weights(model: Transformer, values: Mapping[str, np.ndarray]) -> Transformer:
     """Set all parameters of the model from weights in TransformerLens' names.
 
     Raises:
-        MiscopeError: a weight is missing, unknown or of another shape: it names which.
+        MiscopeError: a weight is missing, unknown or of another shape, or two places that share one differ: it names
+            which.
     """
     named = {name: (p, pattern) for name, p, pattern in parameters_by_name(model)}
+    if model.config.has_tied_embeddings:
+        values = dict(values)
+        tied = values.pop("unembed.W_U", None)
+        if tied is None or not np.array_equal(tied, values.get("embed.W_E", tied).T):
+            raise MiscopeError(
+                "The model's embeddings are tied; unembed.W_U is missing or is not embed.W_E's transpose."
+            )
     if named.keys() != values.keys():
         odd = ", ".join(sorted(named.keys() ^ values.keys()))
         raise MiscopeError(f"The weights are of another architecture; missing or unknown: {odd}.")
@@ -72,13 +89,30 @@ def load_weights(model: Transformer, values: Mapping[str, np.ndarray]) -> Transf
     return model
 
 
-def _to_lens(x: torch.Tensor, pattern: str, config: ModelConfig) -> torch.Tensor:
-    return rearrange(x, pattern, h=config.n_heads) if pattern else x
+def n_heads_of(name: str, config: ModelConfig) -> int:
+    """How many heads a weight, of either name, is stored for in the module."""
+    is_shared = name.removesuffix(".weight").removesuffix(".bias").endswith(("attn.k", "attn.v", "_K", "_V"))
+    return (config.n_key_value_heads if is_shared else 0) or config.n_heads
+
+
+def _to_lens(x: torch.Tensor, pattern: str, name: str, config: ModelConfig) -> torch.Tensor:
+    if not pattern:
+        return x
+    n_heads = n_heads_of(name, config)
+    by_head = rearrange(x, pattern, h=n_heads)
+    return by_head if n_heads == config.n_heads else by_head.repeat_interleave(config.n_heads // n_heads, dim=0)
 
 
 def _from_lens(x: torch.Tensor, pattern: str, like: torch.Tensor, name: str, config: ModelConfig) -> torch.Tensor:
     left, _, right = pattern.partition(" -> ")
-    y = rearrange(x, f"{right} -> {left}", h=config.n_heads) if pattern else x
+    n_heads = n_heads_of(name, config)
+    if pattern and n_heads < config.n_heads == x.shape[0]:
+        x, all_heads = x[:: config.n_heads // n_heads], x
+        if not torch.equal(x.repeat_interleave(config.n_heads // n_heads, dim=0), all_heads):
+            raise MiscopeError(
+                f"The weight {name} differs between heads that share it (`n_key_value_heads` = {n_heads})."
+            )
+    y = rearrange(x, f"{right} -> {left}", h=n_heads) if pattern else x
     if y.shape != like.shape:
         raise MiscopeError(
             f"The weight {name} has shape {tuple(x.shape)}, which does not fit the model's {tuple(like.shape)}."

@@ -1,0 +1,57 @@
+"""The product's own transformer behind the interface of all adapters; it is held as it is, its weights' names too."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from miscope import store
+from miscope.adapters.base import BaseAdapter, Tokenizer, whole_folder
+from miscope.adapters.characters import CharacterTokenizer
+from miscope.core import MiscopeError
+from miscope.model.transformer import Transformer
+from miscope.model.weights import load_weights, weights
+
+
+class CustomTransformerAdapter(BaseAdapter):
+    """`model` may be tapped, trained and stored as if there were no adapter."""
+
+    def __init__(self, model: Transformer, tokenizer: CharacterTokenizer | None = None) -> None:
+        super().__init__()
+        self.model, self._tokenizer = model, tokenizer
+
+    def forward(
+        self, input_ids: Int[Tensor, "batch pos"], attention_mask: Int[Tensor, "batch pos"] | None = None
+    ) -> Float[Tensor, "batch pos vocab"]:
+        return self.model(input_ids, is_real=None if attention_mask is None else attention_mask.bool())
+
+    def get_config(self) -> dict[str, Any]:
+        return asdict(self.model.config) | {"vocab_size": self.model.config.d_vocab}
+
+    def save_checkpoint(self, path: Path) -> None:
+        with whole_folder(path, self.get_architecture_type()) as folder:
+            store.save_checkpoint(folder / "model.safetensors", 0, self.model.config, weights(self.model))
+            if self._tokenizer is not None:
+                text = json.dumps({"characters": self._tokenizer.characters}, ensure_ascii=False)
+                store.write(folder / "tokenizer.json", text)
+
+    @classmethod
+    def load_checkpoint(cls, path: Path) -> "CustomTransformerAdapter":
+        """From a folder that `save_checkpoint` wrote, or from one checkpoint of a variant, a file."""
+        file, tokenizer = path if path.is_file() else path / "model.safetensors", path / "tokenizer.json"
+        if not file.is_file():
+            raise MiscopeError(f"{path} holds no model of ours: it has no model.safetensors.")
+        checkpoint = store.load_checkpoint(file)
+        model = load_weights(Transformer(checkpoint.model), checkpoint.weights)
+        read = CharacterTokenizer(**json.loads(tokenizer.read_text(encoding="utf-8"))) if tokenizer.is_file() else None
+        return cls(model, read)
+
+    @classmethod
+    def get_architecture_type(cls) -> str:
+        return "custom-transformer"
+
+    def get_tokenizer(self) -> Tokenizer | None:
+        return self._tokenizer
