@@ -4,13 +4,14 @@ Registered through TransformerLens' extension point, `ArchitectureAdapterFactory
 is our own blocks, attention and MLP, not TransformerLens' NativeModel: that one fires `hook_attn_scores` with the
 pattern, and an edit there does nothing. Ours sees the masked scores, and an edit there changes the logits.
 
-Three things take the form that TransformerLens reads and folds: each of our Linears becomes an `nn.Linear`, stored
-[d_out d_in]; a norm becomes torch's own, with `weight` and `bias`; the two embeddings become modules. A bias that the
-model lacks is a zero that does not train, since weight processing writes to biases.
+Four things take the form that TransformerLens reads and folds: each of our Linears becomes an `nn.Linear`, stored
+[d_out d_in]; a norm becomes torch's own, with `weight` and `bias`; the embeddings become modules; a tied unembedding
+gets weights of its own. A bias that the model lacks is a zero that does not train: weight processing writes to biases.
 
 Importing TransformerLens takes seconds: import this module only where a bridge is asked for.
 """
 
+import copy
 import functools
 from typing import Any
 
@@ -24,6 +25,7 @@ from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
     BlockBridge,
     EmbeddingBridge,
+    GatedMLPBridge,
     LinearBridge,
     MLPBridge,
     NormalizationBridge,
@@ -35,7 +37,8 @@ from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from miscope.core import Checkpoint, MiscopeError, ModelConfig
 from miscope.model.linear import Linear
-from miscope.model.norm import EPS, Norm
+from miscope.model.norm import Norm
+from miscope.model.quantization.linear import QuantLinear
 from miscope.model.tap import Tap, untouched
 from miscope.model.transformer import Transformer, check_tokens
 from miscope.model.weights import load_weights
@@ -45,9 +48,13 @@ ARCHITECTURE = "MiscopeTransformer"
 
 def bridge(checkpoint: Checkpoint) -> TransformerBridge:
     """A bridge of its own for the checkpoint's weights, in evaluation mode; the weights are copies."""
-    model = load_weights(Transformer(checkpoint.model), checkpoint.weights)
-    config, name = _lens_config(checkpoint.model), f"step_{checkpoint.step}"
-    return build_bridge_from_module(LensModel(model).eval(), ARCHITECTURE, tl_config=config, model_name=name)
+    return bridge_of(load_weights(Transformer(checkpoint.model), checkpoint.weights), f"step_{checkpoint.step}")
+
+
+def bridge_of(model: Transformer, name: str = "model") -> TransformerBridge:
+    """A bridge of a copy of the model, in evaluation mode; a quantized one runs in integers."""
+    own = LensModel(copy.deepcopy(model)).eval()
+    return build_bridge_from_module(own, ARCHITECTURE, tl_config=_lens_config(model.config), model_name=name)
 
 
 class LensModel(nn.Module):
@@ -55,9 +62,12 @@ class LensModel(nn.Module):
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
-        _in_lens_form(model)
+        _in_lens_form(model.untie())
+        assert model.unembed is not None
         self.tok_embed = nn.Embedding.from_pretrained(model.W_E.detach(), freeze=False)
-        self.pos = nn.Embedding.from_pretrained(model.W_pos.detach(), freeze=False)
+        if model.W_pos is not None:
+            self.pos = nn.Embedding.from_pretrained(model.W_pos.detach(), freeze=False)
+        self.has_positions = model.W_pos is not None
         self.layers, self.ln_out, self.head = model.blocks, model.ln_final, model.unembed
         self.check = functools.partial(check_tokens, config=model.config)
 
@@ -75,9 +85,10 @@ class LensModel(nn.Module):
             assert input_ids is not None
             self.check(input_ids)
             inputs_embeds = self.tok_embed(input_ids)
-        batch, n_pos, _ = inputs_embeds.shape
-        everywhere = torch.arange(n_pos, device=inputs_embeds.device)
-        x = inputs_embeds + self.pos(everywhere.expand(batch, -1))
+        x, (batch, n_pos, _) = inputs_embeds, inputs_embeds.shape
+        everywhere = torch.arange(n_pos, device=x.device)
+        if self.has_positions:
+            x = x + self.pos(everywhere.expand(batch, -1))
         for block in self.layers:
             x = block(x, everywhere, _watched)
         return self.head(self.ln_out(x))
@@ -89,13 +100,18 @@ def _watched(name: str, x: Tensor) -> Tensor:
 
 
 class LensAttention(AttentionBridge):
-    """Fires the bridge's hooks of scores and pattern from our tap, so that an edit there takes effect."""
+    """Fires the bridge's hooks of scores, pattern and turned queries and keys from our tap: an edit takes effect."""
 
-    def forward(self, x: Tensor, read: Tensor, tap: Tap) -> Tensor:
-        return self.hook_out(self.original_component(self.hook_in(x), read, self._fire))
+    fired = ("hook_attn_scores", "hook_pattern")
+    fired_by_head = ("hook_rot_q", "hook_rot_k")  # the bridge takes [batch head pos d_head], and shows our order
+
+    def forward(self, x: Tensor, read: Tensor, tap: Tap, is_real: Tensor | None = None) -> Tensor:
+        return self.hook_out(self.original_component(self.hook_in(x), read, self._fire, is_real))
 
     def _fire(self, name: str, x: Tensor) -> Tensor:
-        return getattr(self, name)(x) if name in ("hook_attn_scores", "hook_pattern") else x
+        if name in self.fired_by_head:
+            return getattr(self, name)(x.transpose(1, 2)).transpose(1, 2)
+        return getattr(self, name)(x) if name in self.fired else x
 
 
 class LensNorm(NormalizationBridge):
@@ -118,21 +134,26 @@ class MiscopeAdapter(ArchitectureAdapter):
         self.supports_generation = self.supports_causal_loss = is_causal
         self.supports_fold_ln = self.supports_center_writing_weights = True
         self.weight_processing_conversions = {**self._qkvo_weight_conversions(include_biases=True)}
-        qkvo = {name: LinearBridge(name=name) for name in "qkvo"}
+        qkvo: dict[str, GeneralizedComponent] = {name: LinearBridge(name=name) for name in "qkvo"}
+        if cfg.use_qk_norm:
+            qkvo |= {n: LensNorm(name=n, config=cfg, uses_rms_norm=True) for n in ("q_norm", "k_norm")}
         parts: dict[str, GeneralizedComponent] = {
             "ln1": self._norm("ln1"),
             "attn": LensAttention(name="attn", config=cfg, submodules=qkvo, is_causal=is_causal),
         }
         if not cfg.attn_only:
             linears = {"in": LinearBridge(name="fc_in"), "out": LinearBridge(name="fc_out")}
-            parts |= {"ln2": self._norm("ln2"), "mlp": MLPBridge(name="mlp", config=cfg, submodules=linears)}
+            linears |= {"gate": LinearBridge(name="fc_gate")} if cfg.gated_mlp else {}
+            kind = GatedMLPBridge if cfg.gated_mlp else MLPBridge
+            parts |= {"ln2": self._norm("ln2"), "mlp": kind(name="mlp", config=cfg, submodules=linears)}
         blocks = BlockBridge(name="layers", config=cfg, submodules=parts)
         if cfg.attn_only:  # names of what is not there
             absent = ("hook_resid_mid", "hook_mlp_out")
             blocks.hook_aliases = {name: at for name, at in blocks.hook_aliases.items() if name not in absent}
+        is_learned = cfg.positional_embedding_type != "rotary"
         self.component_mapping = {
             "embed": EmbeddingBridge(name="tok_embed"),
-            "pos_embed": PosEmbedBridge(name="pos"),
+            **({"pos_embed": PosEmbedBridge(name="pos")} if is_learned else {}),
             "blocks": blocks,
             "ln_final": self._norm("ln_out"),
             "unembed": UnembeddingBridge(name="head"),
@@ -148,7 +169,10 @@ ArchitectureAdapterFactory.register_adapter(ARCHITECTURE, MiscopeAdapter)
 
 
 def _lens_config(config: ModelConfig) -> TransformerBridgeConfig:
-    shared = ("n_layers", "d_model", "n_heads", "d_head", "n_ctx", "d_vocab", "d_vocab_out", "act_fn")
+    shared = (
+        *("n_layers", "d_model", "n_heads", "d_head", "n_ctx", "d_vocab", "d_vocab_out", "act_fn"),
+        *("eps", "gated_mlp", "use_qk_norm"),
+    )
     has_rms = config.normalization == "RMS"
     return TransformerBridgeConfig(
         **{name: getattr(config, name) for name in shared},
@@ -158,7 +182,8 @@ def _lens_config(config: ModelConfig) -> TransformerBridgeConfig:
         uses_rms_norm=has_rms,
         final_rms=has_rms,
         attention_dir="causal" if config.is_causal else "bidirectional",
-        eps=EPS,
+        n_key_value_heads=config.n_key_value_heads or None,
+        positional_embedding_type="rotary" if config.positions == "rotary" else "standard",
         architecture=ARCHITECTURE,
     )
 
@@ -168,6 +193,8 @@ def _in_lens_form(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, Linear):
             setattr(module, name, _torch_linear(child))
+        elif isinstance(child, QuantLinear):
+            setattr(module, name, child.turned())
         elif isinstance(child, Norm):
             setattr(module, name, _torch_norm(child))
         else:
@@ -184,7 +211,7 @@ def _torch_linear(own: Linear) -> nn.Linear:
 
 def _torch_norm(own: Norm) -> nn.Module:
     d_model = len(own.w)
-    torch_norm: Any = nn.RMSNorm(d_model, eps=EPS) if own.b is None else nn.LayerNorm(d_model, eps=EPS)
+    torch_norm: Any = nn.RMSNorm(d_model, eps=own.eps) if own.b is None else nn.LayerNorm(d_model, eps=own.eps)
     torch_norm.weight = own.w
     if own.b is not None:
         torch_norm.bias = own.b

@@ -1,0 +1,189 @@
+"""A Linear whose weight is codes: the forward pass multiplies integers. It holds the codes once, in one form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor, nn
+
+from miscope.core import MiscopeError
+from miscope.model.linear import Linear
+from miscope.model.quantization.activation import Affine, range_as_codes, rows_as_codes
+from miscope.model.quantization.grid import GROUP, Grid, packed
+from miscope.model.quantization.kernels import Kernel, kernel_for, laid_out, product, unpacked
+from miscope.model.quantization.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What the first forward pass finds out, at hand without a module's look-ups."""
+
+    kernel: Kernel
+    weight: Callable[[], Tensor]  # in the kernel's form
+    laid_out: Tensor | None  # the codes in the kernel's order, in place of the buffer `codes`
+    alpha: Float[Tensor, " d_out"]
+    bias: Float[Tensor, " d_out"] | None  # with the zero point of a fixed range folded in
+    to: Affine | None
+
+    def dynamic(self, rows: Float[Tensor, "row d_in"]) -> Float[Tensor, "row d_out"]:
+        codes, scale = rows_as_codes(rows)
+        out = product(codes, self.weight(), self.alpha, None, self.kernel)
+        return out.mul_(scale) if self.bias is None else torch.addcmul(self.bias, out, scale, out=out)
+
+    def static(self, rows: Float[Tensor, "row d_in"], to: Affine) -> Float[Tensor, "row d_out"]:
+        assert self.bias is not None
+        bias = self.bias + 0 * rows.sum()  # a code cannot be NaN: what is not finite passes here
+        return product(range_as_codes(rows, to), self.weight(), self.alpha, bias, self.kernel)
+
+
+class QuantLinear(nn.Module):
+    """x W + b in integers, W [d_in d_out]. It passes no gradient: `dequantize_model` gives a model that does.
+
+    Buffers: `codes` (8 bits) or `nibbles` and `multipliers` (4 bits), `scale` per output, `bias`, and for `static`
+    `input_range` (scale and zero point of the input).
+    """
+
+    codes: Tensor | None
+    nibbles: Tensor | None
+    multipliers: Tensor | None
+    scale: Tensor
+    bias: Tensor | None
+    input_range: Tensor | None
+
+    def __init__(self, scheme: Scheme, d_in: int, buffers: dict[str, Tensor | None], *, was_tied: bool = False) -> None:
+        super().__init__()
+        self.scheme, self.d_in, self.was_tied = scheme, d_in, was_tied
+        for name in BUFFERS:
+            self.register_buffer(name, buffers.get(name))
+        self.is_turned = False
+        self._ready: _Ready | None = None
+
+    @classmethod
+    def of(cls, own: Linear, grid: Grid, scheme: Scheme, to: Affine | None, *, was_tied: bool = False) -> "QuantLinear":
+        """The Linear on a grid; `to` is the range of its input where the scheme is static."""
+        is_four = grid.nibbles is not None and grid.multipliers is not None
+        buffers: dict[str, Tensor | None] = {
+            "codes": None if is_four else torch.from_numpy(grid.codes),
+            "nibbles": torch.from_numpy(packed(grid.nibbles)) if grid.nibbles is not None else None,
+            "multipliers": torch.from_numpy(grid.multipliers) if grid.multipliers is not None else None,
+            "scale": torch.from_numpy(grid.scale),
+            "bias": None if own.bias is None else own.bias.detach().float().clone(),
+            "input_range": None if to is None else torch.tensor([to.scale, to.zero], dtype=torch.float64),
+        }
+        device = own.weight.device
+        held = {name: b if b is None else b.to(device) for name, b in buffers.items()}
+        return cls(scheme, own.weight.shape[0], held, was_tied=was_tied)
+
+    def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
+        """
+        Raises:
+            MiscopeError: a gradient is asked for.
+        """
+        if torch.is_grad_enabled() and x.requires_grad:
+            raise MiscopeError("A quantized layer passes no gradient; use `dequantize_model`, or torch.no_grad().")
+        ready = self._ready or self._get_ready()
+        rows = x.reshape(-1, self.d_in)
+        rows = rows if rows.dtype == torch.float32 else rows.float()
+        out = ready.dynamic(rows) if ready.to is None else ready.static(rows, ready.to)
+        return out.view(*x.shape[:-1], out.shape[-1]).to(x.dtype)
+
+    # ------------------------------------------------------------ the weight, in its forms
+
+    @property
+    def weight(self) -> Float[Tensor, "rows columns"]:
+        """The weight that the codes stand for, [d_in d_out], in the orientation of Linear; if turned, [d_out d_in]."""
+        weight = self._plain_codes() * self.scale
+        return weight.T if self.is_turned else weight
+
+    def turned(self) -> "QuantLinear":
+        """The layer itself, from now on showing its weight as torch's own Linear does."""
+        self.is_turned = True
+        return self
+
+    @property
+    def kernel(self) -> Kernel:
+        """Which kernel multiplies here."""
+        return self._get_ready().kernel
+
+    def _plain_codes(self) -> Int8[Tensor, "d_in d_out"]:
+        if self.nibbles is not None and self.multipliers is not None:
+            return unpacked(self.nibbles, self.multipliers, self.d_in)
+        if self._ready is not None and self._ready.laid_out is not None:
+            return self._ready.laid_out.to_dense()
+        assert self.codes is not None
+        return self.codes
+
+    @torch.inference_mode(False)  # what is kept must serve outside of it too
+    def _get_ready(self) -> _Ready:
+        if self._ready is None:
+            codes = self._plain_codes()
+            kernel = _kernel(codes, self.scheme.bits)
+            laid = laid_out(codes) if kernel == "onednn" else None
+            to = None if self.input_range is None else _affine(self.input_range)
+            alpha, bias = (self.scale, self.bias) if to is None else self._folded(codes, to)
+            self._ready = _Ready(kernel, self._weight(laid), laid, alpha, bias, to)
+            if laid is not None:
+                self.codes = None
+        return self._ready
+
+    def _weight(self, laid: Tensor | None) -> Callable[[], Tensor]:
+        """What gives the kernel its weight at each call."""
+        if self.nibbles is not None and self.multipliers is not None:
+            return partial(unpacked, self.nibbles, self.multipliers, self.d_in, is_kept=False)
+        held = self.codes if laid is None else laid
+        assert held is not None
+        return lambda: held
+
+    def _folded(self, codes: Tensor, to: Affine) -> tuple[Tensor, Tensor]:
+        """What sums of products are multiplied by, and what is added, where the input has one range."""
+        alpha = self.scale.double() * to.scale
+        zero = -to.zero * alpha * codes.sum(dim=0, dtype=torch.float64)
+        return alpha.float(), (zero if self.bias is None else zero + self.bias).float()
+
+    # ------------------------------------------------------------ torch's own ways with a module
+
+    @torch.inference_mode(False)
+    def _as_plain(self) -> None:
+        """Back to buffers alone; the next forward pass lays out anew."""
+        if self._ready is not None and self._ready.laid_out is not None:
+            self.codes = self._plain_codes()
+        self._ready = None
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self._as_plain()
+        return super()._apply(fn, recurse)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        self._as_plain()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._as_plain()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._as_plain()  # what is laid out can be neither copied nor pickled
+        return self.__dict__.copy()
+
+    def extra_repr(self) -> str:
+        s = self.scheme
+        group = f", groups of {s.group_size or GROUP}" if s.bits == 4 else ""
+        return f"{self.d_in} -> {len(self.scale)}, {s.bits} bits, {s.mode}{group}"
+
+
+def _affine(input_range: Tensor) -> Affine:
+    scale, zero = input_range.tolist()
+    return Affine(scale, int(zero))
+
+
+BUFFERS = ("codes", "nibbles", "multipliers", "scale", "bias", "input_range")
+
+
+def _kernel(codes: Int8[Tensor, "d_in d_out"], bits: int) -> Kernel:
+    if codes.device.type != "cpu" or not codes.numel():
+        return "float"
+    largest = int(codes.to(torch.int16).abs().max())
+    return kernel_for(largest) if bits == 8 else kernel_for(largest, ("int_mm",))

@@ -1,0 +1,97 @@
+"""The numbers that a quantized weight and a quantized activation can be, worked out by hand or planted."""
+
+import numpy as np
+import pytest
+import torch
+
+from miscope.core import MiscopeError
+from miscope.model.quantization.activation import affine, as_range_runs, range_as_codes, rows_as_codes
+from miscope.model.quantization.grid import nearest_grid, packed
+from miscope.model.quantization.kernels import unpacked
+
+
+def gaussian(d_in: int, d_out: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(d_in, d_out)).astype(np.float32)
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def test_eight_bits_by_hand() -> None:
+    grid = nearest_grid(np.array([[1.27, 0.0], [-0.5, 0.0], [0.014, 0.0]], np.float32), 8)
+    assert grid.codes.tolist() == [[127, 0], [-50, 0], [1, 0]]
+    np.testing.assert_allclose(grid.weight, [[1.27, 0], [-0.5, 0], [0.01, 0]], rtol=1e-6)
+
+
+def test_a_weight_on_the_grid_of_four_bits_is_found_exactly() -> None:
+    """Planted: nibbles that reach 7 in each group, multipliers that reach the largest, 15, in each output."""
+    draw = np.random.default_rng(1)
+    nibbles = draw.integers(-7, 8, (8, 32, 5))
+    nibbles[:, 0], multipliers = 7, draw.integers(12, 16, (8, 5))
+    multipliers[0] = 15
+    planted = (nibbles * multipliers[:, None]).reshape(256, 5)
+    scale = np.float32(2.0) ** -np.arange(5)
+    grid = nearest_grid((planted * scale).astype(np.float32), 4)
+    np.testing.assert_array_equal(grid.codes, planted)
+    np.testing.assert_array_equal(grid.scale, scale)
+    np.testing.assert_array_equal(grid.multipliers, multipliers)
+
+
+def test_four_bits_are_sixteen_values_a_group() -> None:
+    grid = nearest_grid(gaussian(64, 10), 4)
+    assert grid.nibbles is not None
+    assert -8 <= grid.nibbles.min() < 0 < grid.nibbles.max() <= 7
+    for group in grid.codes.reshape(2, 32, 10).transpose(0, 2, 1).reshape(20, 32):
+        assert len(np.unique(group)) <= 16
+
+
+@pytest.mark.parametrize(("bits", "limit", "largest"), [(8, 127, 0.008), (8, 63, 0.016), (4, 127, 0.09), (4, 63, 0.1)])
+def test_gaussian_weights_move_by_little(bits: int, limit: int, largest: float) -> None:
+    """8 bits of one scale each: steps of 3.2 standard deviations / 127 give 0.7 %."""
+    weight = gaussian(512, 64)
+    grid = nearest_grid(weight, bits, limit=limit)
+    assert relative_error(grid.weight, weight) < largest
+    assert np.abs(grid.codes.astype(int)).max() <= limit
+
+
+@pytest.mark.parametrize(("d_in", "size"), [(64, 32), (33, 32), (5, 32), (70, 8), (1, 2)])
+def test_nibbles_packed_and_unpacked_are_the_codes(d_in: int, size: int) -> None:
+    grid = nearest_grid(gaussian(d_in, 7), 4, size)
+    assert grid.nibbles is not None
+    half = torch.from_numpy(packed(grid.nibbles))
+    for is_kept in (True, False):
+        found = unpacked(half, torch.from_numpy(grid.multipliers), d_in, is_kept=is_kept)
+        np.testing.assert_array_equal(found.numpy(), grid.codes)
+
+
+@pytest.mark.parametrize(
+    ("bits", "size", "said"),
+    [(2, None, "`bits` = 2; allowed: 8, 4."), (4, 5, "`group_size` = 5;"), (8, 32, "`group_size` = 32 at 8 bits")],
+)
+def test_what_there_is_not_is_refused(bits: int, size: int | None, said: str) -> None:
+    with pytest.raises(MiscopeError, match=said):
+        nearest_grid(gaussian(4, 4), bits, size)
+
+
+def test_a_weight_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(MiscopeError, match="NaN or infinite"):
+        nearest_grid(np.full((2, 2), np.nan, np.float32), 8)
+
+
+def test_rows_are_scaled_by_their_own_largest_number() -> None:
+    codes, scale = rows_as_codes(torch.tensor([[1.27, -0.5, 0.0], [-2540.0, 20.0, 9.0], [0.0, 0.0, 0.0]]))
+    assert codes.tolist() == [[127, -50, 0], [-127, 1, 0], [0, 0, 0]]
+    torch.testing.assert_close(scale[:2], torch.tensor([[0.01], [20.0]]))
+
+
+def test_a_fixed_range_cuts_off_what_lies_outside() -> None:
+    to = affine(-1.0, 1.55)  # 255 steps of 0.01
+    x = torch.tensor([[-1.0, 0.0, 1.55, 0.504, -7.0, 1e30]])
+    assert range_as_codes(x, to).tolist() == [[-128, -28, 127, 22, -128, 127]]
+    torch.testing.assert_close(as_range_runs(x, to), torch.tensor([[-1.0, 0.0, 1.55, 0.5, -1.0, 1.55]]))
+
+
+def test_a_range_of_positive_numbers_still_has_zero() -> None:
+    to = affine(2.0, 5.1)
+    assert range_as_codes(torch.zeros(1, 1), to).item() == to.zero == -128
