@@ -23,6 +23,7 @@ from miscope.core import (
     Adaptive,
     Branch,
     Family,
+    Imported,
     MiscopeError,
     ModelConfig,
     Recipe,
@@ -32,7 +33,7 @@ from miscope.core import (
 )
 from miscope.families import outside
 
-SECTIONS = ("variants", "instruments")
+SECTIONS = ("variants", "instruments", "scaling")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 10_000_000),
@@ -55,10 +56,11 @@ RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """What params.yaml declares: the variants to train and the settings of the instruments."""
+    """What params.yaml declares: the variants to train, the settings of the instruments, the scaling studies."""
 
     variants: Mapping[str, Variant]
     instruments: Mapping[str, Mapping[str, Any]]
+    scaling: Mapping[str, Mapping[str, Any]]  # as they stand; `scaling.study` reads one
 
     def variant(self, name: str) -> Variant:
         if name in self.variants:
@@ -89,14 +91,15 @@ def load(root: Path) -> Config:
 @lru_cache(maxsize=16)
 def _load(path: Path, stamp: int) -> Config:
     text = _read(path)
-    _only_known_keys(text, SECTIONS, "params.yaml")
+    only_known_keys(text, SECTIONS, "params.yaml")
     instruments = {name: _instrument(name, spec or {}) for name, spec in _mapping(text, "instruments").items()}
     variants: dict[str, Variant] = {}
     for name, spec in _mapping(text, "variants").items():
         _check_name(name, variants)
         variants[name] = variant(name, spec, path.parent)
     _check_parents(variants)
-    return Config(types.MappingProxyType(variants), types.MappingProxyType(instruments))
+    studies = {_study_name(name, spec): spec for name, spec in _mapping(text, "scaling").items()}
+    return Config(*(types.MappingProxyType(section) for section in (variants, instruments, studies)))
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -170,6 +173,16 @@ def _check_name(name: Any, taken: Mapping[str, Variant]) -> None:
             )
 
 
+def _study_name(name: Any, spec: Any) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise MiscopeError(
+            f"params.yaml: scaling: the name {name!r} becomes a folder; use letters, digits, `_` and `-`, as text."
+        )
+    if not isinstance(spec, Mapping):
+        raise MiscopeError(f"params.yaml: `scaling.{name}` = {spec!r} must be a mapping of settings.")
+    return name
+
+
 def _instrument(name: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     where = f"instruments.{name}"
     if name not in catalog.instruments():
@@ -177,7 +190,7 @@ def _instrument(name: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     known = catalog.instrument(name).settings
     if not isinstance(spec, Mapping):
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping of settings.")
-    _only_known_keys(spec, tuple(known), where)
+    only_known_keys(spec, tuple(known), where)
     return {key: _coerce(value, type(known[key]), f"{where}.{key}") for key, value in spec.items()}
 
 
@@ -191,13 +204,13 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
     if not isinstance(spec, Mapping):
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping with at least `family` and `seed`.")
     cls = _family_class(spec, where, root)
-    own = ("family", "_target_", "seed", "data_seed", "model", "checkpoints", "branch")
-    _only_known_keys(spec, (*own, *field_names(cls), *field_names(Recipe)), where)
+    own = ("family", "_target_", "seed", "data_seed", "model", "checkpoints", "branch", "imported")
+    only_known_keys(spec, (*own, *field_names(cls), *field_names(Recipe)), where)
     family: Family = _build(cls, _only(spec, cls), where)
     code = outside.code_digest(cls) if "_target_" in spec else ""
     if code:
         outside.check(family, code)
-    recipe = replace(family.recipe(), **_coerced(Recipe, _only(spec, Recipe), where))
+    recipe = replace(family.recipe(), **coerced(Recipe, _only(spec, Recipe), where))
     fixed, adaptive = _schedule(spec.get("checkpoints"), recipe.steps, f"{where}.checkpoints")
     declared = Variant(
         name=name,
@@ -210,6 +223,7 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
         checkpoint_steps=fixed,
         adaptive=adaptive,
         family_code=code,
+        imported=_imported(spec["imported"], f"{where}.imported") if "imported" in spec else None,
     )
     if "branch" not in spec:
         return declared
@@ -230,13 +244,25 @@ def _family_class(spec: Mapping[str, Any], where: str, root: Path) -> type[Famil
     return outside.family_class(spec["_target_"], where, root) if "_target_" in spec else catalog.family(spec["family"])
 
 
+def _imported(spec: Any, where: str) -> Imported:
+    """A path alone, or a mapping with `path` and what else there is to say."""
+    said = {"path": spec} if isinstance(spec, str) else spec
+    if not isinstance(said, Mapping) or "path" not in said:
+        raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a path, or a mapping with `path`.")
+    only_known_keys(said, field_names(Imported), where)
+    found: Imported = _build(Imported, said, where)
+    if found.attention_rate not in (0, 1):
+        raise MiscopeError(f"params.yaml: `{where}.attention_rate` = {found.attention_rate:g}; allowed: 0 or 1.")
+    return found
+
+
 def _branch(variant: Variant, spec: Any, where: str) -> Branch:
     """Where the variant departs from its parent, and with which settings; the parent is checked when all are read."""
     if not isinstance(spec, Mapping) or not {"parent", "at"} <= spec.keys():
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must say `parent` and `at`, and what changes there.")
     cls = type(variant.family)
     changeable = (*field_names(cls), "data_seed", "learning_rate", "weight_decay", "betas", "schedule", "warmup_steps")
-    _only_known_keys(spec, ("parent", "at", *changeable), where)
+    only_known_keys(spec, ("parent", "at", *changeable), where)
     family = _build(cls, as_dict(variant.family) | _only(spec, cls), where)
     if family.model() != variant.family.model():
         raise MiscopeError(f"params.yaml: `{where}` changes the shape of the model, which a branch must keep.")
@@ -245,7 +271,7 @@ def _branch(variant: Variant, spec: Any, where: str) -> Branch:
         at=_number(spec["at"], int, f"{where}.at", (0, variant.recipe.steps)),
         family=family,
         data_seed=_number(spec.get("data_seed", variant.data_seed), int, f"{where}.data_seed"),
-        recipe=replace(variant.recipe, **_coerced(Recipe, _only(spec, Recipe), where)),
+        recipe=replace(variant.recipe, **coerced(Recipe, _only(spec, Recipe), where)),
     )
 
 
@@ -271,8 +297,8 @@ def _model(default: ModelConfig, spec: Mapping[str, Any], where: str) -> ModelCo
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping of model settings.")
     task_owned = ("n_ctx", "d_vocab", "d_vocab_out")
     allowed = tuple(key for key in field_names(ModelConfig) if key not in task_owned)
-    _only_known_keys(spec, allowed, where)
-    return replace(default, **_coerced(ModelConfig, spec, where))
+    only_known_keys(spec, allowed, where)
+    return replace(default, **coerced(ModelConfig, spec, where))
 
 
 def _schedule(spec: Any, steps: int, where: str) -> tuple[tuple[int, ...], Adaptive | None]:
@@ -296,14 +322,14 @@ def _schedule(spec: Any, steps: int, where: str) -> tuple[tuple[int, ...], Adapt
 
 
 def _adaptive(item: Mapping[str, Any], where: str) -> Adaptive:
-    _only_known_keys(item, ("adaptive", "metric"), where)
+    only_known_keys(item, ("adaptive", "metric"), where)
     n = _number(item["adaptive"], int, f"{where}.adaptive", (1, 100_000))
     metric = get_type_hints(Adaptive)["metric"]
     return Adaptive(n, _coerce(item.get("metric", "test_loss"), metric, f"{where}.metric"))
 
 
 def _log_range(item: Mapping[str, Any], steps: int, where: str) -> set[int]:
-    _only_known_keys(item, ("log", "from", "to"), where)
+    only_known_keys(item, ("log", "from", "to"), where)
     n = _number(item["log"], int, f"{where}.log", (1, 100_000))
     start = _number(item.get("from", 1), int, f"{where}.from", (1, steps))
     stop = _number(item.get("to", steps), int, f"{where}.to", (start, steps))
@@ -315,7 +341,7 @@ def _range(item: Any, steps: int, where: str) -> Iterable[int]:
     if isinstance(item, Mapping) and "log" in item:
         return _log_range(item, steps, where)
     if isinstance(item, Mapping):
-        _only_known_keys(item, ("every", "from", "to"), where)
+        only_known_keys(item, ("every", "from", "to"), where)
         if "every" not in item:
             raise MiscopeError(
                 f"params.yaml: `{where}` has no `every`; write {{every: 100}} or {{from: 0, to: 500, every: 10}}."
@@ -333,12 +359,17 @@ def _range(item: Any, steps: int, where: str) -> Iterable[int]:
 
 def _build(cls: type, spec: Mapping[str, Any], where: str) -> Any:
     try:
-        return cls(**_coerced(cls, spec, where))
+        return cls(**coerced(cls, spec, where))
     except MiscopeError as error:
         raise MiscopeError(f"params.yaml: `{where}`: {error}") if "params.yaml" not in str(error) else error from None
 
 
-def _coerced(cls: type, spec: Mapping[str, Any], where: str) -> dict[str, Any]:
+def coerced(cls: type, spec: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The entries as the types that a dataclass declares for its fields.
+
+    Raises:
+        MiscopeError: one line that names the key, the value and what is allowed.
+    """
     hints = get_type_hints(cls)
     return {key: _coerce(value, hints[key], f"{where}.{key}") for key, value in spec.items()}
 
@@ -389,7 +420,11 @@ def _only(spec: Mapping[str, Any], cls: type) -> dict[str, Any]:
     return {key: spec[key] for key in field_names(cls) if key in spec}
 
 
-def _only_known_keys(spec: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+def only_known_keys(spec: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    """
+    Raises:
+        MiscopeError: a key that is none of those known; it names the nearest.
+    """
     for key in spec:
         if key not in known:
             _unknown(key, known, where)

@@ -10,18 +10,22 @@ Source: the stacking is that of `torch.func.vmap` over `functional_call` (model 
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from miscope import store
 from miscope.core import MiscopeError, Recipe, Variant
 from miscope.model.transformer import Transformer
+from miscope.model.weights import weights
 from miscope.training.batches import Batch, Batches
 from miscope.training.device import Device
 from miscope.training.loss import cross_entropy
 from miscope.training.optimization import learning_rate, optimizer
-from miscope.training.run import Evaluation, evaluation, moments_as_tensors, moments_of
+from miscope.training.run import Evaluation, evaluation, resume_steps
+from miscope.training.updates import moments_as_tensors, moments_of
 
 
 class Cohort:
@@ -113,7 +117,15 @@ class Member:
 
     def evaluate(self) -> Evaluation:
         """Losses and accuracies with the present weights, train and test alike."""
-        return evaluation(self.step, self.cohort.batches[self.index], self.model)
+        return evaluation(self.step, self.cohort.batches[self.index], self.model, self.variant)
+
+    @property
+    def keeps(self) -> set[int]:
+        return resume_steps(self.variant)
+
+    def save(self, path: Path, training: str) -> None:
+        """Write a checkpoint of the present weights."""
+        store.save_checkpoint(path, self.step, self.variant.model, weights(self.model), training)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and moments, as a lone run keeps them."""

@@ -6,6 +6,7 @@ update as one (gloo on CPU, nccl on CUDA). The loop imports no torch.distributed
 
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,6 +32,20 @@ class Device:
     def share(self, examples: Examples) -> Examples:
         """This process's part of a batch: every `world`-th example."""
         return examples.take(slice(self.rank, None, self.world))
+
+    def place(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """This process's part of a batch of tensors by name, on the device; what is no tensor is left alone.
+
+        Raises:
+            MiscopeError: there are fewer rows than processes.
+        """
+        placed = {
+            name: value[self.rank :: self.world].to(self.torch) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+        }
+        if any(isinstance(value, Tensor) and not len(value) for value in placed.values()):
+            raise MiscopeError(f"A batch has fewer rows than the {self.world} processes that share it.")
+        return placed
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a value over all processes."""

@@ -5,8 +5,10 @@ device, threads, versions) and nothing else: not the number of steps, the schedu
 file with another key is another training's and is not used.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,10 +47,15 @@ class Ledger:
     """The files of one training in a variant's folder."""
 
     def __init__(
-        self, folder: store.Folder, key: str, parent: "Ledger | None" = None, until: int | None = None
+        self,
+        folder: store.Folder,
+        key: str,
+        parent: "Ledger | None" = None,
+        until: int | None = None,
+        kind: Callable[..., Any] = Evaluation,
     ) -> None:
         self.folder, self.key, self.parent, self.until = folder, key, parent, until
-        self.curve: dict[int, Evaluation] = self._read_curve()
+        self.curve: dict[int, Any] = self._read_curve(kind)
         self._kept = {step for step in folder.resume_steps() if self._tensors(folder.resume(step)) is not None}
 
     def checkpoint_steps(self) -> set[int]:
@@ -86,7 +93,8 @@ class Ledger:
         """Whether the state at a step is kept here, not only in the parent."""
         return step in self._kept
 
-    def record(self, evaluation: Evaluation) -> None:
+    def record(self, evaluation: Any) -> None:
+        """Take in an evaluation, a dataclass of numbers whose first is the step."""
         self.curve[evaluation.step] = evaluation
 
     def save_curve(self) -> None:
@@ -95,10 +103,10 @@ class Ledger:
         table = torch.tensor(np.array(rows, dtype=np.float64))
         store.write(self.folder.resume_curve, save_tensors({"curve": table}, metadata={"miscope": self.key}))
 
-    def _read_curve(self) -> dict[int, Evaluation]:
+    def _read_curve(self, kind: Callable[..., Any]) -> dict[int, Any]:
         tensors = self._tensors(self.folder.resume_curve)
         rows = tensors["curve"].tolist() if tensors else []
-        return {int(row[0]): Evaluation(int(row[0]), *row[1:]) for row in rows}
+        return {int(row[0]): kind(int(row[0]), *row[1:]) for row in rows}
 
     def _tensors(self, path: Path) -> dict[str, Tensor] | None:
         try:

@@ -1,40 +1,28 @@
-"""The one training loop: what is asked for and not there is computed from the nearest state, bit-equal to a lone run.
+"""A variant's training, whole: its checkpoints, its curve, its record, brought up to date by the loop of `engine`.
 
 A loss at step s is measured with the weights of checkpoint s, train and test alike, in float64; what is differentiated
 keeps its relative precision however small it gets (`training.loss`).
-
-Killed at any moment and started again, asked for more checkpoints, or for more steps: each goes on from the last state
-that was kept before the first thing missing, and ends with the bytes of a run that was asked for all of it at once.
 """
 
 import csv
 import io
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from miscope import store
 from miscope.core import MiscopeError, Variant
 from miscope.model.memory import keep_freed_memory
-from miscope.model.weights import weights
 from miscope.training.adaptive import adaptive_steps
 from miscope.training.cohort import Cohort
 from miscope.training.device import Device, device_for, versions
+from miscope.training.engine import Asked, Work, fill, visit
 from miscope.training.ledger import Ledger, training_key
-from miscope.training.run import Evaluation, Run, Trainee
+from miscope.training.run import Evaluation, Run, resume_steps
 
 OnEvaluation = Callable[[Evaluation], None]
-
-
-@dataclass
-class Work:
-    """What one call of `train` did, in updates and checkpoints."""
-
-    updates: int = 0
-    written: int = 0
 
 
 def train(
@@ -59,11 +47,12 @@ def train(
     started, work = time.perf_counter(), Work()
     if peers:
         _fill_cohort(variant, ledger, peers, device, work, on_evaluation)
-    steps = _fill(variant, set(variant.checkpoint_steps), ledger, device, work, on_evaluation)
+    steps = set(variant.checkpoint_steps)
+    fill(lambda: Run(variant, device), _asked(variant, steps), ledger, device, work, on_evaluation)
     if variant.adaptive:
         curve = [ledger.curve[step] for step in _evaluated(variant, set(variant.checkpoint_steps))]
         steps |= adaptive_steps(curve, variant.adaptive)
-        _fill(variant, steps, ledger, device, work, on_evaluation)
+        fill(lambda: Run(variant, device), _asked(variant, steps), ledger, device, work, on_evaluation)
     if not device.writes:
         return {}
     _sweep(folder, variant, steps)
@@ -114,7 +103,7 @@ def _fill_cohort(
     members = sorted([variant, *peers], key=lambda member: member.name)  # the same stack, whoever comes first
     folders = {member.name: store.Folder(ledger.folder.path.parent / member.name) for member in members}
     ledgers = [ledger if m is variant else _ledger(m, folders[m.name], device, m.recipe.cohort) for m in members]
-    missing = [_missing(m, set(m.checkpoint_steps), files) for m, files in zip(members, ledgers, strict=True)]
+    missing = [_asked(m, set(m.checkpoint_steps)).missing(files) for m, files in zip(members, ledgers, strict=True)]
     if not any(missing):
         return
     cohort = Cohort(members, device)
@@ -125,7 +114,7 @@ def _fill_cohort(
     while True:
         for member, files, steps in zip(cohort.members(), ledgers, missing, strict=True):
             mine = member.variant is variant
-            _visit(member, {*member.variant.checkpoint_steps}, steps, files, work, on_evaluation if mine else _ignore)
+            visit(member, {*member.variant.checkpoint_steps}, steps, files, work, on_evaluation if mine else _ignore)
         if not any(missing):
             return
         cohort.advance()
@@ -136,64 +125,8 @@ def _ignore(evaluation: Evaluation) -> None:
     pass
 
 
-def _missing(variant: Variant, wanted: set[int], ledger: Ledger) -> set[int]:
-    """Steps of checkpoints and evaluations that are asked for and not there."""
-    return (wanted - ledger.checkpoint_steps()) | (set(_evaluated(variant, wanted)) - ledger.curve.keys())
-
-
-def _fill(
-    variant: Variant, wanted: set[int], ledger: Ledger, device: Device, work: Work, on_evaluation: OnEvaluation
-) -> set[int]:
-    """Compute the checkpoints and evaluations that are missing, stretch by stretch; what comes back is `wanted`."""
-    missing = _missing(variant, wanted, ledger)
-    device.wait()  # all see the same files, before one writes
-    run: Run | None = None
-    for step in sorted(missing):
-        run = _nearest(run, variant, step, ledger, device)
-        while True:
-            _visit(run, wanted, missing, ledger, work, on_evaluation)
-            if run.step == step:
-                break
-            run.advance()
-            work.updates += 1
-    device.wait()
-    return wanted
-
-
-def _nearest(run: Run | None, variant: Variant, step: int, ledger: Ledger, device: Device) -> Run:
-    """The run itself if it stands before `step`, or moved to the last state kept between the two, or a new one."""
-    at = run.step if run is not None else -1
-    kept = max((s for s in ledger.resume_steps() if at < s <= step), default=None)
-    run = run if run is not None else Run(variant, device)
-    if kept is not None and (state := ledger.state(kept)) is not None:
-        run.restore(kept, state)
-    return run
-
-
-def _visit(
-    run: Trainee, wanted: set[int], missing: set[int], ledger: Ledger, work: Work, on_evaluation: OnEvaluation
-) -> None:
-    """Evaluate and write what is missing at this step: the curve first, then the checkpoint, then the state."""
-    is_new = run.step in wanted and run.step in missing
-    keeps_state = run.step in _resume_steps(run.variant) and not ledger.has_state(run.step)
-    if run.step in missing:
-        evaluation = run.evaluate()
-        _check_finite(evaluation, run.variant)
-        ledger.record(evaluation)
-        on_evaluation(evaluation)
-        missing.remove(run.step)
-    if keeps_state and not run.device.writes:
-        ledger.note_state(run.step)
-    if not run.device.writes:
-        return
-    if is_new or keeps_state:
-        ledger.save_curve()
-    if is_new:
-        path = ledger.folder.checkpoint(run.step)
-        store.save_checkpoint(path, run.step, run.variant.model, weights(run.model), ledger.key)
-        work.written += 1
-    if keeps_state:
-        ledger.save_state(run.step, run.state())
+def _asked(variant: Variant, checkpoints: set[int]) -> Asked:
+    return Asked(checkpoints, set(_evaluated(variant, checkpoints)))
 
 
 def _evaluated(variant: Variant, wanted: set[int]) -> list[int]:
@@ -202,26 +135,11 @@ def _evaluated(variant: Variant, wanted: set[int]) -> list[int]:
     return sorted({*range(0, recipe.steps + 1, recipe.eval_every), recipe.steps, *wanted})
 
 
-def _resume_steps(variant: Variant) -> set[int]:
-    """Where states are kept: evenly, the last step among them. A state weighs three checkpoints."""
-    recipe, asked = variant.recipe, variant.recipe.resume_points
-    n = asked if asked >= 0 else max(1, min(8, len(variant.checkpoint_steps) // 4))
-    return {round(recipe.steps * i / n) for i in range(1, n + 1)}
-
-
 def _sweep(folder: store.Folder, variant: Variant, steps: set[int]) -> None:
     """Remove checkpoints and states that are not asked for, and halves that a kill left."""
-    store.sweep(folder.path / "checkpoints", keep={folder.checkpoint(step) for step in steps})
-    kept = {folder.resume(step) for step in _resume_steps(variant)}
+    store.sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in steps})
+    kept = {folder.resume(step) for step in resume_steps(variant)}
     store.sweep(folder.path / "resume", keep=kept | {folder.resume_curve, folder.began})
-
-
-def _check_finite(evaluation: Evaluation, variant: Variant) -> None:
-    if not math.isfinite(evaluation.train_loss):
-        raise MiscopeError(
-            f"The train loss of `{variant.name}` is {evaluation.train_loss} at step {evaluation.step}; "
-            f"lower variants.{variant.name}.learning_rate ({variant.recipe.learning_rate:g}) and run `dvc repro` again."
-        )
 
 
 def _check_moving(folder: store.Folder, steps: set[int]) -> None:
@@ -256,7 +174,7 @@ def _record(variant: Variant, curve: list[Evaluation], device: Device, work: Wor
         "checkpoints": len(variant.checkpoint_steps),
         "parameters": n_params,
         "tokens": tokens,
-        "flops_6nd": 6 * (n_params - shapes["W_E"] - shapes["W_pos"]) * tokens,
+        "flops_6nd": 6 * (n_params - shapes["W_E"] - shapes.get("W_pos", 0)) * tokens,
         "this_time": {"updates": work.updates, "checkpoints": work.written, "seconds": round(seconds, 2)},
         "metrics": _metrics(variant, curve, seconds),
     }

@@ -1,0 +1,1 @@
+"""Scaling-law studies: plan points, run them, fit the law with intervals, draw it."""

@@ -1,0 +1,18 @@
+"""Fit the scaling law to a study's runs, with intervals, refusals and a checklist: python stages/fit.py STUDY"""
+
+from pathlib import Path
+
+from miscope import store
+from miscope.command import run
+from miscope.scaling import laws, results
+
+
+def main(study: str) -> None:
+    runs = results.read(results.path(Path(), study), study)
+    found = laws.study(runs, laws.settings(Path(), study))
+    store.write(laws.path(Path(), study), store.pretty_json(found))
+    print(f"{study} fit: {found['n_fitted']} runs; {found['disagreement']['sentence']}")
+
+
+if __name__ == "__main__":
+    run(main)

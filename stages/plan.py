@@ -1,0 +1,25 @@
+"""Plan a scaling study, which trains nothing: python stages/plan.py STUDY [--dry-run]
+
+With --dry-run the points, and the hours that they are thought to take here, are printed and no file is written.
+"""
+
+from pathlib import Path
+
+from miscope import store
+from miscope.command import run
+from miscope.core import MiscopeError
+from miscope.scaling import planfile, planner, study, timing
+
+
+def main(name: str, flag: str = "") -> None:
+    if flag not in ("", "--dry-run"):
+        raise MiscopeError(f"`{flag}` is unknown; allowed after the study: --dry-run.")
+    plan = planner.plan(study.load(Path(), name))
+    lines = timing.lines(plan) if flag else [f"{name}: {len(plan['points'])} points planned", *plan["notes"]]
+    if not flag:
+        store.write(planfile.path(Path(), name), store.pretty_json(plan))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,15 @@
+"""Draw a study's fit, each picture with its table, and one page of them all: python stages/plot.py STUDY"""
+
+from pathlib import Path
+
+from miscope.command import run
+from miscope.scaling import page
+
+
+def main(study: str) -> None:
+    written = page.write(Path(), study)
+    print(f"{study} plot: {len(written)} files in {page.folder(Path(), study)}")
+
+
+if __name__ == "__main__":
+    run(main)

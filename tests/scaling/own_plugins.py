@@ -1,0 +1,120 @@
+"""Plugins as a user might write them, good and bad, for the tests of the loader."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
+
+from miscope.scaling.models.base import ScalableModule
+
+
+class Net(ScalableModule):
+    """A linear map from 4 numbers, with dropout, so that chance matters."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, width), nn.Dropout(0.2), nn.GELU(), nn.Linear(width, 1))
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.layers(batch["x"])
+
+    def estimate_flops(self, tokens: float) -> float:
+        return 100.0 * tokens
+
+    def configure_optimizers(self, learning_rate: float, weight_decay: float, betas: Any) -> torch.optim.Optimizer:
+        first, last = self.layers[0], self.layers[3]
+        groups = [
+            {"params": first.parameters(), "lr": learning_rate},
+            {"params": last.parameters(), "lr": learning_rate / 2},
+        ]
+        return torch.optim.SGD(groups, momentum=0.9)
+
+
+class Plane:
+    """`x` and a linear function of it, in one of the three forms."""
+
+    def __init__(self, form: str = "counted", n: int = 64) -> None:
+        x = torch.randn(n, 4, generator=torch.Generator().manual_seed(0))
+        self.rows = [{"x": row, "labels": row.sum(), "name": "a text"} for row in x]
+        self.form = form
+
+    def build(self, split: str) -> Any:
+        rows = self.rows if split == "train" else self.rows[:16]
+        return rows if self.form == "counted" else Forever(rows) if split == "train" else Once(rows)
+
+    def token_count(self) -> int | None:
+        return len(self.rows) if self.form == "counted" else None
+
+
+class Once(IterableDataset):
+    def __init__(self, rows: list[Any]) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.rows
+
+
+class Forever(Once):
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            yield from self.rows
+
+
+class NoForward(nn.Module):
+    def num_params(self, non_embedding: bool = True) -> int:
+        return 1
+
+    def configure_optimizers(self, *args: Any) -> None: ...
+
+
+class CountIsANumber(Net):
+    num_params = 5  # type: ignore[assignment]
+
+
+class NoOptimizer(nn.Linear):
+    def num_params(self, non_embedding: bool = True) -> int:
+        return 5
+
+
+class HalfAnOptimizer(Net):
+    def configure_optimizers(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.layers[0].parameters(), lr=0.1)
+
+
+class NoBuild:
+    def token_count(self) -> int:
+        return 5
+
+
+class OneRow(Plane):
+    def build(self, split: str) -> Any:
+        return self
+
+    def batch(self, seed: int, step: int, size: int) -> Any:
+        return {"x": torch.zeros(1, 4), "labels": torch.zeros(1)}
+
+
+class PerExample:
+    def __call__(self, output: Tensor, batch: Any) -> Tensor:
+        return (output[:, 0] - batch["labels"]) ** 2
+
+
+class NotANumber:
+    def __call__(self, output: Tensor, batch: Any) -> Tensor:
+        return output.mean() * float("nan")
+
+
+class Logits(nn.Module):
+    """An architecture of another library: arguments by name, logits in an object."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Embedding(64, width), nn.Linear(width, 64)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Any:
+        class Output:
+            logits = self.out(self.embed(input_ids))
+
+        return Output()

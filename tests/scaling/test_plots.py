@@ -1,0 +1,173 @@
+"""From results.json to pictures: the stages' files, what the pictures show, and what is said where there are none."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import TRUE, as_json, drawn, workspace
+
+from miscope import store
+from miscope.core import MiscopeError
+from miscope.scaling import figures, laws, page, results, tables
+
+STAGES = Path(__file__).parents[2] / "stages"
+PICTURES = ["isoflop", "loss_against_compute", "best_sizes", "best_tokens", "residuals", "surface"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that the stages fit and plot have run on."""
+    made = workspace(tmp_path_factory.mktemp("study"), drawn(0.003, entropy=1.75))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made)
+        for stage in ("fit", "plot"):
+            runpy.run_path(str(STAGES / f"{stage}.py"))["main"]("toy")
+    return made
+
+
+@pytest.fixture(scope="module")
+def shown(root: Path) -> dict[str, figures.Drawn]:
+    runs = results.read(results.path(root, "toy"), "toy")
+    return {one.name: one for one in figures.drawn(runs, page.load(root, "toy"))}
+
+
+def test_the_stages_write_a_fit_and_a_file_and_a_table_of_every_picture(root: Path) -> None:
+    found = {path.name for path in page.folder(root, "toy").iterdir()}
+    assert found == {"index.html"} | {f"{name}.{end}" for name in PICTURES for end in ("json", "csv")}
+    fit = page.load(root, "toy")
+    assert fit["provenance"]["settings"] == {
+        "methods": ["squared"], "draws": 40, "seed": 0, "exclude": {"r2": "the disk was full"}, "targets": [1e22, 1e23]
+    }  # fmt: skip
+    assert fit["set_aside"] == [{"id": "r2", "reason": "the disk was full", "by": "settings"}]
+
+
+def test_plotting_twice_gives_the_same_bytes_and_removes_what_is_drawn_no_more(root: Path) -> None:
+    folder = page.folder(root, "toy")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "old.json").write_text("{}")
+    page.write(root, "toy")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_page_says_the_numbers_the_bias_and_the_checklist(root: Path) -> None:
+    text = (page.folder(root, "toy") / "index.html").read_text()
+    assert "on noise-free losses of the fitted law" in text
+    assert "the disk was full" in text
+    assert "not recorded" in text
+    assert text.count("Plotly.newPlot(") >= len(PICTURES)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_asks_a_question_and_has_a_table(shown: dict[str, figures.Drawn], name: str) -> None:
+    one = shown[name]
+    assert one.question.endswith("?")
+    assert one.figure.layout.title.text.startswith(one.question[:20])
+    assert len(one.reading) > 60
+    assert len(one.table) > 3
+
+
+def test_extrapolation_is_drawn_dashed_and_in_a_field_of_its_own(shown: dict[str, figures.Drawn]) -> None:
+    for name in ("loss_against_compute", "best_sizes", "best_tokens"):
+        figure = shown[name].figure
+        (field,) = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+        assert field.x0 == pytest.approx(1e21)
+        assert field.x1 == pytest.approx(1e23)
+        lines = [t for t in figure.data if t.mode == "lines" and t.fill is None]
+        assert all(max(t.x) <= 1.01e21 for t in lines if t.line.dash == "solid")
+        assert all(min(t.x) > 4e20 for t in lines if t.line.dash == "dash")
+        assert any(t.line.dash == "dash" for t in lines)
+
+
+def test_the_drawn_minima_and_the_frontier_are_those_of_the_law(shown: dict[str, figures.Drawn]) -> None:
+    minima = shown["isoflop"].table.dropna(subset=["parameters"])
+    np.testing.assert_allclose(minima["parameters"], TRUE.best_parameters(minima["budget"].to_numpy()), rtol=0.4)
+    law = shown["loss_against_compute"].table
+    np.testing.assert_allclose(law["loss"], TRUE.best_loss(law["budget"].to_numpy()), rtol=0.03)
+    residuals = shown["residuals"].table
+    assert residuals["off_percent"].abs().median() < 1
+    assert residuals.set_index("id").loc["r2", "state"] == "left out: the disk was full"
+
+
+def test_a_fit_of_other_runs_is_not_drawn(root: Path, tmp_path: Path) -> None:
+    workspace(tmp_path, drawn(0.003, seed=1))
+    store.write(laws.path(tmp_path, "toy"), laws.path(root, "toy").read_text())
+    with pytest.raises(MiscopeError, match="made from other runs"):
+        page.write(tmp_path, "toy")
+
+
+def test_without_a_law_the_curves_are_drawn_alone() -> None:
+    runs = drawn(0.0, n_budgets=1)
+    one_size = laws.study(runs, laws.Settings(methods=("squared",), draws=20))
+    assert one_size["refusal"]["kind"] == "not identifiable"
+    assert [one.name for one in figures.drawn(runs, one_size)] == ["isoflop"]
+    assert tables.estimates(one_size)["refused"].str.startswith("too few budgets").all()
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+    runs = drawn(0.01)
+    runs.loss[4] = np.nan
+    found = results.read(results.path(workspace(tmp_path, runs), "toy"), "toy")
+    np.testing.assert_array_equal(found.loss, runs.loss)
+    np.testing.assert_array_equal(found.parameters, runs.parameters)
+    assert found.ids == runs.ids
+    assert found.convention == runs.convention
+    assert found.flops_per_parameter_token == 6.0
+
+
+@pytest.mark.parametrize(
+    "given,left_out", [("N,D,loss", "budget"), ("C,N,L", "tokens"), ("C,tokens,loss", "parameters")]
+)
+def test_any_two_of_size_data_and_compute_will_do(tmp_path: Path, given: str, left_out: str) -> None:
+    runs = drawn(0.01)
+    columns = {"N": runs.parameters, "D": runs.tokens, "tokens": runs.tokens, "C": runs.budget, "loss": runs.loss,
+               "L": runs.loss}  # fmt: skip
+    file = tmp_path / "runs.csv"
+    pd.DataFrame({name: columns[name] for name in given.split(",")}).to_csv(file, index=False)
+    found = results.read(file)
+    np.testing.assert_allclose(getattr(found, left_out), getattr(runs, left_out))
+    assert found.ids[0] == "row 1"
+
+
+@pytest.mark.parametrize(
+    "content,said",
+    [
+        ("{}", "no results file"),
+        (json.dumps({"schema": 9, "points": []}), "schema 9"),
+        (json.dumps({"schema": 1, "points": [{"id": "a"}]}), "lack budget, loss, parameters, tokens"),
+        (json.dumps({"schema": 1, "points": []}), "holds no run"),
+        (as_json(drawn(0.0)).replace('"r1"', '"r2"'), "stands twice"),
+    ],
+)
+def test_a_file_that_is_no_results_is_one_line(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(content)
+    with pytest.raises(MiscopeError, match=said):
+        results.read(file)
+
+
+def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(MiscopeError, match="dvc repro run@toy"):
+        results.read(results.path(tmp_path, "toy"), "toy")
+
+
+def test_unknown_settings_of_the_fit_are_named(tmp_path: Path) -> None:
+    store.write(tmp_path / "params.yaml", "variants: {}\nscaling: {toy: {fit: {drews: 100}}}\n")
+    with pytest.raises(MiscopeError, match=r"drews.*Did you mean `draws`"):
+        laws.settings(tmp_path, "toy")
+
+
+def test_the_command_line_fits_anyones_runs_or_refuses(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("C,N,loss\n" + "".join(f"1e18,{n}e6,3.{n}\n" for n in (1, 2, 4)))
+    done = subprocess.run(
+        [sys.executable, "-m", "miscope", "fit", "runs.csv"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("refused, too few points: 3 different pairs")
+    assert "too few budgets" in done.stdout
