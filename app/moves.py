@@ -1,6 +1,7 @@
 """The page Order: which measure moved first, in every variant of a family, and what chance would make of it."""
 
 from pathlib import Path
+from typing import Literal
 
 import data
 import pandas as pd
@@ -45,6 +46,29 @@ def page(root: Path) -> None:
         f"`leads`, `lags`, `undecided`: in how many of the {len(chosen)} variants. `lead`: median, in steps. `p`: the "
         "chance of so uneven a split if neither led; with few variants it cannot be small."
     )
+    _changes(root, tuple(chosen), stamps, sorted(set(onsets["measure"])))
+
+
+def _changes(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...], measures: list[str]) -> None:
+    """The change points of one measure, at the usual penalty or at the elbow."""
+    with st.expander("Change points of a measure"):
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        measure = left.selectbox("Measure", measures, key="order.measure")
+        at_elbow = right.toggle("penalty at the elbow", key="order.elbow")
+        found = _change_points(root, variants, made_from, measure, "elbow" if at_elbow else "usual")
+        st.dataframe(found, hide_index=True, key="order.changes")
+        st.caption(
+            "Where the curve takes another level, or another slope: the cheapest way to cut it, each cut at the "
+            "`penalty`. The usual one is 2 noise² ln n; at the elbow most penalties agree on the number of cuts. A "
+            "change that only one of the two finds is in doubt."
+        )
+
+
+@st.cache_data(show_spinner="Cutting the curve ...", max_entries=16)
+def _change_points(
+    root: Path, variants: tuple[str, ...], made_from: tuple[int, ...], measure: str, penalty: Literal["usual", "elbow"]
+) -> pd.DataFrame:
+    return order.changes(root, variants, measure, penalty)
 
 
 @st.cache_data(show_spinner="Reading the artifacts ...", max_entries=8)
@@ -65,9 +89,10 @@ def _drawn(onsets: pd.DataFrame) -> go.Figure:
         figure.add_bar(
             y=rows["measure"], x=rows["by"] - rows["before"], base=rows["before"], orientation="h", name=str(name),
             marker_color=PALETTE[i % len(PALETTE)],
-            customdata=rows[["before", "by", "start", "end", "width"]],
+            customdata=rows[["before", "by", "start", "end", "width", "sharpness"]],
             hovertemplate="%{y}<br>after step %{customdata[0]:,}, by %{customdata[1]:,}<br>"
-            "from %{customdata[2]:.3g} to %{customdata[3]:.3g}, 10 to 90 %% in %{customdata[4]:,} steps"
+            "from %{customdata[2]:.3g} to %{customdata[3]:.3g}, 10 to 90 %% in %{customdata[4]:,} steps<br>"
+            "sharpness %{customdata[5]:.3g} (width in ln step; NaN: no logistic fits)"
             "<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.update_yaxes(automargin=True, categoryorder="array", categoryarray=list(measures)[::-1])

@@ -8,17 +8,31 @@ half of its way from first to last, for good.
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
 from miscope import analysis, catalog, config
 from miscope.core import Artifact, MiscopeError, NotApplicable, Output, PerCheckpoint
-from miscope.maths.events import Onset, lead, onset, order_of, sign_test
+from miscope.maths.events import (
+    Cost,
+    Onset,
+    change_points,
+    elbow,
+    lead,
+    onset,
+    order_of,
+    sharpness,
+    sign_test,
+    usual_penalty,
+)
 
 MOST_ENTRIES = 32  # a list with more entries is a picture and no list of measures
 LEAST_LOSS = 1e-12  # nats
+KINDS: dict[Cost, str] = {"l2": "level", "linear": "slope"}
+LEAST_R2 = 0.9  # of a logistic fit, for its width to mean something
 
 
 def variants_of(root: Path, family: str) -> tuple[str, ...]:
@@ -29,17 +43,50 @@ def variants_of(root: Path, family: str) -> tuple[str, ...]:
 def onsets(root: Path, variants: Sequence[str]) -> pd.DataFrame:
     """One row per variant and measure that moved: `before` < onset <= `by` in steps, `width` of the move, its levels.
 
+    `sharpness` is the width of the move in ln step, fitted (see `maths.events.sharpness`); NaN where no logistic has
+    nine tenths of the curve's variance.
+
     Raises:
         MiscopeError: no artifact of any variant is fresh.
     """
     rows = [
-        {"variant": name, "measure": measure, **found._asdict()}
+        {"variant": name, "measure": measure, **found._asdict(), "sharpness": _width(steps, values)}
         for name in variants
-        for measure, found in _onsets_of(root, name).items()
+        for measure, (steps, values) in _measures(root, name).items()
+        if (found := onset(steps, values))
     ]
     if not rows:
         raise _nothing(variants)
     return pd.DataFrame(rows)
+
+
+def changes(
+    root: Path, variants: Sequence[str], measure: str, penalty: Literal["usual", "elbow"] = "usual"
+) -> pd.DataFrame:
+    """Change points of one measure: `before` < change <= `by` in steps, the `kind` of change, the penalty it cost.
+
+    `kind` is `level` or `slope`. With the penalty at the `elbow`, as many changes as hold over most penalties.
+
+    Raises:
+        MiscopeError: no fresh artifact of any variant has this measure.
+    """
+    found = {name: _measures(root, name) for name in variants}
+    if not any(measure in measures for measures in found.values()):
+        raise MiscopeError(f"No fresh artifact of {', '.join(variants)} has the measure `{measure}`.")
+    rows: list[dict[str, object]] = []
+    for name in variants:
+        steps, values = found[name].get(measure, (np.empty(0, dtype=np.int64), np.empty(0)))
+        for cost, kind in KINDS.items() if len(steps) else ():
+            at = elbow(steps, values, cost) if penalty == "elbow" else None
+            price = at.at if at else usual_penalty(values)
+            points = change_points(steps, values, price, cost)
+            rows += [{"variant": name, "kind": kind, **point._asdict(), "penalty": price} for point in points]
+    return pd.DataFrame(rows, columns=["variant", "kind", "before", "by", "penalty"])
+
+
+def _width(steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> float:
+    found = sharpness(steps, values)
+    return found.width if found and found.r2 >= LEAST_R2 else float("nan")
 
 
 def lead_lag(root: Path, variants: Sequence[str]) -> pd.DataFrame:
@@ -84,7 +131,13 @@ def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | 
 
 
 def _onsets_of(root: Path, variant: str) -> dict[str, Onset]:
-    found: dict[str, Onset] = {}
+    measures = _measures(root, variant).items()
+    return {name: moved for name, (steps, values) in measures if (moved := onset(steps, values))}
+
+
+def _measures(root: Path, variant: str) -> dict[str, tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]:
+    """Every measure of the instruments whose artifacts are fresh: its steps and values, losses as logarithms."""
+    found = {}
     for name in catalog.analyzers():
         analyzer = catalog.instrument(name)
         if not (isinstance(analyzer, PerCheckpoint) and analyzer.is_stored):
@@ -95,8 +148,7 @@ def _onsets_of(root: Path, variant: str) -> dict[str, Onset]:
             continue  # what is missing or stale is no measure yet; the page Variants says which
         for measure, values in _curves(artifact):
             scaled = np.log10(np.maximum(values, LEAST_LOSS)) if measure.endswith("loss") else values
-            if moved := onset(np.array(artifact.steps), scaled):
-                found[f"{name}.{measure}"] = moved
+            found[f"{name}.{measure}"] = np.array(artifact.steps), scaled
     return found
 
 

@@ -1,0 +1,162 @@
+"""Weights that were trained elsewhere, as a variant that every instrument can analyse.
+
+    variants:
+      published:
+        family: modulo_addition      # the task: its settings decide the probe
+        modulus: 113
+        imported: weights/grokked.safetensors
+
+Such a variant is never trained: its `train` stage reads the files, checks every name and shape, and writes checkpoints.
+Losses are measured here, at the imported steps alone; what its training cost is not known and absent. DVC does not
+watch files outside of the workspace: when they change, `dvc repro -f train@NAME`.
+"""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from miscope import config, store
+from miscope.core import MiscopeError, ModelConfig, Variant
+from miscope.maths.statistics import lasting_from
+from miscope.weight_files import Found, read
+
+FROM_FILE = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "normalization", "has_biases")
+
+
+def declare(root: Path, path: str, name: str, settings: Sequence[str]) -> Iterator[str]:
+    """Add a variant with these weights to params.yaml and write its checkpoints; what comes back are lines that say so.
+
+    `settings` are of the form `key=value`, with values as in params.yaml and a dot before what belongs to `model` or
+    `imported`: `family=modulo_addition`, `modulus=113`, `model.is_causal=false`, `imported.step=40000`.
+
+    Raises:
+        MiscopeError: a setting is wrong, or the weights are not those of a model for the task; nothing is written then.
+    """
+    entry = _entry(settings)
+    said = entry.pop("imported", {})
+    entry["imported"] = path if not said else {"path": path, **said}
+    variant = config.variant(name, entry, root)
+    files = weight_files(root, variant)
+    found = {step: _read(file, variant) for step, file in files.items()}
+    model = next(iter(found.values())).model
+    own = {key: value for key in FROM_FILE if (value := getattr(model, key)) != getattr(variant.family.model(), key)}
+    if chosen := {**entry.get("model", {}), **own}:
+        entry["model"] = chosen
+    entry.setdefault("steps", max(*files, 1))
+    config.add(root, name, entry)
+    yield from (f"note: {note}" for note in next(iter(found.values())).notes)
+    metrics = bring_in(root, config.load(root).variant(name))["metrics"]
+    yield f"{name}: {len(files)} checkpoints; test loss {metrics['test_loss']:.6g} nats at step {metrics['steps']:,}"
+    yield f"Run `dvc repro report@{name}` to analyse and draw it."
+
+
+def _entry(settings: Sequence[str]) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, dot, leaf = key.partition(".")
+        if not equals or (dot and section not in ("model", "imported")):
+            raise MiscopeError(
+                f"{setting!r} is no setting; write key=value, such as modulus=113 or model.is_causal=false."
+            )
+        try:
+            value = YAML(typ="safe", pure=True).load(io.StringIO(text))
+        except YAMLError:
+            raise MiscopeError(f"The value of {setting!r} is not valid YAML.") from None
+        (entry.setdefault(section, {}) if dot else entry)[leaf if dot else key] = value
+    return entry
+
+
+def weight_files(root: Path, variant: Variant) -> dict[int, Path]:
+    """Step -> file, in order of steps.
+
+    Raises:
+        MiscopeError: there is none, or a single file does not say its step.
+    """
+    assert variant.imported is not None, variant.name
+    path = root / variant.imported.path
+    if path.is_dir():
+        found = {int(f.stem): f for f in path.glob("*.safetensors") if f.stem.isdigit()}
+        if not found:
+            raise MiscopeError(f"{path} has no file that is named by its step, such as 1000.safetensors.")
+        return dict(sorted(found.items()))
+    if not path.is_file():
+        raise MiscopeError(f"{path}, which `{variant.name}` imports, does not exist.")
+    step = variant.imported.step
+    if step is None and not path.stem.isdigit():
+        raise MiscopeError(f"{path.name} does not say after how many steps it was written; say `imported.step=40000`.")
+    return {int(path.stem) if step is None else step: path}
+
+
+def _read(file: Path, variant: Variant) -> Found:
+    assert variant.imported is not None, variant.name
+    return read(file, variant.model, variant.imported.attention_rate)
+
+
+def bring_in(root: Path, variant: Variant) -> dict[str, Any]:
+    """Bring checkpoints, curve, metrics and record of an imported variant up to date; what comes back is the record.
+
+    Raises:
+        MiscopeError: a file is not there, cannot be read, or holds weights of another shape than params.yaml says; or
+            the variant asks for what only a training has.
+    """
+    from miscope.model.transformer import Transformer
+    from miscope.model.weights import load_weights
+    from miscope.training.batches import Batches
+    from miscope.training.device import device_for, versions
+    from miscope.training.run import evaluation
+
+    if variant.branch or variant.adaptive:
+        raise MiscopeError(
+            f"`{variant.name}` is imported: it is not trained, so it has no `branch` and nothing adaptive."
+        )
+    folder, device, curve, notes = store.folder(root, variant.name), device_for(variant.recipe), [], set[str]()
+    batches = Batches(variant.family, variant.data_seed, variant.recipe, variant.model, device)
+    files = weight_files(root, variant)
+    for step, file in files.items():
+        found = _read(file, variant)
+        _check(found.model, variant.model, file, variant.name)
+        key = store.digest("imported", store.digest_of_arrays(found.weights))
+        store.save_checkpoint(folder.checkpoint(step), step, variant.model, found.weights, key)
+        model = load_weights(Transformer(variant.model), found.weights).to(device.torch)
+        curve.append(evaluation(step, batches, model, variant))
+        notes |= set(found.notes)
+    store.sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in files})
+    last: dict[str, Any] = {name: value for name, value in asdict(curve[-1]).items() if name != "step"}
+    solved = int(lasting_from(np.array([e.test_accuracy >= variant.family.solved_accuracy for e in curve])))
+    last |= {"solved_step": curve[solved].step} if solved < len(curve) else {}
+    record = {
+        "variant": variant.name,
+        "label": variant.label,
+        "trained_as": variant.declaration(),
+        "imported": {"notes": sorted(notes), "files": {str(step): file.name for step, file in files.items()}},
+        "family": variant.family_name,
+        "settings": asdict(variant.family),
+        "seeds": {"data_seed": variant.data_seed},
+        "model": variant.model.declaration(),
+        "device": device.describe(),
+        "versions": versions(),
+        "checkpoints": len(files),
+        "parameters": int(sum(weight.size for weight in found.weights.values())),
+        "metrics": last | {"steps": curve[-1].step},
+    }
+    store.write(folder.curves, pd.DataFrame(map(asdict, curve)).to_csv(index=False, lineterminator="\n"))
+    store.write(folder.metrics, store.pretty_json(record["metrics"]))
+    store.write(folder.record, store.pretty_json(record))
+    return record
+
+
+def _check(found: ModelConfig, declared: ModelConfig, file: Path, name: str) -> None:
+    ours: Mapping[str, Any] = asdict(declared)
+    for key, value in asdict(found).items():
+        if value != ours[key]:
+            raise MiscopeError(
+                f"{file} holds a model of `{key}` = {value}; params.yaml says {ours[key]} in variants.{name}.model."
+            )
