@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import chart
 import data
@@ -203,10 +202,10 @@ def _tools(loaded: data.Remembered, view: View, step: int, chosen: data.Options)
         st.toggle("Table", key=f"table {view.name}")
         bound = loaded.bound(view.name, step, chosen)
         stem = f"{loaded.name}_{view.name}_{step}"
-        st.download_button("CSV", lambda: _csv(bound), f"{stem}.csv", "text/csv", type="tertiary",
-                           on_click="ignore", key=f"csv {view.name}")  # fmt: skip
-        st.download_button("HTML", lambda: _html(bound), f"{stem}.html", "text/html", type="tertiary",
-                           on_click="ignore", key=f"html {view.name}")  # fmt: skip
+        with st.popover("Export", type="tertiary"):
+            for format in api.FORMATS:
+                if format != "gif" or view.is_per_step:
+                    _download(bound, format, f"{stem}.{format}", f"{format} {view.name}")
     if st.session_state[f"table {view.name}"]:
         try:
             st.dataframe(bound.table(), hide_index=True, height=260)
@@ -214,16 +213,15 @@ def _tools(loaded: data.Remembered, view: View, step: int, chosen: data.Options)
             st.caption("There is no table: see above.")
 
 
-def _csv(bound: api.BoundView) -> str:
-    return _or_sentence(lambda: bound.table().to_csv(index=False, lineterminator="\n"))
+def _download(bound: api.BoundView, format: str, file: str, key: str) -> None:
+    """A button that makes the file when it is pressed."""
+    label = f"{format.upper()}: a film over all checkpoints" if format == "gif" else format.upper()
+    st.download_button(label, lambda: _exported(bound, format), file, type="tertiary", on_click="ignore", key=key)
 
 
-def _html(bound: api.BoundView) -> str:
-    return _or_sentence(lambda: bound.figure().to_html(include_plotlyjs=True, full_html=True, div_id="miscope"))
-
-
-def _or_sentence(make: Any) -> str:
+def _exported(bound: api.BoundView, format: str) -> bytes | str:
+    """The file; a sentence in its place where it cannot be made."""
     try:
-        return make()
+        return bound.exported(format)
     except MiscopeError as error:
         return str(error)

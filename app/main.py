@@ -3,9 +3,12 @@
 import argparse
 from pathlib import Path
 
+import calibration
 import catalogue
+import compare
 import explore
 import moves
+import scaling
 import streamlit as st
 import style
 import train
@@ -31,9 +34,13 @@ def main() -> None:
     listing = st.Page(lambda: variants.page(workspace, exploring), title="Variants", url_path="variants", default=True)
     reading = st.Page(lambda: catalogue.page(workspace, exploring), title="Catalogue", url_path="catalogue")
     ordering = st.Page(lambda: moves.page(workspace), title="Order", url_path="order")
+    calibrating = st.Page(lambda: calibration.page(workspace), title="Calibration", url_path="calibration")
+    growing = st.Page(lambda: scaling.page_of(workspace), title="Scaling", url_path="scaling")
+    comparing = st.Page(lambda: compare.page(workspace), title="Compare", url_path="compare")
     training = st.Page(lambda: train.page(workspace), title="Train", url_path="train")
     try:
-        st.navigation([listing, exploring, ordering, training, reading], position="top").run()
+        pages = [listing, exploring, comparing, ordering, growing, training, reading, calibrating]
+        st.navigation(pages, position="top").run()
     except MiscopeError as error:
         style.say(str(error), is_error=True)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import workspace
+from PIL import Image
 
 import miscope
 from miscope import catalog, store
@@ -111,7 +112,7 @@ def test_phases_are_drawn_when_they_are_fresh_and_only_then(variant: LoadedVaria
     assert names
     assert names <= texts(variant.view(OVER_TRAINING).figure())
     shutil.copytree(tiny, tmp_path / "without", symlinks=True)
-    shutil.rmtree(tmp_path / "without" / "artifacts" / "tiny" / "phases")
+    shutil.rmtree(tmp_path / "without" / "artifacts" / "tiny" / "instruments" / "phases")
     without = miscope.load_variant("tiny", tmp_path / "without")
     assert not names & texts(without.view(OVER_TRAINING).figure())
 
@@ -171,6 +172,14 @@ def test_without_a_path_the_file_is_named_for_variant_view_and_step(
 
 
 @pytest.mark.browser
+@pytest.mark.skipif(not HAS_CHROME, reason="gif needs a Chrome, and none is on the PATH")
+def test_gif_is_a_film_over_the_checkpoints(variant: LoadedVariant, tmp_path: Path) -> None:
+    path = variant.view("neuron_spectra.peak_fractions").export("gif", tmp_path / "film.gif")
+    with Image.open(path) as film:
+        assert film.n_frames == len(variant.steps)
+        assert film.info["loop"] == 0  # for ever
+
+
 @pytest.mark.skipif(not HAS_CHROME, reason="png needs a Chrome, and none is on the PATH")
 def test_png_is_a_picture(variant: LoadedVariant, tmp_path: Path) -> None:
     path = variant.view(OVER_TRAINING).export("png", tmp_path / "figure.png")
@@ -207,8 +216,8 @@ def test_the_bridge_computes_the_logits_of_the_checkpoint(variant: LoadedVariant
         ),
         (lambda v: v.at(51), r"`tiny` has no checkpoint at step 51: the nearest is 60\."),
         (
-            lambda v: v.view("losses").export("gif"),
-            r"Cannot export 'gif'; known formats: html, json, png, svg, pdf, csv, parquet\.",
+            lambda v: v.view("losses").export("bmp"),
+            r"Cannot export 'bmp'; known formats: html, json, png, svg, pdf, gif, csv, parquet\.",
         ),
         (lambda v: v.artifact("loses"), r"There is no instrument `loses`\. Did you mean `losses`\?"),
         (lambda v: miscope.load_variant("tyni", v.root), r"params\.yaml declares no variant `tyni`; it declares: tiny"),

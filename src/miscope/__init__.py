@@ -5,6 +5,7 @@ miscope.load_variant("calibration").view("losses").show()
 """
 
 from miscope.api import load_family, load_variant, variants
+from miscope.comparison import compare
 from miscope.core import MiscopeError, NotApplicable
 
-__all__ = ["MiscopeError", "NotApplicable", "load_family", "load_variant", "variants"]
+__all__ = ["MiscopeError", "NotApplicable", "compare", "load_family", "load_variant", "variants"]

@@ -6,10 +6,13 @@ variant.at(4_000).view("neuron_spectra.clusters").export("png")
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from miscope import analysis, catalog, config, store
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-FORMATS = ("html", "json", "png", "svg", "pdf", "csv", "parquet")
+FORMATS = ("html", "json", "png", "svg", "pdf", "gif", "csv", "parquet")
 
 
 def load_family(name: str) -> type[Family]:
@@ -187,19 +190,35 @@ class BoundView:
         return store.canonical_json(json.loads(figure.to_json()))
 
     def export(self, format: str, path: str | Path | None = None) -> Path:
-        """Write the figure (html, json, png, svg, pdf) or its table (csv, parquet); what comes back is the file's path.
+        """Write the figure (html, json, png, svg, pdf), its film (gif) or its table (csv, parquet); gives the file's path.
 
         Raises:
             MiscopeError: the format is unknown, or it needs a Chrome and none is found: then export html.
         """
-        if format not in FORMATS:
-            raise MiscopeError(f"Cannot export {format!r}; known formats: {', '.join(FORMATS)}.")
         at = f"_{self.step}" if self.step is not None else ""
         target = Path(path) if path else Path(f"{self.loaded.name}_{self.view.name}{at}.{format}")
-        store.write(target, self._exported(format))
+        store.write(target, self.exported(format))
         return target
 
-    def _exported(self, format: str) -> bytes | str:
+    def film(self) -> "go.Figure":
+        """The view at every checkpoint, with a slider and a button that plays it; axes and colours do not move.
+
+        Raises:
+            MiscopeError: the view is one over training, so it has no steps to play through.
+        """
+        from miscope.renderers import film
+
+        steps, figures = self._frames()
+        return film(figures, steps)
+
+    def exported(self, format: str) -> bytes | str:
+        """What `export` writes.
+
+        Raises:
+            MiscopeError: as for `export`.
+        """
+        if format not in FORMATS:
+            raise MiscopeError(f"Cannot export {format!r}; known formats: {', '.join(FORMATS)}.")
         if format == "csv":
             return self.table().to_csv(index=False, lineterminator="\n")
         if format == "parquet":
@@ -208,7 +227,14 @@ class BoundView:
             return self.json()
         if format == "html":
             return self.figure().to_html(include_plotlyjs=True, full_html=True, div_id="miscope")
-        return _image(self.figure(), format)
+        return _moving_image(self._frames()[1]) if format == "gif" else _image(self.figure(), format)
+
+    def _frames(self) -> tuple[list[int], list["go.Figure"]]:
+        """Every step that the instrument looked at, and the view at it."""
+        if not self.view.is_per_step:
+            raise MiscopeError(f"`{self.view.name}` shows the whole of training, so it has no steps to play through.")
+        steps = list(self.loaded.artifact(self.view.needs.name))
+        return steps, [replace(self, step=step).figure() for step in steps]
 
     def _shown_step(self) -> int:
         if self.step is not None:
@@ -224,8 +250,31 @@ class BoundView:
 
 
 def _image(figure: "go.Figure", format: str) -> bytes:
-    try:
+    with _told_if_there_is_no_chrome(format):
         return figure.to_image(format=format, width=1000, height=figure.layout.height or 600, scale=2)
+
+
+def _moving_image(figures: list["go.Figure"]) -> bytes:
+    """The figures one after another, as a GIF that starts again."""
+    import plotly.io
+    from PIL import Image
+
+    from miscope.renderers import FRAME_MS, on_one_scale
+
+    height = max(int(figure.layout.height or 600) for figure in figures)
+    with TemporaryDirectory() as folder, _told_if_there_is_no_chrome("gif"):
+        files = [Path(folder) / f"{i:06d}.png" for i in range(len(figures))]
+        plotly.io.write_images(fig=on_one_scale(figures), file=files, width=800, height=height)
+        frames = [Image.open(file).convert("P", palette=Image.Palette.ADAPTIVE) for file in files]
+        buffer = BytesIO()
+        frames[0].save(buffer, "gif", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _told_if_there_is_no_chrome(format: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # kaleido raises many kinds when there is no Chrome
         raise MiscopeError(
             f"Cannot draw {format}: it needs the `export` extra and a Chrome ({type(error).__name__}). Export html."

@@ -1,4 +1,4 @@
-"""One static page per variant: what was trained, how it ended, and every view, in the catalogue's order; offline."""
+"""One static page per variant: what was trained, what happened in which order, and every view; it needs no network."""
 
 import html
 import json
@@ -9,6 +9,7 @@ from plotly.offline import get_plotlyjs
 
 from miscope.core import MiscopeError
 from miscope.store import Folder
+from miscope.story import Happening, Story
 
 FIRST = ("phases", "losses")  # what happened, before how it looked from inside
 
@@ -19,11 +20,13 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }}
 h2 {{ margin-top: 3rem; border-bottom: 1px solid #ddd }}
 table {{ border-collapse: collapse }} td {{ padding: .1rem 1.5rem .1rem 0; vertical-align: top }}
+.story td {{ border-bottom: 1px solid #eee }} .when {{ white-space: nowrap; color: #666 }}
 nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
 </style>
 <script>{plotly}</script></head><body>
 <h1>{title}</h1>
 <table>{facts}</table>
+{story}
 <nav>{links}</nav>
 {sections}
 </body></html>
@@ -34,22 +37,23 @@ Plotly.newPlot("{name}", {figure}, {{responsive: true, displaylogo: false}});
 </script>"""
 
 
-def page(folder: Folder) -> str:
-    """The report as HTML; its only inputs are the variant's record and its drawn views.
+def page(folder: Folder, told: Story) -> str:
+    """The report as HTML, made from the variant's record, what happened, and its drawn views.
 
     Raises:
         MiscopeError: the variant is not trained, or nothing of it is drawn.
     """
-    if not folder.record.is_file() or not (folder.path / "views").is_dir():
+    if not folder.record.is_file() or not folder.views.is_dir():
         raise MiscopeError(f"`{folder.name}` is not trained and drawn. Run `dvc repro report@{folder.name}`.")
     record = json.loads(folder.record.read_text(encoding="utf-8"))
-    instruments = sorted((path for path in (folder.path / "views").iterdir() if path.is_dir()), key=_place)
+    instruments = sorted((path for path in folder.views.iterdir() if path.is_dir()), key=_place)
     return PAGE.format(
         title=html.escape(f"{record['variant']}: {record['label']}"),
         plotly=get_plotlyjs(),
         facts="".join(
             f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in _facts(record).items()
         ),
+        story=_story(told, {path.name for path in instruments}),
         links=" ".join(f'<a href="#{path.name}">{path.name.replace("_", " ")}</a>' for path in instruments),
         sections="\n".join(_section(path) for path in instruments),
     )
@@ -57,14 +61,40 @@ def page(folder: Folder) -> str:
 
 def _facts(record: dict[str, Any]) -> dict[str, str]:
     ended = record["metrics"]
+    if "imported" in record:
+        training = f"imported: {', '.join(record['imported']['files'].values())}"
+    else:
+        training = f"{ended['steps']:,} steps in {ended['seconds']:,.0f} s on {record['device']['name']}"
     solved = f"; solved from step {ended['solved_step']:,}" if "solved_step" in ended else "; not solved"
     return {
         "task": f"{record['family'].replace('_', ' ')}: {_listed(record['settings'])}",
-        "training": f"{ended['steps']:,} steps in {ended['seconds']:,.0f} s on {record['device']['name']}{solved}",
+        "training": f"{training}{solved}",
         "at the end": f"test loss {ended['test_loss']:.3g} nats, test accuracy {ended['test_accuracy']:.4f}",
         "seeds": _listed(record["seeds"]),
         "versions": _listed(record["versions"]),
     }
+
+
+def _story(told: Story, drawn: set[str]) -> str:
+    """What happened, in order, each with a link to the views that show it."""
+    if not told.happenings:
+        return ""
+    verdict = f"<p>Verdict: <b>{told.verdict}</b>. {html.escape(' '.join(told.reasons))}</p>" if told.verdict else ""
+    rows = "".join(
+        f'<tr><td class="when">{_when(what)}</td><td>{html.escape(what.sentence)}</td>'
+        f"<td>{_link(what, drawn)}</td></tr>"
+        for what in told.happenings
+    )
+    return f'<h2 id="story">What happened, in order</h2>{verdict}<table class="story">{rows}</table>'
+
+
+def _when(what: Happening) -> str:
+    return f"step {what.by:,}" if what.before is None else f"after step {what.before:,}, by {what.by:,}"
+
+
+def _link(what: Happening, drawn: set[str]) -> str:
+    name = what.instrument
+    return f'<a href="#{name}">{name.replace("_", " ")}</a>' if name in drawn else ""
 
 
 def _place(path: Path) -> tuple[int, str]:

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,23 @@ def app_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def address(tiny: Path) -> Iterator[str]:
     """The app on the tiny pipeline, served on a free port."""
+    with _served(APP / "main.py", "--root", str(tiny)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Path], AbstractContextManager[str]]:
+    """Serves a Streamlit script of a test's own, and gives its address."""
+    return _served
+
+
+@contextmanager
+def _served(script: Path, *arguments: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--server.port", str(port), "--server.fileWatcherType", "none"]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP / "main.py"), *options, "--", "--root", str(tiny)]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *options, "--", *arguments]
     server = subprocess.Popen(command, cwd=APP.parent, stdout=subprocess.DEVNULL)
     try:
         _wait_for(f"http://127.0.0.1:{port}/_stcore/health")

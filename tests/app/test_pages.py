@@ -149,3 +149,6 @@ def test_the_page_order_draws_onsets_and_the_table_of_leads(tiny: Path) -> None:
     few = len(test.dataframe[0].value)
     test.toggle(key="order.entries").set_value(True).run()
     assert len(test.dataframe[0].value) > few > 0
+    assert {"kind", "before", "by", "penalty"} <= set(test.dataframe[1].value.columns)
+    test.toggle(key="order.elbow").set_value(True).run()
+    assert not test.exception

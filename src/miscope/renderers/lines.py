@@ -25,6 +25,7 @@ from miscope.renderers.frame import (
 )
 
 LABEL_PX = 15
+VARIANT = "variant"  # the column of a table that holds the rows of several
 GAP_PX, PANEL_NAME_PX = 28, 18  # between panels; for a panel's name above it
 
 
@@ -38,16 +39,18 @@ def lines(
     titles: Mapping[str, str] | None = None,
     labelled: bool = False,
     columns: int = 1,
-    dash: str = "variant",
     markers: bool = False,
 ) -> Renderer:
     """One curve per value of `color`, one panel per value of `facet`; `labelled` names curves at their right end.
 
     So does a legend that would take more than two rows; more than eight numbers become a colour bar. Where the table
-    has the column `dash`, its values are told apart by dashes.
+    has a column `variant`, several of them lie over each other, told apart by dashes, or by colour where it is free.
     """
+    own_color = color
 
     def draw(table: pd.DataFrame, frame: Frame) -> go.Figure:
+        kinds = list(dict.fromkeys(table[VARIANT])) if VARIANT in table else []
+        color = own_color or (VARIANT if kinds else None)
         panels = groups(table, facet)
         n_columns = min(columns, len(panels))
         figure = _panels(panels, n_columns, height=_panel_height(len(panels)))
@@ -57,18 +60,20 @@ def lines(
         for i, (_, part) in enumerate(panels):
             at = {"row": i // n_columns + 1, "col": i % n_columns + 1}
             for name, curve in groups(part, color):
-                for style, one in groups(curve, dash if dash in table else None):
+                for style, one in groups(curve, VARIANT if kinds else None):
                     tone = tones.get(name, theme.PALETTE[0])
                     trace = _curve(one, x, y, name, tone, table, titles or {}, markers)
-                    kinds = list(dict.fromkeys(table[dash])) if dash in table else [style]
-                    trace.line.dash = theme.DASHES[(kinds.index(style) + _lap(tones, name)) % 4]
-                    trace.showlegend = bool(i == 0 and len(tones) > 1 and not direct and not has_bar)
+                    trace.line.dash = theme.DASHES[((kinds.index(style) if kinds else 0) + _lap(tones, name)) % 4]
+                    is_first = i == 0 and style == (kinds[0] if kinds and color != VARIANT else style)
+                    trace.showlegend = bool(is_first and len(tones) > 1 and not direct and not has_bar)
                     trace.legendgroup = str(name)
                     figure.add_trace(trace, **at)
             figure.update_yaxes(type="log" if log_y else "linear", range=axis_range(bounds, log_y), **at)
             figure.update_yaxes(**(log_ticks(bounds) if log_y else {}), **at)
             if direct and (i + 1) % n_columns == 0:
                 _label_ends(figure, part, x, y, color, tones, bounds, log_y, i, _panel_height(len(panels)))
+        if kinds and color != VARIANT:
+            _add_dashes(figure, kinds)
         _name_axes(figure, table, x, y, titles or {}, len(panels), n_columns)
         room = add_marks(figure, table, len(panels))
         if has_bar:
@@ -82,7 +87,20 @@ def lines(
             lift=PANEL_NAME_PX if len(panels) > 1 else 0,
         )  # fmt: skip
 
+    draw.lays_over = True  # type: ignore[attr-defined]
     return draw
+
+
+def lays_over(renderer: Renderer) -> bool:
+    """Whether a renderer draws the rows of several variants over each other."""
+    return getattr(renderer, "lays_over", False)
+
+
+def _add_dashes(figure: go.Figure, kinds: list[Any]) -> None:
+    """A legend of dashes, one for each variant."""
+    for i, name in enumerate(kinds):
+        line = {"color": theme.GREY, "width": 2, "dash": theme.DASHES[i % len(theme.DASHES)]}
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", line=line, name=str(name), showlegend=True))
 
 
 def area(x: str, y: str, color: str, *, titles: Mapping[str, str] | None = None, height: int = 360) -> Renderer:

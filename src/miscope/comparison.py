@@ -1,0 +1,133 @@
+"""Several variants in one view: curves over each other, everything else side by side on one scale.
+
+compared = miscope.compare("calibration", "modulus_59")
+compared.view("losses").show()
+compared.view("losses", align="onset").table()
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miscope import api
+from miscope.core import MiscopeError, View
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+EVENTS = ("memorised", "onset", "solved", "grokked")  # what steps may be counted from, beside the start
+MOST = 4  # as many kinds of dashes as an eye tells apart
+
+
+def compare(*names: str, root: str | Path = ".") -> "Comparison":
+    """Two to four variants that params.yaml declares.
+
+    Raises:
+        MiscopeError: there are fewer or more, one stands there twice, or one is not declared.
+    """
+    if not 2 <= len(names) <= MOST or len(set(names)) < len(names):
+        raise MiscopeError(f"Cannot compare {', '.join(names) or 'nothing'}; allowed: 2 to {MOST} different variants.")
+    return Comparison(tuple(api.load_variant(name, root) for name in names))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variants to be seen together."""
+
+    variants: tuple[api.LoadedVariant, ...]
+
+    def view(self, name: str, step: int | None = None, align: str = "start", **options: Any) -> "ComparedView":
+        """A view of all variants; one of a single step shows each at its checkpoint nearest to `step`, or at its last.
+
+        `align`: what steps are counted from, `start` or an event of the phases (memorised, onset, solved, grokked).
+
+        Raises:
+            MiscopeError: there is no such view, option or event, or an event did not happen in one of the variants.
+        """
+        if align not in ("start", *EVENTS):
+            raise MiscopeError(f"align = {align!r}; allowed: start, {', '.join(EVENTS)}.")
+        view = self.variants[0].view(name, **options).view
+        zeros = tuple(0 if align == "start" else _event(variant, align) for variant in self.variants)
+        return ComparedView(self.variants, view, step, align, zeros, options)
+
+
+@dataclass(frozen=True)
+class ComparedView:
+    """A view of several variants, perhaps at one step of each."""
+
+    variants: tuple[api.LoadedVariant, ...]
+    view: View
+    step: int | None
+    align: str
+    zeros: tuple[int, ...]  # the step of each variant that counts as 0
+    options: Mapping[str, Any]
+
+    @property
+    def is_overlaid(self) -> bool:
+        """Whether one figure shows all."""
+        from miscope.renderers import lays_over
+
+        return not self.view.is_per_step and lays_over(self.view.draw)
+
+    @property
+    def shown_steps(self) -> tuple[int | None, ...]:
+        """The checkpoint of each variant that is shown; None: its last, or all of training."""
+        if self.step is None:
+            return (None,) * len(self.variants)
+        wanted = [self.step + zero for zero in self.zeros]
+        return tuple(
+            min(variant.steps, key=lambda s: abs(s - at), default=None)
+            for variant, at in zip(self.variants, wanted, strict=True)
+        )
+
+    def table(self) -> "pd.DataFrame":
+        """The tables of all variants under one another; `variant` is their name, `step` counted as `align` says.
+
+        Raises:
+            MiscopeError: an artifact of one of them is missing or stale.
+        """
+        from miscope.views.tidy import joined
+
+        tables = [self._moved(bound.table(), zero) for bound, zero in zip(self._bound(), self.zeros, strict=True)]
+        found = joined(tables, [variant.name for variant in self.variants], "variant")
+        first = {key: value for key, value in tables[0].attrs.items() if key not in ("limits", "note", "bands")}
+        if self.align != "start":
+            first["titles"] = {**first.get("titles", {}), "step": f"steps after {self.align}"}
+        found.attrs = first
+        return found
+
+    def figures(self) -> list["go.Figure"]:
+        """One figure where curves lie over each other; else one for each variant, all on one scale."""
+        from miscope.renderers import Frame, on_one_scale
+
+        if not self.is_overlaid:
+            return on_one_scale([bound.figure() for bound in self._bound()])
+        names = ", ".join(variant.label for variant in self.variants)
+        return [self.view.draw(self.table(), Frame(question=self.view.question, subtitle=names, step=self.step))]
+
+    def show(self) -> None:
+        """Draw them here, in the notebook or the browser."""
+        for figure in self.figures():
+            figure.show()
+
+    def _bound(self) -> list[api.BoundView]:
+        shown = zip(self.variants, self.shown_steps, strict=True)
+        return [api.BoundView(variant, self.view, at, self.options) for variant, at in shown]
+
+    def _moved(self, table: "pd.DataFrame", zero: int) -> "pd.DataFrame":
+        if not zero or "step" not in table:
+            return table
+        moved = table.assign(step=table["step"].to_numpy(dtype=np.int64) - zero)
+        moved.attrs = table.attrs
+        return moved
+
+
+def _event(variant: api.LoadedVariant, name: str) -> int:
+    step = getattr(variant.artifact("phases"), f"{name}_step")
+    if step is None:
+        raise MiscopeError(f"`{variant.name}` has no step `{name}`, so it cannot be aligned by it; try another event.")
+    return int(step)

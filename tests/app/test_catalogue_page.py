@@ -1,0 +1,80 @@
+"""The maths of every instrument, as the page Catalogue sets it."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from miscope import catalog
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {app!r})
+import catalogue
+import streamlit as st
+from miscope import catalog
+
+st.set_page_config(layout="wide")
+for name in catalog.instruments():
+    catalogue.show_maths(catalogue.description(catalog.instrument(name)))
+st.markdown("One that breaks off, $\\\\frac{{1$, and one of an unknown command, $\\\\nonsense$.")
+st.write("The end.")
+"""
+
+
+def docstring(name: str) -> str:
+    return sys.modules[catalog.instrument(name).compute.__module__].__doc__ or ""
+
+
+@pytest.mark.browser
+def test_katex_sets_the_maths_of_all_instruments_and_a_narrow_page_holds_it(
+    tmp_path: Path, serve: Callable[[Path], AbstractContextManager[str]], open_tab: Callable[[str], Page]
+) -> None:
+    script = tmp_path / "maths.py"
+    script.write_text(SCRIPT.format(app=str(Path(__file__).parents[2] / "app")), encoding="utf-8")
+    n_displays = sum(docstring(name).count("$$") // 2 for name in catalog.instruments())
+    with serve(script) as address:
+        page = open_tab(address)
+        page.get_by_text("The end.", exact=True).wait_for()
+        page.locator(".katex-error").first.wait_for()
+        assert page.locator(".katex-error").all_inner_texts() == ["\\frac{1"]  # the one that breaks off, and no other
+        assert page.locator(".katex mstyle[mathcolor]").all_text_contents() == ["\\nonsense"]
+        assert page.locator(".katex-display").count() >= n_displays >= len(catalog.instruments())
+        assert "$" not in page.locator(".stMainBlockContainer").inner_text()
+        page.set_viewport_size({"width": 420, "height": 900})
+        page.wait_for_function("document.documentElement.clientWidth === 420")
+        assert page.evaluate("document.documentElement.scrollWidth") == 420
+
+
+@pytest.mark.parametrize("name", catalog.instruments())
+def test_a_docstring_is_told_in_parts_and_nothing_of_it_is_lost(name: str) -> None:
+    import catalogue
+
+    told = catalogue.description(catalog.instrument(name))
+    assert all(told)
+    assert "\n" not in told.title
+    assert not [part for part in told if "Maths:" in part or "Source:" in part]
+    words = {word for word in docstring(name).split() if word.isalpha()} - {"Maths:", "Source:"}
+    assert words <= set(" ".join(told).replace("{", " ").replace("}", " ").split())
+
+
+def test_the_papers_of_a_source_are_links() -> None:
+    import catalogue
+
+    sources = {name: catalogue.description(catalog.instrument(name)).source for name in catalog.instruments()}
+    for name, source in sources.items():
+        named = docstring(name).rpartition("Source:")[2]
+        assert source.count("](https://arxiv.org/abs/") == named.count("arXiv:")
+        assert source.count("](https://doi.org/10.") == named.count("doi:")
+    fisher = "10.1111/j.1469-1809.1936.tb02137.x"
+    assert f"Fisher 1936, [doi:{fisher}](https://doi.org/{fisher}) (the criterion" in sources["representation_geometry"]
+    assert "2301.05217](https://arxiv.org/abs/2301.05217), section 4.2" in sources["neuron_spectra"]
+
+
+def test_a_formula_may_begin_a_line_between_its_parts_alone() -> None:
+    import catalogue
+
+    assert catalogue._breakable("\na = b, \\qquad\nc = d + e") == "{a = b,} \\qquad \\allowbreak {c = d + e}"
