@@ -4,17 +4,20 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := .venv/.ready
 
-.PHONY: help setup check test demo demo-all app report bench-train bench-cohort bench-analysis bench-redraw clean
+.PHONY: help setup check test demo demo-all app report calibrate bench-train bench-cohort bench-analysis bench-redraw bench-fit bench-quantize clean
 
 help:
 	@echo "make demo            set up, train two models that grok, analyse and draw them"
 	@echo "make app             open what was made, at http://127.0.0.1:8501"
 	@echo "make test            run the tests        make check  lint, types, import order"
 	@echo "make demo-all        the same for every variant of params.yaml, one of each family"
+	@echo "make calibrate       try every instrument on models whose answer is known"
 	@echo "make bench-train     our training step beside TransformerLens' own model"
 	@echo "make bench-cohort    many seeds side by side against one alone"
 	@echo "make bench-analysis  seconds and megabytes per instrument"
+	@echo "make bench-quantize  INT8 and INT4 beside float32, bfloat16 and torchao"
 	@echo "make bench-redraw    the app's time from slider to picture"
+	@echo "make bench-fit       a scaling law with 1,000 bootstraps"
 
 setup: $(READY)
 
@@ -48,6 +51,10 @@ demo-all: setup
 app: setup
 	@streamlit run app/main.py
 
+calibrate: setup
+	@dvc repro stages/calibrate/dvc.yaml
+	@python -m miscope answers
+
 bench-train: setup
 	@python bench/train.py
 
@@ -57,8 +64,14 @@ bench-cohort: setup
 bench-analysis: setup
 	@python bench/analysis.py
 
+bench-quantize: setup
+	@python bench/quantize.py
+
 bench-redraw: setup
 	@python bench/redraw.py . calibration
+
+bench-fit: setup
+	@python bench/fit.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build

@@ -115,7 +115,7 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 def _copy_weights(ours: Transformer, lens: TransformerBridge) -> None:
     block = ours.blocks[0]
-    assert block.mlp is not None
+    assert block.mlp is not None and ours.unembed is not None
     sources = {
         "tok_embed": ours.W_E, "pos": ours.W_pos, "head": ours.unembed.weight.T,
         "q": block.attn.q.weight.T, "k": block.attn.k.weight.T, "v": block.attn.v.weight.T, "o": block.attn.o.weight.T,

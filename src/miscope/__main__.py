@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import pandas as pd
+
 from miscope import analysis, api, catalog, config, order, store
+from miscope.calibration import table as known_answers
 from miscope.core import MiscopeError, OverTraining
 
 
@@ -19,12 +22,20 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (function, text) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
-        if function in (stage, variant, lead_lag):
+        if function is fit:
+            sub.add_argument("path", help="a CSV with the columns loss and two of N, D and C, or a results.json")
+        if function in (variant, lead_lag, plan):
             sub.add_argument("name")
+        if function is plan:
+            sub.add_argument("--dry-run", action="store_true", help="write nothing, which this command never does")
+        if function is import_weights:
+            sub.add_argument("path", help="a safetensors file, or a folder of them, each named by its step")
+            sub.add_argument("name", help="of the variant")
+            sub.add_argument("settings", nargs="*", help="as in params.yaml: family=modulo_addition modulus=113 ...")
     given = parser.parse_args()
     function = COMMANDS[given.command][0]
     try:
-        for line in function(given.root, *([given.name] if "name" in given else [])):
+        for line in function(given.root, *(vars(given)[key] for key in ("path", "name", "settings") if key in given)):
             print(line)
     except MiscopeError as error:
         raise SystemExit(f"error: {error}") from None
@@ -76,17 +87,27 @@ def lead_lag(root: Path, name: str) -> Iterator[str]:
         yield f"{row.first:44} {row.lead:8,.0f} steps before {row.then:44} {counts}, p = {row.p:.2g}"
 
 
-def stage(root: Path, name: str) -> Iterator[str]:
-    from miscope.stagefiles import stage_file
+def import_weights(root: Path, path: str, name: str, settings: list[str]) -> Iterator[str]:
+    from miscope.importing import declare
 
-    yield stage_file(name).rstrip("\n")
+    yield from declare(root, path, name, settings)
 
 
-def stages(root: Path) -> Iterator[str]:
-    from miscope.stagefiles import write_all
+def answers(root: Path) -> Iterator[str]:
+    found = known_answers.load(root)
+    for row in found.rows:
+        if row.measured is not None and row.expected is not None:
+            numbers = f"{row.measured:>11.6g} of {row.expected:>9.6g}"
+            yield f"{row.verdict:6} {row.instrument:26} {numbers}  {row.quantity}"
+    if known_answers.is_stale(found):
+        yield f"The code has changed since. Run `{known_answers.COMMAND}`."
+    yield from found.lines()
 
-    written = write_all(root)
-    yield "\n".join(f"wrote {path}" for path in written) or "all stage files are up to date"
+
+def plan(root: Path, name: str) -> Iterator[str]:
+    from miscope.scaling import planner, study, timing  # with torch, which the other commands do without
+
+    yield from timing.lines(planner.plan(study.load(root, name)))
 
 
 def _state(root: Path, name: str) -> str:
@@ -107,15 +128,36 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().split("\n", 1)[0]
 
 
+def fit(root: Path, path: str) -> Iterator[str]:
+    from miscope.scaling import laws, page, results, tables
+
+    found = laws.study(results.read(Path(path)))
+    if found["refusal"]:
+        yield f"refused, {found['refusal']['kind']}: {found['refusal']['sentence']}"
+    for row in tables.estimates(found).to_dict("records"):
+        ends = "" if pd.isna(row["low"]) or pd.isna(row["high"]) else f"{row['low']:.5g} to {row['high']:.5g}"
+        said = row["refused"] or f"{row['value']:.5g}"
+        yield f"{row['method']:18} {row['parameter']:6} {ends:24} {said}"
+    yield from (f"left out: {row['id']}: {row['reason']}" for row in found["set_aside"])
+    yield from (f"stands out: {row['id']}: {'; '.join(row['reasons'])}" for row in found["outliers"])
+    for row in found["sensitivity"]:
+        law = ", ".join(f"{name} {value:.5g}" for name, value in (row["law"] or {}).items())
+        yield f"{row['runs']}, {row['n']}: {law or row['refusal']['sentence']}"
+    yield found["disagreement"]["sentence"]
+    yield f"Bias of IsoFLOP: {page.bias_sentence(found)}"
+
+
 COMMANDS: dict[str, tuple[Callable[..., Iterator[str]], str]] = {
     "families": (families, "the tasks that can be trained, with their settings"),
     "variants": (variants, "what params.yaml declares: untrained, trained, analysed or stale"),
     "variant": (variant, "one variant, instrument by instrument"),
     "instruments": (instruments, "what can be measured, at a checkpoint or over training"),
     "views": (views, "what can be drawn, each with its question"),
+    "plan": (plan, "the points of a scaling study, what is odd about them, and the hours that they take here"),
     "order": (lead_lag, "which measure moved first: every two of them, over all variants of a family"),
-    "stage": (stage, "print the dvc.yaml of an instrument, derived from its code"),
-    "stages": (stages, "bring every stages/<instrument>/dvc.yaml up to date"),
+    "fit": (fit, "a scaling law fitted to anyone's runs, with intervals and refusals"),
+    "import": (import_weights, "weights in TransformerLens' names, trained elsewhere, as a variant"),
+    "answers": (answers, "what instruments find on models whose answer is known, as `make calibrate` left it"),
 }
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ class BoundView:
         return store.canonical_json(json.loads(figure.to_json()))
 
     def export(self, format: str, path: str | Path | None = None) -> Path:
-        """Write the figure (html, json, png, svg, pdf), its film (gif) or its table (csv, parquet); gives the file's path.
+        """Write the figure (html, json, png, svg, pdf), its film (gif) or its table (csv, parquet); gives the path.
 
         Raises:
             MiscopeError: the format is unknown, or it needs a Chrome and none is found: then export html.

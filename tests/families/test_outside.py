@@ -11,6 +11,7 @@ from workspace import Workspace
 
 from miscope import analysis, api, catalog, config, report, store
 from miscope.core import MiscopeError
+from miscope.story import story
 
 MODULE = '''
 """The later of two letters: a task with an order."""
@@ -123,8 +124,8 @@ def test_the_whole_catalogue_runs_on_it_and_every_view_draws_or_says_why_not(lab
     absent = [figure["layout"]["meta"]["absent"] for figure in figures if "absent" in figure["layout"].get("meta", {})]
     assert all(reason.endswith(".") for reason in absent)
     assert sum(bool(figure["data"]) for figure in figures) == len(figures) - len(absent) > 20
-    lab.run("python", "stages/render.py", "mine", "composition_scores")
-    page = report.page(store.folder(lab.path, "mine"))
+    lab.run("python", "stages/render.py", "mine")
+    page = report.page(store.folder(lab.path, "mine"), story(lab.path, "mine"))
     assert "<p>The network has one layer, so no head reads what another head writes.</p>" in page
 
 
