@@ -36,7 +36,7 @@ check: setup
 	lint-imports
 
 test: setup
-	pytest
+	OMP_NUM_THREADS=1 pytest -n auto --maxprocesses 4 --dist loadfile
 
 demo: setup
 	@date +%s > .venv/.started

@@ -14,10 +14,10 @@ import streamlit as st
 from miscope import catalog
 from miscope.core import GRADIENTS, Analyzer, OverTraining
 
-# wide formulas go on in the next line where the page is narrow, and what is wider than the page alone can be scrolled
+# wide formulas go on in the next line where the page is narrow; what is wider than the page alone, Streamlit scrolls
 CSS = """
 .katex { font-size: 1.1em; }
-.katex-display { text-align: left; margin: 0.2rem 0 0.4rem 1.2rem; overflow: auto hidden; }
+.katex-display { text-align: left; margin: 0.2rem 0 0.4rem 1.2rem; }
 .katex-display > .katex { text-align: left; white-space: normal; }
 .katex-display > .katex > .katex-html > .base { margin: 0.35rem 0; }
 @media (max-width: 640px) { .katex-display { margin-left: 0; } }

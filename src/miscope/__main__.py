@@ -60,7 +60,7 @@ def variant(root: Path, name: str) -> Iterator[str]:
     yield f"{name}: {loaded.label}, {len(loaded.steps)} checkpoints"
     for instrument in catalog.instruments():
         state = loaded.status(instrument)
-        yield f"  {instrument:24} {state.state:16} {state.sentence}".rstrip()
+        yield f"  {instrument:28} {state.state:16} {state.sentence}".rstrip()
 
 
 def instruments(root: Path) -> Iterator[str]:

@@ -52,7 +52,7 @@ def test_an_analyzer_and_its_view_are_a_file_each_and_run_nothing_else(own_copy:
         "src/miscope/analyzers/token_similarity.py", "params.yaml", "tests/instruments/test_token_similarity.py"
     ]  # fmt: skip
     (reproduce,) = commands("Add an analyzer")
-    assert own_copy.repro(*reproduce[2:]) == {"analyze@tiny", "render@tiny"}  # which finds no new view
+    assert own_copy.repro(*reproduce[2:]) == {"analyze@tiny", "render@tiny", "report@tiny"}
     assert_clean(own_copy, files)
     assert_tested(own_copy, files[-1])
     found = python(own_copy, "import miscope; a = miscope.load_variant('tiny').artifact('token_similarity')",
@@ -89,7 +89,7 @@ def test_a_family_is_a_file_and_every_instrument_measures_it_or_says_why_not(own
 
     head, *lines = own_copy.run(*show).stdout.splitlines()
     assert head == "larger: larger_n16_s1_d0, 51 checkpoints"
-    states = {line[2:27].strip(): line[27:].strip() for line in lines}
+    states = {line[2:31].strip(): line[31:].strip() for line in lines}
     assert not [line for line in states.values() if not re.fullmatch(r"fresh|not applicable +[A-Z].*\.", line)]
     assert states["neuron_spectra"] == states["phases"] == "fresh"
     assert len(states) == len(own_copy.run("python", "-m", "miscope", "instruments").stdout.splitlines())

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -131,10 +131,10 @@ def test_what_cannot_apply_says_why() -> None:
 
 
 def test_heads_of_the_reference_run_end_at_single_frequencies() -> None:
-    found = attention_spectra(calibration.weights_only(16_900), calibration.context())
+    found = attention_spectra(calibration_model.weights_only(16_900), calibration_model.context())
     assert found.score_share is not None
     assert (found.score_share[0].argmax(axis=1) + 1).tolist() == [41, 41, 41, 41]
     assert found.score_share[0, 0, 40] == pytest.approx(0.92, abs=0.01)
     assert found.qk_share.max() < 0.1  # no summand asks
-    first = attention_spectra(calibration.weights_only(200), calibration.context())
+    first = attention_spectra(calibration_model.weights_only(200), calibration_model.context())
     assert first.score_share is not None and first.score_share.max() < 0.1

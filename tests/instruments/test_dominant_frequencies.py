@@ -1,6 +1,6 @@
 """Spectra of embeddings planted at known frequencies."""
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -74,7 +74,7 @@ def test_an_embedding_smaller_than_the_group_is_not_applicable() -> None:
 
 
 def test_the_reference_run_ends_with_its_known_frequencies_and_gini() -> None:
-    found = dominant_frequencies(calibration.weights_only(16_900), calibration.context())
+    found = dominant_frequencies(calibration_model.weights_only(16_900), calibration_model.context())
     assert {8, 19, 38, 41, 54} <= set(found.frequency[found.is_dominant].tolist())
     assert gini(found.row_norm) == pytest.approx(0.571, abs=1e-3)  # the published number is over the 113 rows
     assert found.gini == pytest.approx(0.564, abs=1e-3)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -94,7 +94,7 @@ def test_a_basis_of_one_frequency_tells_nothing_apart() -> None:
 def test_the_reference_run_is_pushed_on_at_the_frequencies_that_it_ends_with() -> None:
     """The key frequencies of its end, found in the gradient while the test loss still stands."""
     keys = {8, 19, 38, 41, 54}
-    found = measured(calibration.checkpoint(10_000), calibration.context())
+    found = measured(calibration_model.checkpoint(10_000), calibration_model.context())
     for site in range(3):
         top = set((np.argsort(-found.power[site])[:5] + 1).tolist())
         assert len(top & keys) >= 3, found.site[site]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -139,6 +139,6 @@ def test_a_probe_that_is_no_grid_is_not_applicable() -> None:
 
 
 def test_the_reference_run_ends_with_its_known_share_of_cosines() -> None:
-    found = logit_spectra(calibration.checkpoint(16_900), calibration.context())
+    found = logit_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
     assert found.trig_share is not None
     assert found.trig_share[[7, 18, 37, 40, 53]].sum() == pytest.approx(0.926, abs=5e-4)

@@ -1,6 +1,6 @@
 """Losses of logits whose answers are known."""
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -53,7 +53,7 @@ def test_an_empty_split_is_absent_and_not_zero() -> None:
     [(200, 0.0319, 20.2, -73), (10_000, 2.9e-7, 23.6, -78), (16_900, 1.2e-7, 6.3e-6, 6.0)],
 )
 def test_the_reference_run_gives_its_known_losses(step: int, train: float, test: float, margin: float) -> None:
-    found = losses(calibration.checkpoint(step), calibration.context())
+    found = losses(calibration_model.checkpoint(step), calibration_model.context())
     assert found.train_loss == pytest.approx(train, rel=0.03)
     assert found.test_loss == pytest.approx(test, rel=0.01)
     assert found.test_margin_min == pytest.approx(margin, abs=0.5)

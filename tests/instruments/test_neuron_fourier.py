@@ -5,7 +5,7 @@ Source: Gromov 2023, arXiv:2301.02679 (weights as cosines, whose output phase is
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -152,21 +152,21 @@ def test_what_cannot_apply_says_why() -> None:
 
 
 def test_phases_of_the_reference_run_fit_at_the_end_through_its_heads_and_never_on_the_direct_path() -> None:
-    last = calibration.weights_only(16_900)
-    through = neuron_fourier(last, calibration.context())
+    last = calibration_model.weights_only(16_900)
+    through = neuron_fourier(last, calibration_model.context())
     assert np.median(through.misalignment) == pytest.approx(0.047, abs=5e-3)  # radians; measured when this was written
     assert (through.read_share > 0.7).sum() == 361
-    direct = neuron_fourier(last, calibration.context(), path="direct")
+    direct = neuron_fourier(last, calibration_model.context(), path="direct")
     assert np.median(direct.misalignment) > 1.2
-    early = neuron_fourier(calibration.weights_only(200), calibration.context())
+    early = neuron_fourier(calibration_model.weights_only(200), calibration_model.context())
     assert np.median(early.misalignment) < 0.6  # long before the test loss falls
 
 
 def test_neurons_of_the_reference_run_read_the_frequency_that_they_work_at() -> None:
     from miscope.analyzers.neuron_spectra import neuron_spectra
 
-    last = calibration.checkpoint(16_900)
-    active, read = neuron_spectra(last, calibration.context()), neuron_fourier(last, calibration.context())
+    last = calibration_model.checkpoint(16_900)
+    active, read = neuron_spectra(last, calibration_model.context()), neuron_fourier(last, calibration_model.context())
     is_tuned = active.peak_fraction > 0.7
     assert is_tuned.sum() > 300
     np.testing.assert_array_equal(read.read_frequency[is_tuned], active.peak_frequency[is_tuned])

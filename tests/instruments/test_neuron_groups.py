@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -129,8 +129,8 @@ def test_what_cannot_apply_says_why() -> None:
 
 
 def test_groups_of_the_reference_run_are_flat_until_late_and_end_as_saddles() -> None:
-    path = {step: calibration.weights_only(step) for step in (200, 5000, 13_000, 16_900)}
-    found = neuron_groups(path, calibration.context())
+    path = {step: calibration_model.weights_only(step) for step in (200, 5000, 13_000, 16_900)}
+    found = neuron_groups(path, calibration_model.context())
     assert {8, 19, 38, 41, 54} <= set(found.frequency.tolist())
     assert (found.shape[:, :3] == 0).all()
     assert (found.shape[np.isin(found.frequency, [8, 19, 38, 41, 54]), 3] == 2).all()

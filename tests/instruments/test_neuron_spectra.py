@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -76,12 +76,12 @@ def test_a_model_without_mlp_is_not_applicable() -> None:
 
 @pytest.mark.parametrize(("step", "expected"), [(1500, 0), (13_000, 7), (16_900, 244)])
 def test_the_reference_run_has_its_known_number_of_neurons_above_85_percent(step: int, expected: int) -> None:
-    found = neuron_spectra(calibration.checkpoint(step), calibration.context())
+    found = neuron_spectra(calibration_model.checkpoint(step), calibration_model.context())
     assert (found.peak_fraction > 0.85).sum() == expected
 
 
 def test_the_reference_run_has_its_known_neurons_per_frequency() -> None:
-    found = neuron_spectra(calibration.checkpoint(16_900), calibration.context())
+    found = neuron_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
     peaks = found.peak_frequency[found.peak_fraction > 0.85]
     counts = {int(k): int((peaks == k).sum()) for k in np.unique(peaks)}
     assert counts == {8: 70, 19: 52, 36: 5, 38: 31, 41: 35, 54: 51}

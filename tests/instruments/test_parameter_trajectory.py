@@ -1,6 +1,6 @@
 """Paths whose shape is known."""
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -106,7 +106,9 @@ def test_two_checkpoints_have_one_component_and_one_has_no_path() -> None:
 
 
 def test_the_reference_run_moves_further_than_a_standstill_and_in_few_components() -> None:
-    found = parameter_trajectory({s: calibration.weights_only(s) for s in calibration.STEPS}, calibration.context())
+    found = parameter_trajectory(
+        {s: calibration_model.weights_only(s) for s in calibration_model.STEPS}, calibration_model.context()
+    )
     assert found.group == ("all", "embedding", "attention", "mlp")
     assert found.explained_variance[0, :3].sum() > 0.9
     assert (found.proximity > 0.8).all()

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -213,10 +213,10 @@ def test_any_curves_give_phases_in_order_and_without_gaps() -> None:
 
 
 def test_the_reference_run_goes_through_its_phases() -> None:
-    checkpoints = {step: calibration.checkpoint(step) for step in (200, 1500, 10_000, 15_000, 16_900)}
-    curves = {step: losses(c, calibration.context()) for step, c in checkpoints.items()}
-    spectra = {step: singular_values(c, calibration.context()) for step, c in checkpoints.items()}
-    found = phases(artifact(curves), artifact(spectra), calibration.context())
+    checkpoints = {step: calibration_model.checkpoint(step) for step in (200, 1500, 10_000, 15_000, 16_900)}
+    curves = {step: losses(c, calibration_model.context()) for step, c in checkpoints.items()}
+    spectra = {step: singular_values(c, calibration_model.context()) for step, c in checkpoints.items()}
+    found = phases(artifact(curves), artifact(spectra), calibration_model.context())
     assert found.phase == ("plateau", "circuit formation", "cleanup")
     assert (found.test_peak_step, found.onset_step, found.solved_step) == (1500, 15_000, 16_900)
     assert found.verdict == "continue"  # the test loss is at 6e-6 nats, and falls

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 from test_logit_spectra import MODEL, P, context, wave
@@ -118,7 +118,7 @@ REFERENCE = {  # step: restricted over all pairs, excluded on train, share of co
 
 
 def test_the_reference_run_has_its_known_progress() -> None:
-    found = tracked([calibration.checkpoint(step) for step in REFERENCE], calibration.context())
+    found = tracked([calibration_model.checkpoint(step) for step in REFERENCE], calibration_model.context())
     np.testing.assert_array_equal(found.key_frequency, [8, 19, 38, 41, 54])
     restricted, excluded, share = np.array(list(REFERENCE.values())).T
     np.testing.assert_allclose(found.restricted_loss[0], restricted, rtol=1e-2)  # two digits are known
@@ -128,7 +128,7 @@ def test_the_reference_run_has_its_known_progress() -> None:
 
 def test_wrong_keys_on_the_reference_run_show_nothing() -> None:
     found = tracked(
-        [calibration.checkpoint(s) for s in (1500, 10_000, 16_900)], calibration.context(), (17, 25, 32, 47)
+        [calibration_model.checkpoint(s) for s in (1500, 10_000, 16_900)], calibration_model.context(), (17, 25, 32, 47)
     )
     assert (found.restricted_loss[0] > 5).all()
     assert (found.excluded_loss < 2.1 * found.train_loss).all()

@@ -1,6 +1,6 @@
 """Spectra of matrices whose singular values are known."""
 
-import calibration
+import calibration_model
 import numpy as np
 import pytest
 
@@ -70,12 +70,12 @@ def test_the_calibration_embedding_starts_with_its_known_participation_ratio() -
 
 
 def test_the_reference_run_ends_with_its_known_norm() -> None:
-    found = singular_values(calibration.weights_only(16_900), calibration.context())
+    found = singular_values(calibration_model.weights_only(16_900), calibration_model.context())
     assert (found.frobenius_norm**2).sum() == pytest.approx(1121, abs=1)
     assert len(found.matrix) == 5 + 4 * ModuloAddition().model().n_heads
 
 
 def test_the_reference_embedding_has_its_known_participation_ratio_of_eigenvalues() -> None:
-    embedding = calibration.weights_only(16_900).weights["embed.W_E"][:113]
+    embedding = calibration_model.weights_only(16_900).weights["embed.W_E"][:113]
     eigenvalues = measured({"embed.W_E": embedding}).value[0] ** 2
     assert eigenvalues.sum() ** 2 / (eigenvalues**2).sum() == pytest.approx(13.2, abs=0.05)

@@ -11,13 +11,14 @@ network; only what lies above the shuffled labels would be the task.
 
 Maths: $E$ is the rows of $W_E$ of the basis' tokens, $G_X$ the gradient of the loss by weight $X$, $h$ the heads of the
 layer; what varies over tokens is $M$, of the embedding, the attention and the MLP:
-$$M = G_{W_E}, \qquad M = E \, [\, G_{W_Q} \, G_{W_K} \, G_{W_V} \,], \qquad
+$$M = G_E, \qquad M = E \, [\, G_{W_Q} \, G_{W_K} \, G_{W_V} \,], \qquad
 M = E \Bigl(\sum_h W_V^h W_O^h\Bigr) G_{W_{in}},$$
 with $G_{W_{gate}}$ beside the last where there is a gate. With $f_r$ the rows of the basis, $f_0$ the constant,
 $r \in k$ being $\cos k$ and $\sin k$,
 $$\text{power}_k = \frac{\sum_{r \in k} \lVert f_r M \rVert^2}{\sum_{r \ne 0} \lVert f_r M \rVert^2}, \qquad
 \text{concentration} = \sum_k \text{power}_k^2;$$
-`similarity` is the cosine of two sites' powers, `norm` that of all entries of the site's gradients.
+`similarity` is the cosine of two sites' powers; `norm` is of the gradients by the site's weights, with
+all rows of $W_E$.
 
 Source: ours; the projections are those of Nanda et al. 2023, arXiv:2301.05217, section 4.1 (weights through W_E in the
 Fourier basis) and Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (OV circuits). Norms' scales

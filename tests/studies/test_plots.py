@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import TRUE, as_json, drawn, workspace
+from drawn_runs import TRUE, as_json, drawn, workspace
 
 from miscope import store
 from miscope.core import MiscopeError

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import published
 import pytest
-from synthetic import TRUE, drawn
+from drawn_runs import TRUE, drawn
 
 from miscope.core import MiscopeError
 from miscope.scaling import bootstrap, laws
