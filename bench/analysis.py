@@ -1,12 +1,15 @@
 """What one checkpoint of the p = 113 calibration model costs: seconds and bytes of every per-checkpoint instrument.
 
-Each instrument pays for its own forward pass, its computation and the writing of its file, as its stage does; loading
-Python is left out. Medians of repeats. One that looks at some checkpoints only counts as its share of the variant
-`calibration`; one that has nothing to measure here is left out. The last line is JSON.
+As in the stage `analyze`, one pass over the probe serves all; each instrument then pays for its computation and the
+writing of its file. Loading Python is left out. Medians of repeats. An instrument that looks at some checkpoints only
+counts as its share of the variant `calibration`; one that has nothing to measure here is left out, and so is one that
+is never stored. Then the same at p = 59, and the peak of the process's memory. The last line is JSON.
 """
 
 import json
+import resource
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,33 +21,62 @@ from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoi
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.observation import observed
 
-REPEATS = 7
+REPEATS = 5
+PASS = "passes over the probe"
+Rows = dict[str, tuple[float, float]]  # seconds, megabytes
 
 
 def main() -> None:
-    family = ModuloAddition(113, 0.3)
-    context = family.context(598)
-    model = Transformer(family.model(), 999)
-    checkpoint = Checkpoint(0, family.model(), weights(model))
-    shares = {name: share(name) for name in catalog.analyzers() if applies(name, checkpoint, context)}
-    rows = {name: tuple(part * x for x in cost(name, checkpoint, context)) for name, part in shares.items()}
+    smaller, rows = costs(59), costs(113)
     print(f"one checkpoint, p = 113, {torch.get_num_threads()} threads, medians of {REPEATS}")
     for name, (seconds, megabytes) in rows.items():
-        some = "" if shares[name] == 1 else f"  at {shares[name]:.0%} of the checkpoints"
-        print(f"{name:28} {seconds:8.3f} s  {f'{megabytes:8.3f} MB' if megabytes else 'never stored'}{some}")
-    total_seconds, total_megabytes = (sum(row[i] for row in rows.values()) for i in (0, 1))
-    print(f"{'all':28} {total_seconds:8.3f} s  {total_megabytes:8.3f} MB")
-    figures = {"seconds_per_checkpoint": round(total_seconds, 3), "megabytes_per_checkpoint": round(total_megabytes, 3)}
-    print(json.dumps(figures | {f"seconds_{name}": round(seconds, 4) for name, (seconds, _) in rows.items()}))
+        some = f"  at {share(name):.0%} of the checkpoints" if name != PASS and share(name) < 1 else ""
+        print(f"{name:28} {seconds:8.3f} s  {megabytes:8.3f} MB{some}")
+    total, before = total_of(rows), total_of(smaller)
+    print(f"{'all':28} {total[0]:8.3f} s  {total[1]:8.3f} MB")
+    print(f"{'all, p = 59':28} {before[0]:8.3f} s  {before[1]:8.3f} MB")
+    unit = 1 if sys.platform == "darwin" else 1024
+    figures = {
+        "seconds_per_checkpoint": round(total[0], 3),
+        "megabytes_per_checkpoint": round(total[1], 3),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 3),
+        "seconds_per_checkpoint_p59": round(before[0], 3),
+    }
+    print(json.dumps(figures | {f"seconds_{name}": round(row[0], 4) for name, row in rows.items() if name != PASS}))
+
+
+def costs(modulus: int) -> Rows:
+    """Seconds and megabytes of the shared passes and of each instrument, by its share of the checkpoints."""
+    family = ModuloAddition(modulus, 0.3)
+    context = family.context(598)
+    checkpoint = Checkpoint(0, family.model(), weights(Transformer(family.model(), 999)))
+    names = [name for name in catalog.analyzers() if name in catalog.stored() and applies(name, checkpoint, context)]
+    usual = [found(name) for name in names if share(name) == 1]
+    rows = {PASS: (median(lambda: observed(checkpoint, context, usual)), 0.0)}
+    for name in names:
+        (seen,) = observed(checkpoint, context, [found(name)])
+        size = written(name, seen, context)
+        seconds = median(lambda: written(name, seen, context), REPEATS if share(name) == 1 else 2)  # noqa: B023
+        rows[name] = (share(name) * seconds, share(name) * size / 1e6)
+    return rows
+
+
+def total_of(rows: Rows) -> tuple[float, float]:
+    return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
+
+
+def found(name: str) -> PerCheckpoint:
+    analyzer = catalog.instrument(name)
+    assert isinstance(analyzer, PerCheckpoint)
+    return analyzer
 
 
 def applies(name: str, checkpoint: Checkpoint, context: Context) -> bool:
     """Whether the instrument has something to measure; the first call also imports."""
-    analyzer = catalog.instrument(name)
-    assert isinstance(analyzer, PerCheckpoint)
     try:
-        analysis.compute(checkpoint, analyzer, context, analyzer.settings)
+        analysis.compute(checkpoint, found(name), context, found(name).settings)
     except NotApplicable:
         return False
     return True
@@ -56,20 +88,21 @@ def share(name: str) -> float:
     return len(looked_at(steps, catalog.instrument(name).settings)) / len(steps)
 
 
-def cost(name: str, checkpoint: Checkpoint, context: Context) -> tuple[float, float]:
-    """Median seconds, and megabytes on disk (0: never stored)."""
-    analyzer = catalog.instrument(name)
-    assert isinstance(analyzer, PerCheckpoint)
-    seconds, size = [], 0
-    for _ in range(REPEATS if share(name) == 1 else 2):
+def median(call: object, repeats: int = REPEATS) -> float:
+    """Median seconds of a call."""
+    assert callable(call)
+    seconds = []
+    for _ in range(repeats):
         start = time.perf_counter()
-        output = analysis.compute(checkpoint, analyzer, context, analyzer.settings)
-        size = written(output, name) if analyzer.is_stored else 0
+        call()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), size / 1e6
+    return statistics.median(seconds)
 
 
-def written(output: Output, name: str) -> int:
+def written(name: str, seen: Checkpoint, context: Context) -> int:
+    """Compute and store one Output; what comes back is the size of its file in bytes."""
+    settings = {key: value for key, value in found(name).settings.items() if key != "checkpoints"}
+    output: Output = found(name).compute(seen, context, **settings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "output.npz"
         store.save_output(path, output, store.Provenance(name, "", "", "", "{}"))
