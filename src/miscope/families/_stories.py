@@ -6,8 +6,11 @@ agree with who acts, articles with what follows, plurals with numbers, and what 
 
 import re
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+
+from miscope.core import MiscopeError
 
 N_CHARACTERS, SEED = 300_000, 0
 
@@ -113,3 +116,24 @@ def _name(rng: np.random.Generator) -> str:
 def _pick(rng: np.random.Generator, kind: str) -> str:
     choices = CHOICES[kind]
     return choices[rng.integers(len(choices))]
+
+
+def text_as_codes(path: str, is_shuffled: bool = False) -> tuple[str, np.ndarray]:
+    """The characters of a text (that of a file, or the stories), sorted, and the text as their numbers.
+
+    Raises:
+        MiscopeError: the file does not exist, or is no text.
+    """
+    try:
+        return _coded(path, is_shuffled, Path(path).stat().st_mtime_ns if path else 0)
+    except FileNotFoundError:
+        raise MiscopeError(f"`path` = {path!r} does not exist; it is looked for from {Path.cwd()}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MiscopeError(f"`path` = {path!r} cannot be read as UTF-8 text: {error}.") from None
+
+
+@lru_cache(maxsize=4)
+def _coded(path: str, is_shuffled: bool, stamp: int) -> tuple[str, np.ndarray]:
+    text = Path(path).read_text(encoding="utf-8") if path else stories()
+    characters, codes = np.unique(np.array(list(text)), return_inverse=True)
+    return "".join(characters), np.random.default_rng(0).permutation(codes) if is_shuffled else codes

@@ -10,7 +10,6 @@ Networks".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from miscope.core import Context, Examples, Family, MiscopeError, ModelConfig, Probe, Recipe, Split
-from miscope.families._stories import stories
+from miscope.families._stories import text_as_codes
 from miscope.maths.spectra import Basis
 
 N_EXAMPLES = 128  # in the fixed sample of the stream, and in the test
@@ -60,7 +59,7 @@ class Text(Family):
     @property
     def characters(self) -> str:
         """The character that each token stands for."""
-        return _read(self.path)[0]
+        return text_as_codes(self.path)[0]
 
     def model(self) -> ModelConfig:
         n = len(self.characters)
@@ -121,7 +120,7 @@ class Text(Family):
         return f"text_{name}{'_shuffled' if self.is_shuffled else ''}_s{seed}_d{data_seed}"
 
     def _codes(self) -> np.ndarray:
-        return _read(self.path, self.is_shuffled)[1]
+        return text_as_codes(self.path, self.is_shuffled)[1]
 
     def _parts(self) -> tuple[np.ndarray, np.ndarray]:
         """The first nine tenths of the text, and the last."""
@@ -137,23 +136,6 @@ class Text(Family):
         """How many letters stand at the end of each row, at most 15."""
         is_letter = np.array([character.isalpha() for character in self.characters])[tokens[:, ::-1]]
         return np.minimum(np.cumprod(is_letter, axis=1).sum(axis=1), 15)
-
-
-def _read(path: str, is_shuffled: bool = False) -> tuple[str, np.ndarray]:
-    """The characters of a text, sorted, and the text as their numbers."""
-    try:
-        return _coded(path, is_shuffled, Path(path).stat().st_mtime_ns if path else 0)
-    except FileNotFoundError:
-        raise MiscopeError(f"`path` = {path!r} does not exist; it is looked for from {Path.cwd()}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MiscopeError(f"`path` = {path!r} cannot be read as UTF-8 text: {error}.") from None
-
-
-@lru_cache(maxsize=4)
-def _coded(path: str, is_shuffled: bool, stamp: int) -> tuple[str, np.ndarray]:
-    text = Path(path).read_text(encoding="utf-8") if path else stories()
-    characters, codes = np.unique(np.array(list(text)), return_inverse=True)
-    return "".join(characters), np.random.default_rng(0).permutation(codes) if is_shuffled else codes
 
 
 family = Text
