@@ -9,6 +9,7 @@ READY := .venv/.ready
 help:
 	@echo "make demo            set up, train two models that grok, analyse and draw them"
 	@echo "make app             open what was made, at http://127.0.0.1:8501"
+	@echo "make report          bring every variant up to date: artifacts/<variant>/report.html"
 	@echo "make test            run the tests        make check  lint, types, import order"
 	@echo "make demo-all        the same for every variant of params.yaml, one of each family"
 	@echo "make calibrate       try every instrument on models whose answer is known"
@@ -43,6 +44,10 @@ demo: setup
 	dvc repro report@calibration report@modulus_59
 	@python -m miscope variants
 	@echo "Made in $$(($$(date +%s) - $$(cat .venv/.started))) s. The reports are artifacts/<variant>/report.html; \`make app\` opens the app."
+
+report: setup
+	dvc repro report
+	@ls -1 artifacts/*/report.html
 
 demo-all: setup
 	dvc repro

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 import style
 
 from miscope import config
-from miscope.scaling import figures, laws, page, results, tables
+from miscope.core import MiscopeError
+from miscope.renderers.theme import PALETTE
+from miscope.scaling import figures, laws, page, results, tables, variants
 
 
 def page_of(root: Path) -> None:
@@ -35,6 +38,30 @@ def page_of(root: Path) -> None:
         with st.expander("Table"):
             st.dataframe(one.table, hide_index=True, key=f"scaling.{one.name}.table")
     _numbers(fit)
+    _instruments(root, name)
+
+
+def _instruments(root: Path, study: str) -> None:
+    """When a measure of any instrument moves, against the size of the model and the tokens seen."""
+    st.markdown("#### When does a measure move, as models grow?")
+    measure = st.text_input("Measure", "losses.test_loss", key="scaling.measure", help="as on the page Order")
+    try:
+        table = variants.against_scale(root, study, measure)
+    except MiscopeError as error:
+        style.say(str(error))
+        return
+    figure = go.Figure(layout={"template": "miscope", "height": 380, "margin": {"t": 20}})
+    for i, (budget, part) in enumerate(table.groupby("budget", sort=True)):
+        reach = {"type": "data", "symmetric": False, "array": 0 * part["by"], "arrayminus": part["by"] - part["before"]}
+        figure.add_scatter(
+            x=part["parameters"], y=part["by"], error_y=reach, mode="markers+lines", name=f"{budget:.3g} FLOPs",
+            marker={"size": 9, "color": PALETTE[i % len(PALETTE)]},
+        )  # fmt: skip
+    figure.update_xaxes(type="log", title_text="parameters N")
+    figure.update_yaxes(title_text="tokens seen when it has come half of its way", rangemode="tozero")
+    st.plotly_chart(figure, key="scaling.measure.drawn", theme=None)
+    st.caption("A bar reaches down to the checkpoint before: the move lies between the two.")
+    st.dataframe(table, hide_index=True, key="scaling.measure.table")
 
 
 def _studies(root: Path) -> list[str]:

@@ -24,7 +24,7 @@ def main() -> None:
         sub = commands.add_parser(name, help=text, description=text)
         if function is fit:
             sub.add_argument("path", help="a CSV with the columns loss and two of N, D and C, or a results.json")
-        if function in (variant, lead_lag, plan):
+        if function in (variant, lead_lag, plan, points):
             sub.add_argument("name")
         if function is plan:
             sub.add_argument("--dry-run", action="store_true", help="write nothing, which this command never does")
@@ -124,6 +124,12 @@ def _state(root: Path, name: str) -> str:
     return "analysed"
 
 
+def points(root: Path, name: str) -> Iterator[str]:
+    from miscope.scaling import variants
+
+    yield from variants.declare(root, name)
+
+
 def _first_line(text: str | None) -> str:
     return (text or "").strip().split("\n", 1)[0]
 
@@ -154,6 +160,7 @@ COMMANDS: dict[str, tuple[Callable[..., Iterator[str]], str]] = {
     "instruments": (instruments, "what can be measured, at a checkpoint or over training"),
     "views": (views, "what can be drawn, each with its question"),
     "plan": (plan, "the points of a scaling study, what is odd about them, and the hours that they take here"),
+    "points": (points, "declare the points of a scaling study as variants, for the instruments to look at"),
     "order": (lead_lag, "which measure moved first: every two of them, over all variants of a family"),
     "fit": (fit, "a scaling law fitted to anyone's runs, with intervals and refusals"),
     "import": (import_weights, "weights in TransformerLens' names, trained elsewhere, as a variant"),

@@ -97,6 +97,9 @@ def weight_files(root: Path, variant: Variant) -> dict[int, Path]:
 
 def _read(file: Path, variant: Variant) -> Found:
     assert variant.imported is not None, variant.name
+    if store.is_checkpoint(file):  # one of ours, such as a point of a scaling study keeps
+        ours = store.load_checkpoint(file)
+        return Found(ours.weights, ours.model, ())
     return read(file, variant.model, variant.imported.attention_rate)
 
 

@@ -271,6 +271,14 @@ def metadata_of(content: bytes) -> str | None:
     return json.loads(content[8 : 8 + size]).get("__metadata__", {}).get("miscope")
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether MIScope wrote this file as a checkpoint."""
+    try:
+        return {"model", "step", "weights"} <= _header(path, _stamp(path)).keys()
+    except MiscopeError:
+        return False
+
+
 def model_config(path: Path) -> ModelConfig:
     """The model's shape, from a checkpoint's header."""
     return ModelConfig(**_header(path, _stamp(path))["model"])

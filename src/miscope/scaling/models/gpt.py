@@ -17,7 +17,7 @@ D_HEAD = 16
 
 
 class GPT(ScalableModule):
-    """Pre-norm, GELU, no biases. `n_heads` 0: one for every 16 of `d_model`."""
+    """Pre-norm, GELU, no biases. `n_heads` 0: one for every 16 of `d_model`; `d_vocab_out` 0: all tokens answer."""
 
     def __init__(
         self,
@@ -30,12 +30,14 @@ class GPT(ScalableModule):
         normalization: Literal["none", "LN", "RMS"] = "RMS",
         positions: Literal["learned", "rotary"] = "learned",
         initialisation: str = "gpt2",
+        d_vocab_out: int = 0,
     ) -> None:
         super().__init__()
         heads = n_heads or _heads(d_model)
         config = ModelConfig(
             n_layers=n_layers, d_model=d_model, n_heads=heads, d_head=d_model // heads,
-            d_mlp=4 * d_model if d_mlp is None else d_mlp, n_ctx=n_ctx, d_vocab=d_vocab, d_vocab_out=d_vocab,
+            d_mlp=4 * d_model if d_mlp is None else d_mlp, n_ctx=n_ctx,
+            d_vocab=d_vocab, d_vocab_out=d_vocab_out or d_vocab,
             act_fn="gelu", normalization=normalization, positions=positions, initialisation=initialisation,
         )  # fmt: skip
         self.core = Transformer(config, drawn_seed())
@@ -49,14 +51,14 @@ class GPT(ScalableModule):
 
     @classmethod
     def size_configs(
-        cls, targets: Sequence[float], d_vocab: int, normalization: str = "RMS", **settings: Any
+        cls, targets: Sequence[float], d_vocab: int, normalization: str = "RMS", d_vocab_out: int = 0, **settings: Any
     ) -> list[dict[str, Any]]:
         """Depth, width and neurons of a model for each number of non-embedding parameters.
 
         The depth grows with the width, from 2 layers on; the number of neurons makes up the difference, so that it lies
         near 4 `d_model`. The smallest models that a vocabulary allows may miss their target, and the planner says so.
         """
-        return [_shape(target, d_vocab, normalization) for target in targets]
+        return [_shape(target, d_vocab_out or d_vocab, normalization) for target in targets]
 
 
 def _heads(d_model: int) -> int:
