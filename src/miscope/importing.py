@@ -15,17 +15,17 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from miscope import config, store
 from miscope.core import MiscopeError, ModelConfig, Variant
-from miscope.maths.statistics import lasting_from
 from miscope.weight_files import Found, read
+
+if TYPE_CHECKING:
+    from miscope.model.transformer import Transformer
 
 FROM_FILE = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "normalization", "has_biases")
 
@@ -110,50 +110,27 @@ def bring_in(root: Path, variant: Variant) -> dict[str, Any]:
         MiscopeError: a file is not there, cannot be read, or holds weights of another shape than params.yaml says; or
             the variant asks for what only a training has.
     """
-    from miscope.model.transformer import Transformer
-    from miscope.model.weights import load_weights
-    from miscope.training.batches import Batches
-    from miscope.training.device import device_for, versions
-    from miscope.training.run import evaluation
+    from miscope.training import imported
 
     if variant.branch or variant.adaptive:
         raise MiscopeError(
             f"`{variant.name}` is imported: it is not trained, so it has no `branch` and nothing adaptive."
         )
-    folder, device, curve, notes = store.folder(root, variant.name), device_for(variant.recipe), [], set[str]()
-    batches = Batches(variant.family, variant.data_seed, variant.recipe, variant.model, device)
     files = weight_files(root, variant)
-    for step, file in files.items():
-        found = _read(file, variant)
-        _check(found.model, variant.model, file, variant.name)
-        key = store.digest("imported", store.digest_of_arrays(found.weights))
-        store.save_checkpoint(folder.checkpoint(step), step, variant.model, found.weights, key)
-        model = load_weights(Transformer(variant.model), found.weights).to(device.torch)
-        curve.append(evaluation(step, batches, model, variant))
-        notes |= set(found.notes)
-    store.sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in files})
-    last: dict[str, Any] = {name: value for name, value in asdict(curve[-1]).items() if name != "step"}
-    solved = int(lasting_from(np.array([e.test_accuracy >= variant.family.solved_accuracy for e in curve])))
-    last |= {"solved_step": curve[solved].step} if solved < len(curve) else {}
-    record = {
-        "variant": variant.name,
-        "label": variant.label,
-        "trained_as": variant.declaration(),
-        "imported": {"notes": sorted(notes), "files": {str(step): file.name for step, file in files.items()}},
-        "family": variant.family_name,
-        "settings": asdict(variant.family),
-        "seeds": {"data_seed": variant.data_seed},
-        "model": variant.model.declaration(),
-        "device": device.describe(),
-        "versions": versions(),
-        "checkpoints": len(files),
-        "parameters": int(sum(weight.size for weight in found.weights.values())),
-        "metrics": last | {"steps": curve[-1].step},
-    }
-    store.write(folder.curves, pd.DataFrame(map(asdict, curve)).to_csv(index=False, lineterminator="\n"))
-    store.write(folder.metrics, store.pretty_json(record["metrics"]))
-    store.write(folder.record, store.pretty_json(record))
-    return record
+    found = {step: _read(file, variant) for step, file in files.items()}
+    for step, one in found.items():
+        _check(one.model, variant.model, files[step], variant.name)
+    notes = sorted({note for one in found.values() for note in one.notes})
+    source = {"notes": notes, "files": {str(step): file.name for step, file in files.items()}}
+    return imported.written(variant, store.folder(root, variant.name), _networks(variant, found), source)
+
+
+def _networks(variant: Variant, found: Mapping[int, Found]) -> Iterator[tuple[int, "Transformer"]]:
+    from miscope.model.transformer import Transformer
+    from miscope.model.weights import load_weights
+
+    for step, one in found.items():
+        yield step, load_weights(Transformer(variant.model), one.weights)
 
 
 def _check(found: ModelConfig, declared: ModelConfig, file: Path, name: str) -> None:
