@@ -30,7 +30,7 @@ def page(root: Path) -> None:
         st.info(f"Choose 2 to {MOST} variants at the left.")
         return
     chart.load_library()
-    step = _step(compare(*names, root=root), views)
+    step = _step(compare(*names, root=root), views, align)
     place.show({"compared": names, "compared view": views, "align": [align]})
     for view in views:
         with st.container(key=f"card_compare_{view}"):
@@ -57,14 +57,19 @@ def _known(text: str, known: tuple[str, ...]) -> str:
     return text
 
 
-def _step(compared: Comparison, views: list[str]) -> int | None:
-    """The step that views of one step show; None, the last of each, where there is no such view."""
-    if not any(catalog.view(view).is_per_step for view in views):
+def _step(compared: Comparison, views: list[str], align: str) -> int | None:
+    """The step that views of one step show, counted as `align` says; None: the last of each variant."""
+    per_step = [view for view in views if catalog.view(view).is_per_step]
+    try:
+        zeros = compared.view(per_step[0], align=align).zeros if per_step else ()
+    except MiscopeError:  # an event that did not happen: each card says so
         return None
-    steps = sorted({step for variant in compared.variants for step in variant.steps})
+    steps = sorted({s - zero for variant, zero in zip(compared.variants, zeros, strict=False) for s in variant.steps})
+    if not steps:
+        return None
     if st.session_state.get("compared step") not in steps:
         st.session_state["compared step"] = steps[-1]
-    shown = st.select_slider("Step (each variant at its nearest checkpoint)", steps, key="compared step")
+    shown = st.select_slider(f"Step after {align} (each variant at its nearest checkpoint)", steps, key="compared step")
     return None if shown == steps[-1] else int(shown)
 
 

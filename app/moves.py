@@ -73,7 +73,7 @@ def _change_points(
 
 @st.cache_data(show_spinner="Reading the artifacts ...", max_entries=8)
 def _onsets(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...]) -> pd.DataFrame:
-    return order.onsets(root, variants)
+    return order.onsets(root, variants, has_sharpness=True)
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=8)

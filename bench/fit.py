@@ -20,6 +20,7 @@ from miscope.scaling import laws
 from miscope.scaling.bootstrap import parameters, redrawn_laws
 from miscope.scaling.parametric import Points, fitted
 from miscope.scaling.results import Results, read
+from miscope.scaling.settings import Settings
 
 TRUE = Law(E=1.8172, A=477.8, B=2143.8, alpha=0.3473, beta=0.3672)
 LEFT_OUT = "one of the five highest losses"
@@ -28,7 +29,7 @@ LEFT_OUT = "one of the five highest losses"
 def main(*arguments: str) -> None:
     results = read(Path(arguments[0])) if arguments else drawn_runs()
     highest = np.argsort(-results.loss)[: 5 if arguments else 0]
-    settings = laws.Settings(exclude={results.ids[i]: LEFT_OUT for i in highest})
+    settings = Settings(exclude={results.ids[i]: LEFT_OUT for i in highest})
     kept = np.isin(np.array(results.ids), list(settings.exclude), invert=True)
     points = Points(results.parameters[kept], results.tokens[kept], results.loss[kept])
     found: dict[str, Any] = {"runs": len(points)}

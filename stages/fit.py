@@ -5,11 +5,12 @@ from pathlib import Path
 from miscope import store
 from miscope.command import run
 from miscope.scaling import laws, results
+from miscope.scaling.settings import settings
 
 
 def main(study: str) -> None:
     runs = results.read(results.path(Path(), study), study)
-    found = laws.study(runs, laws.settings(Path(), study))
+    found = laws.study(runs, settings(Path(), study))
     store.write(laws.path(Path(), study), store.pretty_json(found))
     print(f"{study} fit: {found['n_fitted']} runs; {found['disagreement']['sentence']}")
 

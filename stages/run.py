@@ -28,7 +28,10 @@ def main(name: str, flag: str = "", jobs: str = "0") -> None:
                 points=f"{sum(made[i] == p['steps'] for i, p in points.items())}/{len(points)}", refresh=False
             )
 
-        found = sweep.bring_up_to_date(Path(), name, int(jobs), show)["points"]
+        results = sweep.bring_up_to_date(Path(), name, int(jobs), show)
+    if not results:  # under torchrun one process writes and tells
+        return
+    found = results["points"]
     lowest = min(point["loss"] for point in found)
     print(f"{name}: {len(found)} points, lowest loss {lowest:.4f} nats, {time.perf_counter() - began:.0f} s")
 

@@ -46,6 +46,6 @@ def test_the_change_points_of_a_measure_lie_between_checkpoints(tiny: Path) -> N
 
 
 def test_a_measure_that_moves_like_a_logistic_has_a_sharpness(tiny: Path) -> None:
-    table = order.onsets(tiny, ["tiny"])
+    table = order.onsets(tiny, ["tiny"], has_sharpness=True)
     assert (table["sharpness"].dropna() > 0).all()
     assert table["sharpness"].notna().any()

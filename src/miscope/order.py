@@ -40,17 +40,18 @@ def variants_of(root: Path, family: str) -> tuple[str, ...]:
     return tuple(name for name, v in config.load(root).variants.items() if v.family_name == family)
 
 
-def onsets(root: Path, variants: Sequence[str]) -> pd.DataFrame:
+def onsets(root: Path, variants: Sequence[str], *, has_sharpness: bool = False) -> pd.DataFrame:
     """One row per variant and measure that moved: `before` < onset <= `by` in steps, `width` of the move, its levels.
 
-    `sharpness` is the width of the move in ln step, fitted (see `maths.events.sharpness`); NaN where no logistic has
-    nine tenths of the curve's variance.
+    With `has_sharpness` also `sharpness`, the width of the move in ln step, fitted (see `maths.events.sharpness`; some
+    milliseconds a measure); NaN where no logistic has nine tenths of the curve's variance.
 
     Raises:
         MiscopeError: no artifact of any variant is fresh.
     """
     rows = [
-        {"variant": name, "measure": measure, **found._asdict(), "sharpness": _width(steps, values)}
+        {"variant": name, "measure": measure, **found._asdict()}
+        | ({"sharpness": _width(steps, values)} if has_sharpness else {})
         for name in variants
         for measure, (steps, values) in _measures(root, name).items()
         if (found := onset(steps, values))

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from miscope import store
 from miscope.maths.power_laws import Law
 from miscope.scaling import laws, results
+from miscope.scaling.settings import Settings
 
 PAGE = """
 from pathlib import Path
@@ -46,7 +47,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = {"schema": 1, "study": "toy", "convention": "all but embeddings", "entropy": None, "points": points}
     store.write(results.path(made, "toy"), json.dumps(content))
     runs = results.read(results.path(made, "toy"), "toy")
-    fit = laws.study(runs, laws.Settings(methods=("squared",), draws=40))
+    fit = laws.study(runs, Settings(methods=("squared",), draws=40))
     store.write(laws.path(made, "toy"), store.pretty_json(fit))
     return made
 

@@ -12,8 +12,9 @@ from miscope.core import MiscopeError
 from miscope.scaling import bootstrap, laws
 from miscope.scaling.parametric import Points, fitted
 from miscope.scaling.results import read
+from miscope.scaling.settings import Settings
 
-QUICK = laws.Settings(methods=("squared",), draws=60)
+QUICK = Settings(methods=("squared",), draws=60)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_the_checklist_answers_or_says_that_nothing_was_recorded(study: dict) ->
 )
 def test_wrong_settings_are_one_line(wrong: dict) -> None:
     with pytest.raises(MiscopeError, match="allowed"):
-        laws.Settings(**wrong)
+        Settings(**wrong)
 
 
 # ---------------------------------------------------------------- published

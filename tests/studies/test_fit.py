@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miscope.maths.power_laws import NAMES, Law, least_squares
-from miscope.scaling.parametric import METHODS, Method, Points, _Huber, fitted, objective, unfit
+from miscope.scaling.parametric import Points, _Huber, fitted, objective, unfit
 from miscope.scaling.results import read
+from miscope.scaling.settings import METHODS, Method
 
 CHINCHILLA = Law(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 SIZES, TOKENS = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e10, 7), np.geomspace(1e9, 1e12, 6)))

@@ -133,6 +133,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no list": ({"budgets": 1e9}, "`scaling.tiny.budgets` = 1000000000.0 must be a list of numbers above 0"),
     "a negative size": ({"sizes": [-1]}, "`scaling.tiny.sizes` = [-1] must be a list of numbers above 0"),
     "half a grid": ({"sizes": {"around": 100}}, "`scaling.tiny.sizes` says no at, per_budget"),
+    "an unknown setting of the fit": ({"fit": {"drawz": 50}}, "`scaling.tiny.fit`: `drawz` is unknown"),
     "an unknown key of the grid": ({"sizes": {"middle": 1}}, "`scaling.tiny.sizes`: `middle` is unknown"),
     "a rate without a rate": ({"learning_rate": {"at": 3}}, "`scaling.tiny.learning_rate` says no `rate`"),
     "a count that is none": ({"flops": "7nd"}, "`scaling.tiny.flops` = '7nd'; allowed: 6nd, counted"),

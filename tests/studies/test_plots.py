@@ -14,6 +14,7 @@ from drawn_runs import TRUE, as_json, drawn, workspace
 from miscope import store
 from miscope.core import MiscopeError
 from miscope.scaling import figures, laws, page, results, tables
+from miscope.scaling.settings import Settings, settings
 
 STAGES = Path(__file__).parents[2] / "stages"
 PICTURES = ["isoflop", "loss_against_compute", "best_sizes", "best_tokens", "residuals", "surface"]
@@ -102,7 +103,7 @@ def test_a_fit_of_other_runs_is_not_drawn(root: Path, tmp_path: Path) -> None:
 
 def test_without_a_law_the_curves_are_drawn_alone() -> None:
     runs = drawn(0.0, n_budgets=1)
-    one_size = laws.study(runs, laws.Settings(methods=("squared",), draws=20))
+    one_size = laws.study(runs, Settings(methods=("squared",), draws=20))
     assert one_size["refusal"]["kind"] == "not identifiable"
     assert [one.name for one in figures.drawn(runs, one_size)] == ["isoflop"]
     assert tables.estimates(one_size)["refused"].str.startswith("too few budgets").all()
@@ -161,7 +162,7 @@ def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
 def test_unknown_settings_of_the_fit_are_named(tmp_path: Path) -> None:
     store.write(tmp_path / "params.yaml", "variants: {}\nscaling: {toy: {fit: {drews: 100}}}\n")
     with pytest.raises(MiscopeError, match=r"drews.*Did you mean `draws`"):
-        laws.settings(tmp_path, "toy")
+        settings(tmp_path, "toy")
 
 
 def test_the_command_line_fits_anyones_runs_or_refuses(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from miscope.maths.power_laws import NAMES, Law
-from miscope.scaling.parametric import Method, Points, refitted, unfit
+from miscope.scaling.parametric import Points, refitted, unfit
 from miscope.scaling.refusals import Refusal
+from miscope.scaling.settings import Method
 
 LEVEL = 0.95
 # An interval wider than these is no answer.

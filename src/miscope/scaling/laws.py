@@ -6,62 +6,29 @@ The result is plain data, the content of `fit.json`; the same runs and settings 
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import scipy
 from jaxtyping import Bool, Float
 
-from miscope import config, store
+from miscope import store
 from miscope.core import MiscopeError
 from miscope.maths import power_laws
 from miscope.scaling import bootstrap, checklist, isoflop, parametric, scrutiny
-from miscope.scaling.parametric import METHODS, Method, fitted, objective, unfit
+from miscope.scaling.parametric import fitted, objective, unfit
 from miscope.scaling.results import Results
 from miscope.scaling.scrutiny import Fitted, points_of
+from miscope.scaling.settings import METHODS, Settings
 
 SCHEMA = 1
 BEYOND = 10.0  # times the largest budget: where the laws are asked, unless the settings say
 FRONTIER = 25  # budgets along a frontier
 FEW_DRAWS = 200  # for the asymmetric error, which costs a linear programme per step
 KNOWN = ", E known"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a study is fitted; the fields may stand in params.yaml under `scaling: <study>: fit:`."""
-
-    methods: tuple[str, ...] = ("huber", "squared")  # of METHODS
-    draws: int = 1000  # of the bootstrap
-    seed: int = 0
-    exclude: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # id -> why it is left out
-    targets: tuple[float, ...] = ()  # FLOPs at which N* and D* are asked; empty: ten times the largest budget
-
-    def __post_init__(self) -> None:
-        wrong = [method for method in self.methods if method not in get_args(Method)]
-        if wrong or not self.methods:
-            raise MiscopeError(f"`methods` = {list(self.methods)}; allowed: some of {', '.join(METHODS)}.")
-        if not 20 <= self.draws <= 100_000:
-            raise MiscopeError(f"`draws` = {self.draws}; allowed: 20 to 100,000.")
-        if any(not target > 0 for target in self.targets):
-            raise MiscopeError(f"`targets` = {list(self.targets)}; allowed: numbers of FLOPs above 0.")
-
-
-def settings(root: Path, study: str) -> Settings:
-    """What params.yaml says under `scaling: <study>: fit:`; defaults for the rest, and for a study it does not declare.
-
-    Raises:
-        MiscopeError: a key that is unknown, or a value that is not allowed.
-    """
-    where = f"scaling.{study}.fit"
-    spec = config.load(root).scaling.get(study, {}).get("fit") or {}
-    config.only_known_keys(spec, tuple(f.name for f in dataclasses.fields(Settings)), where)
-    return Settings(**config.coerced(Settings, spec, where))
 
 
 def path(root: Path, study: str) -> Path:

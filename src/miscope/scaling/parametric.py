@@ -10,7 +10,6 @@ arXiv:2404.10102 (sum, not mean: an objective of 1e-5 stops the optimizer early)
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -19,13 +18,8 @@ from scipy.sparse import csr_array, eye_array, hstack
 
 from miscope.maths.power_laws import ALLOWED, Centred, Law, least_squares
 from miscope.scaling.refusals import Refusal
+from miscope.scaling.settings import Method
 
-Method = Literal["huber", "squared", "asymmetric"]
-METHODS: dict[Method, str] = {
-    "huber": "Huber's loss (delta 0.001) on the logarithm of the loss, in log-sum-exp form",
-    "squared": "squared error, non-negative least squares inside a search over the exponents",
-    "asymmetric": "absolute error, ten times as dear where the law lies above the run",
-}
 DELTA = 1e-3  # of Huber's loss, in log nats
 OVER_WEIGHT = 10.0  # of the asymmetric error where the law predicts too much
 SCALE = 1e3  # of the objective while it is minimised

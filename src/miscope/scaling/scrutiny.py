@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 
 from miscope.maths.power_laws import Law
 from miscope.scaling import isoflop
-from miscope.scaling.parametric import Method, Points, fitted, unfit
+from miscope.scaling.parametric import Points, fitted, unfit
 from miscope.scaling.results import Results
+from miscope.scaling.settings import Method
 
 FAR = 5.0  # robust spreads from the law beyond which a run is listed
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from miscope import config
 from miscope.core import MiscopeError, Recipe
 from miscope.scaling.plugins import Plugin, plugin
+from miscope.scaling.settings import settings_of
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def study(name: str, spec: Mapping[str, Any], root: Path = Path()) -> Study:
     for key in NEEDED:
         if key not in spec:
             raise MiscopeError(f"params.yaml: `{where}` says no `{key}`; it needs {', '.join(NEEDED)}.")
+    settings_of(_mapping(spec.get("fit", {}), f"{where}.fit"), f"{where}.fit")  # a mistake is told before the runs
     special = {"model", "dataset", "loss", "budgets", "sizes", "learning_rate", "fit"}
     rest = config.coerced(Study, {key: value for key, value in spec.items() if key not in special}, where)
     for key, (low, high) in RANGES.items():

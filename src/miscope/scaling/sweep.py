@@ -82,7 +82,9 @@ def default_jobs(plan: Mapping[str, Any]) -> int:
     """One for a GPU or under torchrun; on a CPU as many as the threads of a run go into the cores."""
     if plan["running"]["device"] != "cpu" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return 1
-    return max(1, len(os.sched_getaffinity(0)) // plan["running"]["threads"])
+    is_known = hasattr(os, "sched_getaffinity")  # macOS has none
+    n_cores = len(os.sched_getaffinity(0)) if is_known else os.cpu_count() or 1
+    return max(1, n_cores // plan["running"]["threads"])
 
 
 def _one_by_one(plan: Mapping[str, Any], missing: list[Mapping[str, Any]], runs: Path, on_progress: OnProgress) -> None:
