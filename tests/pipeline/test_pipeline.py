@@ -97,3 +97,16 @@ def _outs(made: Workspace) -> dict[str, bytes]:
 
 def _changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_a_mistake_in_params_loses_nothing_that_was_made(own_copy: Workspace) -> None:
+    before = own_copy.bytes_of("artifacts/tiny")
+    own_copy.edit("params.yaml", "modulus: 13", "modulos: 13")
+    done = own_copy.run("dvc", "repro", "report", is_checked=False)
+    assert (
+        "error: params.yaml: `variants.tiny`: `modulos` is unknown. Did you mean `modulus`?"
+        in done.stderr + done.stdout
+    )
+    assert own_copy.bytes_of("artifacts/tiny") == before
+    own_copy.edit("params.yaml", "modulos: 13", "modulus: 13")
+    assert own_copy.repro() == set()
