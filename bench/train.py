@@ -3,13 +3,19 @@
 (a) as its grokking demo trains: a step, then a pass over the test set without gradients; (b) the step alone. The two
 take turns in short rounds, so that a noisy machine disturbs both; what is compared are medians. In (a) ours includes
 its own evaluation every `eval_every` steps. The last line is JSON.
+
+`python bench/train.py --device cuda` measures the canonical run alone, there: an update as a CUDA graph and kernel by
+kernel, and what a stretch with its evaluations comes to over 12,500 steps.
 """
 
+import argparse
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +35,8 @@ from miscope.training.run import Run
 
 P, FRACTION, SEED, DATA_SEED, EVAL_EVERY = 113, 0.3, 999, 598, 10
 ROUNDS, STEPS_A_ROUND, STEPS_COMPARED = 12, 6, 50
+STEPS, STRETCH = 12_500, 1_000  # of the canonical run; measured of it
+Kind = Literal["cpu", "cuda"]
 
 
 def main() -> None:
@@ -75,10 +83,37 @@ def report(seconds: dict[str, float], n_examples: int, difference: float) -> Non
     print(json.dumps(figures))
 
 
-def ours() -> Run:
+def alone(kind: Kind) -> None:
+    """The canonical run on a device, from stretches in their stride."""
+    run, plain = ours(kind), ours(kind)
+    plain.graph = None
+    step, eager_step = (_seconds_a_step(trained, evaluates=False) for trained in (run, plain))
+    whole = STEPS * _seconds_a_step(run, evaluates=True)
+    is_replayed = run.graph is not None and run.graph.is_replaying
+    print(f"p = {P}, fraction {FRACTION}, {run.device.describe()}")
+    print(f"step {1e3 * step:.2f} ms, a CUDA graph: {is_replayed}; kernel by kernel {1e3 * eager_step:.2f} ms")
+    print(f"{STEPS:,} steps, evaluated every {EVAL_EVERY}: {whole:.0f} s, from {STRETCH:,}")
+    if run.refused:
+        print(run.refused)
+    figures = {"graphs": is_replayed, "step_ms": round(1e3 * step, 3), "eager_step_ms": round(1e3 * eager_step, 3)}
+    print(json.dumps(figures | {"seconds": round(whole, 1)}))
+
+
+def _seconds_a_step(run: Run, evaluates: bool) -> float:
+    run.advance()
+    run.evaluate()  # waits for the device, as the last one below does
+    start = time.perf_counter()
+    for i in range(1, STRETCH + 1):
+        run.advance()
+        if i == STRETCH or (evaluates and i % EVAL_EVERY == 0):
+            run.evaluate()
+    return (time.perf_counter() - start) / STRETCH
+
+
+def ours(kind: Kind = "cpu") -> Run:
     """The product's own training of the calibration recipe."""
     family = ModuloAddition(P, FRACTION)
-    recipe = family.recipe()
+    recipe = replace(family.recipe(), device=kind)
     variant = Variant("bench", "modulo_addition", family, SEED, DATA_SEED, family.model(), recipe, (0,))
     return Run(variant, device_for(recipe))
 
@@ -175,4 +210,10 @@ def timed(function: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"))
+    asked = parser.parse_args()
+    if asked.device:
+        alone(asked.device)
+    else:
+        main()

@@ -42,7 +42,9 @@ class Batch:
         self._asked = None if asked.all() else torch.from_numpy(asked.nonzero()[0]).to(device.torch)
         self._allowed = None if examples.allowed is None else _of_asked(examples.allowed, asked).to(device.torch)
         self.read = torch.tensor(family.positions(), device=device.torch)
-        self.rows: Rows | None = distinct_rows(self.tokens, self.read, shape.n_ctx)
+        # not on a GPU: cuSPARSE, which sums the gradients of the rows, promises no order of its sums
+        is_on_cpu = device.torch.type == "cpu"
+        self.rows: Rows | None = distinct_rows(self.tokens, self.read, shape.n_ctx) if is_on_cpu else None
 
     def logits(self, model: Transformer) -> Tensor:
         """[answer, vocab], wherever the examples ask for one."""

@@ -22,8 +22,9 @@ from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
 from miscope.training.batches import Batch, Batches
 from miscope.training.device import Device
+from miscope.training.graphs import Replayed, can_replay
 from miscope.training.loss import cross_entropy
-from miscope.training.optimization import learning_rate, optimizer
+from miscope.training.optimization import learning_rate, optimizer, set_rate
 from miscope.training.run import Evaluation, evaluation, resume_steps
 from miscope.training.updates import moments_as_tensors, moments_of
 
@@ -46,28 +47,45 @@ class Cohort:
         self._groups = _groups(variants, self._own)
         self.batches = [Batches(v.family, v.data_seed, v.recipe, v.model, device) for v in variants]
         self._whole = None if variants[0].recipe.batch_size else [b.at(0)[0][0] for b in self.batches]
+        optimizers = [optim for _, _, optim in self._groups]
+        self.graph = Replayed(optimizers) if can_replay(variants[0].recipe, device) else None
 
     def advance(self) -> None:
         """One update of every member."""
         for recipe, _, optim in self._groups:
-            for group in optim.param_groups:
-                group["lr"] = learning_rate(recipe, self.step)
+            set_rate(optim, learning_rate(recipe, self.step))
+        if self.graph is None:
+            self._update()
+        else:
+            self.graph(self._update)
+        self.step += 1
+
+    def _update(self) -> Tensor:
+        """Everyone's gradient and optimizer's step; what comes back is the sum of their losses."""
         batches = self._whole or [b.at(self.step)[0][0] for b in self.batches]
         for value in self._stacked.values():
             value.grad = None
-        self._loss(batches).backward()
+        loss = self._loss(batches)
+        loss.backward()
         for i, own in enumerate(self._own):
             for parameter, value in zip(own, self._stacked.values(), strict=True):
                 parameter.grad = None if value.grad is None else value.grad[i]
         for _, _, optim in self._groups:
             optim.step()
-        self.step += 1
+        return loss.detach()
 
     def restore(self, step: int, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Go to a step whose state every member kept."""
         for member, state in zip(self.members(), states, strict=True):
             member.restore(state)
+        if self.graph is not None:
+            self.graph.forget()  # the moments are other tensors now
         self.step = step
+
+    @property
+    def refused(self) -> str:
+        """Why updates are launched kernel by kernel where a GPU could launch them as one; empty where they are not."""
+        return self.graph.refused if self.graph is not None else ""
 
     def members(self) -> list["Member"]:
         return [Member(self, i) for i in range(len(self.variants))]

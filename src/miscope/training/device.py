@@ -1,4 +1,4 @@
-"""Where training runs and in which precision: the one place that knows of CUDA and of several processes.
+"""Where training runs and in which precision: beside `graphs` the one place that knows of CUDA, and of processes.
 
 Under `torchrun` each process takes its share of every batch and gradients are summed, so that W processes make the same
 update as one (gloo on CPU, nccl on CUDA). The loop imports no torch.distributed.

@@ -42,16 +42,22 @@ class Trainee(Protocol):
 class Moving(Trainee, Protocol):
     """A trainee on its own, which the loop moves."""
 
+    @property
+    def refused(self) -> str:
+        """Why its updates are launched kernel by kernel where a GPU could launch them as one; empty elsewhere."""
+        ...
+
     def advance(self) -> Tensor: ...
     def restore(self, step: int, state: dict[str, Tensor]) -> None: ...
 
 
 @dataclass
 class Work:
-    """What one call did, in updates and checkpoints."""
+    """What one call did, in updates and checkpoints, and why it took longer than it might have."""
 
     updates: int = 0
     written: int = 0
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ def fill(
                 break
             trainee.advance()
             work.updates += 1
+    if trainee is not None:
+        work.refused = work.refused or trainee.refused
     device.wait()
 
 

@@ -116,6 +116,7 @@ def _fill_cohort(
             mine = member.variant is variant
             visit(member, {*member.variant.checkpoint_steps}, steps, files, work, on_evaluation if mine else _ignore)
         if not any(missing):
+            work.refused = cohort.refused
             return
         cohort.advance()
         work.updates += 1
@@ -159,7 +160,7 @@ def _record(variant: Variant, curve: list[Evaluation], device: Device, work: Wor
     n_params = sum(shapes.values())
     n_examples = variant.recipe.batch_size or len(variant.family.split(variant.data_seed).train)
     tokens = variant.recipe.steps * n_examples * variant.model.n_ctx
-    return _warning(device) | {
+    return warning(device, work) | {
         "variant": variant.name,
         "label": variant.label,
         "trained_as": variant.declaration(),
@@ -180,10 +181,12 @@ def _record(variant: Variant, curve: list[Evaluation], device: Device, work: Wor
     }
 
 
-def _warning(device: Device) -> dict[str, str]:
-    if device.precision == "float32":
-        return {}
-    return {"warning": "bfloat16 autocast: logits carry 8 bits; losses below about 1e-3 nats are not resolved."}
+def warning(device: Device, work: Work) -> dict[str, str]:
+    """What a reader of the record should know of how it was trained; nothing, if there is nothing to warn of."""
+    coarse = "bfloat16 autocast: logits carry 8 bits; losses below about 1e-3 nats are not resolved."
+    said = [coarse] if device.precision != "float32" else []
+    said += [work.refused] if work.refused else []
+    return {"warning": " ".join(said)} if said else {}
 
 
 def _branch(variant: Variant) -> dict[str, Any] | None:

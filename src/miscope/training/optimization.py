@@ -8,6 +8,8 @@ from torch import nn
 
 from miscope.core import MiscopeError, Recipe
 
+FUSED = ("adamw", "adam", "sgd")  # known by name; each a few kernels that find steps, moments and rate on the device
+
 
 def optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer that the recipe names, with its settings.
@@ -53,3 +55,12 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     if recipe.schedule == "cosine":
         rate *= 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
     return rate
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters: in place where it lies on a device, for a graph that reads it there."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

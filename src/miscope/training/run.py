@@ -1,8 +1,11 @@
 """A variant in training: its weights, its optimizer and its step, which together decide everything that follows."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from miscope import store
 from miscope.core import MiscopeError, Variant
@@ -10,6 +13,7 @@ from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
 from miscope.training.batches import Batches
 from miscope.training.device import Device
+from miscope.training.graphs import Replayed, can_replay
 from miscope.training.optimization import optimizer
 from miscope.training.updates import Updates
 
@@ -35,7 +39,12 @@ class Run(Updates):
         batches = Batches(variant.family, variant.data_seed, variant.recipe, variant.model, device)
         super().__init__(model, optimizer(model.parameters(), variant.recipe), variant.recipe, batches, device)
         self.variant = variant
+        self.graph = Replayed([self.optimizer]) if can_replay(self.recipe, device) else None
         self._enter()
+
+    @property
+    def refused(self) -> str:
+        return self.graph.refused if self.graph is not None else ""
 
     @property
     def keeps(self) -> set[int]:
@@ -53,6 +62,17 @@ class Run(Updates):
         """Write a checkpoint of the present weights."""
         store.save_checkpoint(path, self.step, self.variant.model, weights(self.model), training)
 
+    def restore(self, step: int, state: Mapping[str, Tensor]) -> None:
+        super().restore(step, state)
+        self._capture_anew()  # the moments are other tensors now
+
+    def _update(self) -> Tensor:
+        return super()._update() if self.graph is None else self.graph(super()._update)
+
+    def _capture_anew(self) -> None:
+        if self.graph is not None:
+            self.graph.forget()
+
     def _enter(self) -> None:
         """Take up the settings that hold from this step on: a branch departs from its parent here."""
         branch = self.variant.branch
@@ -64,6 +84,7 @@ class Run(Updates):
             if "betas" in group:
                 group["betas"] = branch.recipe.betas
         self.batches = Batches(branch.family, branch.data_seed, branch.recipe, self.variant.model, self.device)
+        self._capture_anew()
 
 
 def evaluation(step: int, batches: Batches, model: Transformer, variant: Variant) -> Evaluation:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from miscope.core import MiscopeError, Recipe
 from miscope.training.device import Device
-from miscope.training.optimization import learning_rate
+from miscope.training.optimization import learning_rate, set_rate
 
 
 @runtime_checkable
@@ -37,9 +37,24 @@ class Updates:
         self.optimizer, self.recipe, self.batches, self.device = optimizer, recipe, batches, device
         self.step = 0
 
+    @property
+    def refused(self) -> str:
+        """Why updates are launched kernel by kernel where a GPU could launch them as one; empty where they are not."""
+        return ""
+
     def advance(self) -> Tensor:
-        """One update; what comes back is this process's share of the train loss before it, still on the device."""
+        """One update; what comes back is this process's share of the train loss before it, still on the device.
+
+        The next call may overwrite it.
+        """
         self._set_rates(learning_rate(self.recipe, self.step))
+        loss = self._update()
+        self.step += 1
+        self._enter()
+        return loss
+
+    def _update(self) -> Tensor:
+        """Gradient and optimizer's step, at the rates that are set."""
         self.optimizer.zero_grad(set_to_none=True)
         micro_batches, n_answers = self.batches.at(self.step)
         losses = []
@@ -49,8 +64,6 @@ class Updates:
             losses.append(loss.detach())
         self.device.sum_gradients(self.model)
         self.optimizer.step()
-        self.step += 1
-        self._enter()
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def state(self) -> dict[str, Tensor]:
@@ -74,8 +87,7 @@ class Updates:
         self._enter()
 
     def _set_rates(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
 
     def _enter(self) -> None:
         """Take up what holds from this step on."""

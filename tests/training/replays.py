@@ -1,0 +1,98 @@
+"""Trainings whose updates are replayed, and their twins that are not.
+
+On a CPU `StandIn` takes the place of the capture: all else is the code that a GPU runs.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from miscope.core import Branch, Recipe, Variant
+from miscope.families.modulo_addition import ModuloAddition
+from miscope.training.cohort import Cohort
+from miscope.training.device import device_for
+from miscope.training.graphs import Replayed, Update
+from miscope.training.run import Run
+
+FAMILY = ModuloAddition(13, 0.5)
+MODEL = replace(FAMILY.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
+RECIPES = [
+    {},
+    {"optimizer": "adam"},
+    {"optimizer": "sgd", "betas": (0.5, 0.9)},
+    {"schedule": "cosine", "warmup_steps": 7},
+    {"precision": "bfloat16"},
+]
+
+
+def variant(name: str = "tiny", seed: int = 1, branch: Branch | None = None, **recipe: object) -> Variant:
+    chosen = replace(Recipe(steps=60, eval_every=10, resume_points=3), **recipe)
+    return Variant(name, "modulo_addition", FAMILY, seed, seed, MODEL, chosen, (0, 20, 60), branch=branch)
+
+
+def members(**recipe: object) -> list[Variant]:
+    slow, fast = variant("a", 1, cohort="seeds", **recipe), variant("b", 2, cohort="seeds", **recipe)
+    return [slow, fast, replace(fast, name="c", recipe=replace(fast.recipe, learning_rate=3e-3, weight_decay=0.1))]
+
+
+class StandIn:
+    """A capture without a GPU: replays are eager, but only on the tensors and with the numbers that were captured."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
+        self.optimizers, self.captures = optimizers, 0
+
+    def __call__(self, warm_up: Callable[[], None], update: Update) -> Update:
+        warm_up()
+        self.captures += 1
+        captured = self.fixed()
+
+        def replay() -> Tensor:
+            assert self.fixed() == captured, "a graph would not see what changed"
+            return update()
+
+        return replay
+
+    def fixed(self) -> list[object]:
+        """What a graph holds: addresses, and numbers that are in no tensor."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        states = [state for optimizer in self.optimizers for state in optimizer.state.values()]
+        tensors = [*(group["lr"] for group in groups), *(p for group in groups for p in group["params"])]
+        tensors += [moment for state in states for moment in state.values()]
+        numbers = [(group["weight_decay"], group.get("betas")) for group in groups]
+        return [tensor.data_ptr() for tensor in tensors] + numbers
+
+
+def replayed(of: Variant) -> tuple[Run, StandIn]:
+    run = Run(of, device_for(of.recipe))
+    capture = StandIn(run.optimizer)
+    run.graph = Replayed([run.optimizer], capture)
+    return run, capture
+
+
+def eager(of: Variant) -> Run:
+    """Kernel by kernel, with its rate where a graph's lies: in float32, in a tensor."""
+    run, _ = replayed(of)
+    run.graph = None
+    return run
+
+
+def cohort_replayed(of: list[Variant]) -> tuple[Cohort, StandIn]:
+    cohort = Cohort(of, device_for(of[0].recipe))
+    optimizers = [optimizer for _, _, optimizer in cohort._groups]
+    capture = StandIn(*optimizers)
+    cohort.graph = Replayed(optimizers, capture)
+    return cohort, capture
+
+
+def cohort_eager(of: list[Variant]) -> Cohort:
+    cohort, _ = cohort_replayed(of)
+    cohort.graph = None
+    return cohort
+
+
+def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name

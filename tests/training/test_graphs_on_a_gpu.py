@@ -1,0 +1,96 @@
+"""Updates as CUDA graphs, on a GPU: the same bytes as kernel by kernel. Skipped where there is none."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from replays import FAMILY, RECIPES, assert_same, cohort_eager, eager, members, variant
+from torch import Tensor
+
+from miscope import store
+from miscope.core import Branch
+from miscope.training.cohort import Cohort
+from miscope.training.device import device_for
+from miscope.training.graphs import Replayed
+from miscope.training.loop import train
+from miscope.training.run import Run
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_fifty_replays_are_fifty_eager_updates_to_the_bit(recipe: dict[str, object]) -> None:
+    there = variant(device="cuda", **recipe)
+    run, expected = Run(there, device_for(there.recipe)), eager(there)
+    assert run.graph is not None
+    for _ in range(50):
+        assert torch.equal(run.advance(), expected.advance())
+        assert run.graph.is_replaying, run.refused
+    assert_same(run.state(), expected.state())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_fifty_replays_of_a_cohort_are_fifty_eager_updates_to_the_bit(recipe: dict[str, object]) -> None:
+    there = members(device="cuda", **recipe)
+    cohort, expected = Cohort(there, device_for(there[0].recipe)), cohort_eager(there)
+    assert cohort.graph is not None
+    for _ in range(50):
+        cohort.advance()
+        expected.advance()
+        assert cohort.graph.is_replaying, cohort.refused
+    for one, other in zip(cohort.members(), expected.members(), strict=True):
+        assert_same(one.state(), other.state())
+
+
+@pytest.mark.parametrize("recipe", [{}, {"schedule": "cosine", "warmup_steps": 7}])
+def test_a_training_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(
+    recipe: dict[str, object], tmp_path: Path
+) -> None:
+    once, again, later = (store.Folder(tmp_path / name) for name in ("once", "again", "later"))
+    there = variant(device="cuda", **recipe)
+    wanted = replace(there, checkpoint_steps=(0, 20, 25, 60))
+    assert "warning" not in train(wanted, once)
+    train(wanted, again)
+    train(there, later)
+    assert train(wanted, later)["this_time"]["updates"] == 5  # from the state kept at 20
+    for step in (0, 20, 25, 60):
+        first, *others = (folder.checkpoint(step).read_bytes() for folder in (once, again, later))
+        assert others == [first, first]
+
+
+def test_a_cohort_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(tmp_path: Path) -> None:
+    for where, checkpoints in (("later", (0, 60)), ("later", (0, 25, 60)), ("once", (0, 25, 60))):
+        first, *others = (replace(v, checkpoint_steps=checkpoints) for v in members(device="cuda"))
+        assert "warning" not in train(first, store.Folder(tmp_path / where / "a"), peers=others)
+    for name in "abc":
+        for step in (0, 25, 60):
+            later, once = (store.Folder(tmp_path / where / name).checkpoint(step) for where in ("later", "once"))
+            assert later.read_bytes() == once.read_bytes()
+
+
+def test_a_branch_on_a_gpu_is_replayed_on_both_sides_of_where_it_departs() -> None:
+    later = replace(variant(device="cuda").recipe, weight_decay=0.0, schedule="cosine")
+    departing = variant(device="cuda", branch=Branch("parent", 10, FAMILY, 7, later))
+    run, expected = Run(departing, device_for(departing.recipe)), eager(departing)
+    assert run.graph is not None
+    for _ in range(20):
+        assert torch.equal(run.advance(), expected.advance())
+    assert run.graph.is_replaying, run.refused
+    assert_same(run.state(), expected.state())
+
+
+def test_an_update_that_the_host_waits_for_is_refused_and_leaves_the_gpu_in_order() -> None:
+    run, expected = eager(variant(device="cuda")), eager(variant(device="cuda"))
+    graph, stream = Replayed([run.optimizer]), torch.cuda.current_stream()
+
+    def impatient() -> Tensor:
+        loss = run._update()
+        loss.item()
+        return loss
+
+    for _ in range(5):
+        assert torch.equal(graph(impatient), expected.advance())
+    assert graph.refused
+    assert torch.cuda.current_stream() == stream
+    assert_same(run.state(), expected.state())
