@@ -102,7 +102,9 @@ def test_training_and_probe_depend_on_what_families_share() -> None:
 def test_sources_of_an_instrument_that_runs_the_model_hold_the_model(tmp_path: Path) -> None:
     names = {path.name for path in catalog.sources("neuron_spectra")}
     assert {"neuron_spectra.py", "spectra.py", "inspection.py", "transformer.py", "attention.py"} <= names
-    assert "transformer.py" not in {path.name for path in catalog.sources("singular_values")}
+    assert "transformer.py" in {path.name for path in catalog.sources("progress_measures")}  # a tracker of logits
+    for name in ("singular_values", "neuron_dynamics", "weight_norms"):
+        assert "transformer.py" not in {path.name for path in catalog.sources(name)}
 
 
 def test_a_misspelt_name_is_an_error_that_names_the_nearest() -> None:

@@ -80,12 +80,11 @@ def sources(name: str) -> tuple[Path, ...]:
     """
     analyzer = instrument(name)
     basis = SOURCE / "maths" / "spectra.py"
-    if isinstance(analyzer, OverTraining):
-        return closure(SOURCE / "trackers" / f"{name}.py", basis, within=("maths",))
+    folder = "trackers" if isinstance(analyzer, OverTraining) else "analyzers"
     runs_model = [SOURCE / "model" / "inspection.py"] if analyzer.hooks else []
     if GRADIENTS in analyzer.needs:
         runs_model.append(SOURCE / "model" / "differentiation.py")
-    return closure(SOURCE / "analyzers" / f"{name}.py", basis, *runs_model, within=("maths", "model"))
+    return closure(SOURCE / folder / f"{name}.py", basis, *runs_model, within=("maths", "model"))
 
 
 def closure(*paths: Path, within: tuple[str, ...]) -> tuple[Path, ...]:

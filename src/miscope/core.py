@@ -231,6 +231,7 @@ class Variant:
     branch: Branch | None = None
     family_code: str = ""  # the digest of the file of a family from outside
     imported: Imported | None = None
+    twin: str = ""  # the variant that must fail where this one succeeds: its curves are drawn behind, as a null
 
     @property
     def label(self) -> str:
@@ -441,11 +442,22 @@ class OverTraining(_Plugin):
     """A tracker: `compute(*artifacts, context, *, settings...) -> Output`, one Output for the whole of training.
 
     `needs` are the analyzers whose artifacts it reads, in that order; with `reads_weights` the first argument is an
-    Artifact-like mapping step -> Checkpoint (weights only).
+    Artifact-like mapping step -> Checkpoint (weights only). With `hooks`, named as in `PerCheckpoint.needs`, its
+    Checkpoints carry those activations on the probe, or on the inputs of it that the network trains on alone. Each is
+    made when it is asked for, by one forward pass, and none is kept: a tracker takes what it wants from one before it
+    asks for the next.
     """
 
     needs: tuple[PerCheckpoint, ...] = ()
     reads_weights: bool = False
+    hooks: tuple[str, ...] = ()
+    positions: Literal["answer", "all"] = "answer"
+    inputs: Literal["all", "train"] = "all"
+
+    @property
+    def sees_checkpoints(self) -> bool:
+        """Whether its first argument is the mapping of Checkpoints."""
+        return self.reads_weights or bool(self.hooks)
 
 
 Analyzer = PerCheckpoint | OverTraining

@@ -7,13 +7,14 @@ each is handed exactly what it asked for.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from miscope.core import GRADIENTS, Checkpoint, Context, PerCheckpoint
+from miscope.core import GRADIENTS, Analyzer, Checkpoint, Context, OverTraining, Probe, field_names
 
 
-def observed(checkpoint: Checkpoint, context: Context, analyzers: Sequence[PerCheckpoint]) -> list[Checkpoint]:
+def observed(checkpoint: Checkpoint, context: Context, analyzers: Sequence[Analyzer]) -> list[Checkpoint]:
     """The checkpoint as each of the analyzers sees it, in their order; torch is imported only if one needs it."""
     passes = {analyzer.positions: _hooks(analyzers, analyzer.positions) for analyzer in analyzers if analyzer.hooks}
     seen: dict[str, Mapping[str, np.ndarray]] = {}
@@ -37,13 +38,28 @@ def observed(checkpoint: Checkpoint, context: Context, analyzers: Sequence[PerCh
     ]
 
 
-def _hooks(analyzers: Sequence[PerCheckpoint], positions: str) -> tuple[str, ...]:
+def observed_over_training(checkpoint: Checkpoint, context: Context, tracker: OverTraining) -> Checkpoint:
+    """The checkpoint as a tracker sees it, on the inputs that it asked for."""
+    seen = context if tracker.inputs == "all" else _of_train_inputs(context)
+    return observed(checkpoint, seen, [tracker])[0]
+
+
+def _of_train_inputs(context: Context) -> Context:
+    """With a probe of the inputs alone that the network trains on, which are no grid."""
+    probe = context.probe
+    values: dict[str, Any] = {name: getattr(probe, name) for name in field_names(Probe)}
+    kept = {name: value[probe.is_train] for name, value in values.items() if value is not None}
+    latents = {name: value[probe.is_train] for name, value in context.latents.items()}
+    return replace(context, probe=replace(probe, **kept), latents=latents, grid=None, grid_axes=(), relevant_axes=None)
+
+
+def _hooks(analyzers: Sequence[Analyzer], positions: str) -> tuple[str, ...]:
     """What all those that look at these positions ask for, each once."""
     wanted = (hook for analyzer in analyzers if analyzer.positions == positions for hook in analyzer.hooks)
     return tuple(dict.fromkeys(wanted))
 
 
-def _of(analyzer: PerCheckpoint, seen: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+def _of(analyzer: Analyzer, seen: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """Of what was seen, what this analyzer asked for: `mlp.hook_post` names it in every block."""
     asked = {name: value for name, value in seen.items() if name in analyzer.hooks or _site(name) in analyzer.hooks}
     return MappingProxyType(asked)

@@ -7,7 +7,7 @@ import pytest
 
 from miscope.analyzers.attention_patterns import AttentionPatterns, attention_patterns
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
-from miscope.maths.spectra import Basis
+from miscope.maths.spectra import Basis, variance_fractions
 
 P = 7
 MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=2, d_head=2, d_mlp=0, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
@@ -41,7 +41,23 @@ def test_a_head_that_swings_shows_in_the_spread_and_not_in_the_mean() -> None:
 
 
 def test_the_answer_pattern_is_the_row_of_the_answer_position() -> None:
-    np.testing.assert_array_equal(measured().answer_pattern[0], np.moveaxis(patterns()[:, :, 2], 0, -1).astype("f2"))
+    found, row = measured(), np.moveaxis(patterns()[:, :, 2], 0, -1)
+    np.testing.assert_array_equal(found.answer_pattern[0, 0], row[0])
+    span = 0.4 * (1 - np.cos(2 * np.pi * 2 * 2 / P))  # of the wave, on whole numbers: its least is at 2
+    np.testing.assert_allclose(found.answer_pattern[0, 1], row[1], atol=span / 254)
+    np.testing.assert_allclose(found.answer_unit[0, 1], [span / 127, span / 127, 0], rtol=1e-5)
+
+
+def test_a_map_is_off_by_half_a_level_at_most_and_its_summaries_not_at_all() -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.dirichlet(np.ones(3), (P * P, 2, 3)).astype(np.float32)
+    found = attention_patterns(Checkpoint(0, MODEL, {}, {"blocks.0.attn.hook_pattern": raw}), CONTEXT)
+    answer = np.moveaxis(raw[:, :, 2], 0, -1)
+    error = np.abs(found.answer_pattern[0] - answer)
+    assert (error.max(axis=-1) <= 0.5001 * found.answer_unit[0]).all() and error.max() > 1e-3
+    np.testing.assert_array_equal(found.mean[0, :, 2], answer.mean(axis=-1, dtype=np.float64))
+    assert found.map_fraction is not None
+    np.testing.assert_allclose(found.map_fraction[0, 1], variance_fractions(CONTEXT.basis, answer[1].reshape(3, P, P)))
 
 
 def test_the_frequency_of_the_swing_is_found_and_steady_attention_has_none() -> None:

@@ -1,12 +1,14 @@
 """Spectra of embeddings planted at known frequencies."""
 
+from dataclasses import replace
+
 import calibration_model
 import numpy as np
 import pytest
 
-from miscope.analyzers.dominant_frequencies import DominantFrequencies, dominant_frequencies
+from miscope.analyzers.dominant_frequencies import ORDERS, DominantFrequencies, dominant_frequencies
 from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
-from miscope.maths.spectra import Basis, gini
+from miscope.maths.spectra import Basis, energy_by_frequency, gini
 
 P = 23
 MODEL = ModelConfig(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=0, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
@@ -48,6 +50,37 @@ def test_an_even_spectrum_has_no_dominant_frequency() -> None:
     assert not found.is_dominant.any()
     assert found.gini == pytest.approx(0, abs=1e-9)
     assert found.inverse_participation_ratio == pytest.approx(1 / 11)
+
+
+def test_planted_frequencies_are_beyond_random_orders_of_the_tokens_and_noise_is_not() -> None:
+    waves = measured(W_E=planted(3, 7))
+    assert waves.power.max() > 1.5 * waves.chance_power
+    assert waves.gini > 1.5 * waves.chance_gini
+    draws = [measured(W_E=np.random.default_rng(i).normal(size=(P, 8)).astype(np.float32)) for i in range(100)]
+    assert np.sum([draw.power.max() > draw.chance_power for draw in draws]) <= 5
+    assert np.sum([draw.gini > draw.chance_gini for draw in draws]) <= 5
+
+
+@pytest.mark.parametrize("p", [2, 12, P])
+def test_chance_is_that_of_tokens_moved_about(p: int) -> None:
+    basis = Basis("fourier", p)
+    embedding, rng, energies = np.random.default_rng(5).normal(size=(p, 8)), np.random.default_rng(0), []
+    for _ in range(ORDERS):
+        moved = np.empty_like(embedding)
+        moved[rng.permutation(p)] = embedding
+        energies.append(energy_by_frequency(basis, moved).sum(axis=1))
+    weights = {"embed.W_E": embedding}
+    found = dominant_frequencies(Checkpoint(0, MODEL, weights), replace(CONTEXT, basis=basis))
+    shares = [energy.max() / energy.sum() for energy in energies]
+    assert found.chance_power == pytest.approx(np.quantile(shares, 0.99))
+    assert found.chance_gini == pytest.approx(np.quantile([gini(np.sqrt(energy)) for energy in energies], 0.99))
+
+
+def test_an_embedding_that_is_shuffled_is_as_its_null() -> None:
+    shuffled = np.random.default_rng(0).permutation(planted(3)[:P])
+    found = measured(W_E=shuffled)
+    assert found.power.max() <= found.chance_power
+    assert found.chance_power == pytest.approx(measured(W_E=planted(3)).chance_power, rel=0.2)
 
 
 def test_rotating_the_residual_stream_changes_nothing() -> None:

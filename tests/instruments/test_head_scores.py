@@ -179,9 +179,26 @@ def test_the_small_product_has_the_eigenvalues_of_the_circuit_from_token_to_toke
         assert found[0, head] == pytest.approx(circuit.sum().real / np.abs(circuit).sum(), rel=1e-4)
 
 
+def test_random_heads_copy_as_widely_as_such_heads_do() -> None:
+    """Two hundred heads of random weights, and the spread that is foretold from others between their embeddings."""
+    found = measured(random_pattern(0, 200), weights=random_weights(1, n_heads=200))
+    assert found.copying is not None and found.copying_std is not None
+    assert found.copying_std[0] == pytest.approx(found.copying.std(), rel=0.25)
+
+
+def test_between_embeddings_of_one_direction_every_head_copies_all_or_the_opposite() -> None:
+    weights = random_weights(2)
+    weights["embed.W_E"] = np.outer(weights["embed.W_E"][:, 0], weights["embed.W_E"][0]).astype(np.float32)
+    found = measured(random_pattern(0, 1), weights=weights)
+    assert found.copying is not None and found.copying_std is not None
+    np.testing.assert_allclose(np.abs(found.copying), 1, atol=1e-5)
+    assert found.copying_std[0] == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize(("tokens", "answers"), [(17, 8), (8, 17), (7, 7)])
 def test_answers_that_are_no_tokens_or_too_few_to_tell_are_not_copied(tokens: int, answers: int) -> None:
-    assert measured(random_pattern(0, 1), d_vocab=tokens, d_vocab_out=answers).copying is None
+    found = measured(random_pattern(0, 1), d_vocab=tokens, d_vocab_out=answers)
+    assert found.copying is None and found.copying_std is None
 
 
 def test_on_the_probe_of_the_task_a_head_that_looks_a_fixed_distance_back_is_no_induction_head() -> None:

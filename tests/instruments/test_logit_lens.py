@@ -60,7 +60,7 @@ def by_hand(attention: np.ndarray) -> LogitLens:
     model = replace(MODEL, n_layers=1, d_mlp=0, d_model=3, d_vocab_out=3)
     seen = {
         "blocks.0.hook_resid_pre": np.tile(np.float32([1, 0, 0]), (4, 1)),
-        "blocks.0.hook_attn_out": np.tile(attention.astype(np.float32), (4, 1)),
+        "blocks.0.hook_attn_out": np.broadcast_to(attention.astype(np.float32), (4, 3)),
     }
     seen["blocks.0.hook_resid_post"] = seen["blocks.0.hook_resid_pre"] + seen["blocks.0.hook_attn_out"]
     probe = Probe(np.zeros((4, 3), int), np.ones(4, int), np.ones(4, bool), foils=np.zeros(4, int))
@@ -72,6 +72,13 @@ def test_each_component_is_credited_with_what_it_writes() -> None:
     lens = by_hand(np.array([0, 3, 5]))
     assert lens.component == ("embedding", "layer 0 attention")
     np.testing.assert_allclose(lens.attribution, [-1, 3])
+    np.testing.assert_allclose(lens.spread, 0)
+
+
+def test_the_spread_of_a_component_is_over_the_inputs() -> None:
+    lens = by_hand(np.array([[0, 3, 5], [0, 1, 0], [1, 0, 0], [0, 1, 5]]))
+    np.testing.assert_allclose(lens.attribution, [-1, (3 + 1 - 1 + 1) / 4])
+    np.testing.assert_allclose(lens.spread, [0, np.std([3, 1, -1, 1])])
 
 
 def test_the_answer_is_there_after_the_layer_that_writes_it() -> None:

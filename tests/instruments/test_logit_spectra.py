@@ -101,15 +101,6 @@ def test_losses_without_a_function_are_those_taken_one_by_one(size: float) -> No
     np.testing.assert_allclose(losses_without(logits, targets, place, removed), expected, rtol=1e-9)
 
 
-def test_stored_logits_are_those_of_the_training_inputs_to_half_a_unit() -> None:
-    logits = 50 * np.random.default_rng(6).normal(size=(P * P, P)).astype(np.float32)
-    found, centred = measured(logits), logits - logits.mean(axis=1, keepdims=True)
-    stored = found.train_low[:, None] + found.train_unit[:, None] * found.train_code.astype(np.float64)
-    error = np.abs(stored - centred[context().probe.is_train])
-    assert (error <= 0.51 * found.train_unit[:, None] + 1e-5).all()
-    assert found.train_unit.max() < 0.01
-
-
 def test_an_even_group_has_a_last_frequency_without_a_sine() -> None:
     found = measured(2 * wave(4, 8) + wave(1, 8), context(8))
     np.testing.assert_allclose(found.trig_amplitude, [1, 0, 0, 2], atol=1e-6)
@@ -122,7 +113,6 @@ def test_without_training_inputs_or_outputs_that_are_tokens_those_numbers_are_ab
     untrained = replace(plain, probe=replace(plain.probe, is_train=np.zeros(P * P, dtype=bool)))
     found = measured(wave(2), untrained)
     assert found.excluded_loss is None
-    assert found.train_code.shape == (0, P)
     few = replace(plain, probe=replace(plain.probe, targets=plain.probe.targets % 3))
     assert measured(wave(2)[:, :3], few).trig_share is None
 

@@ -22,7 +22,7 @@ def followed(frequencies: list[list[int]], fractions: list[list[float]]) -> Neur
 def spectrum(frequencies: list[int], fractions: list[float]) -> NeuronSpectra:
     peak = np.array([fractions], dtype=np.float32)
     return NeuronSpectra(
-        fraction=np.zeros((1, len(frequencies), P // 2), dtype=np.float32),
+        fraction=np.zeros((1, len(frequencies), P // 2), dtype=np.float16),
         peak_frequency=np.array([frequencies], dtype=np.int32),
         peak_fraction=peak,
         low_fraction=np.zeros_like(peak),

@@ -61,18 +61,26 @@ def test_the_planted_network_solves_modular_addition() -> None:
 
 def test_its_frequencies_amplitudes_and_phases_are_found() -> None:
     found = measured(solution())
-    at = (0, np.arange(NEURONS), K - 1)
     assert found.path == "direct"  # the network has no heads
-    assert found.write_frequency is not None and found.write_amplitude is not None and found.write_phase is not None
     np.testing.assert_array_equal(found.read_frequency[0], K)
     np.testing.assert_array_equal(found.write_frequency[0], K)
-    np.testing.assert_allclose(found.read_amplitude[at], 2, rtol=1e-5)
-    np.testing.assert_allclose(found.write_amplitude[at], 0.5, rtol=1e-5)
-    np.testing.assert_allclose(np.exp(1j * found.read_phase[at].astype(float)), np.exp(1j * PHI), atol=2e-3)
-    np.testing.assert_allclose(np.exp(1j * found.write_phase[at].astype(float)), np.exp(2j * PHI), atol=2e-3)
+    np.testing.assert_allclose(found.read_amplitude, 2, rtol=1e-5)
+    np.testing.assert_allclose(found.write_amplitude, 0.5, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(1j * found.read_phase[0]), np.exp(1j * PHI), atol=1e-5)
+    np.testing.assert_allclose(np.exp(1j * found.write_phase[0]), np.exp(2j * PHI), atol=1e-5)
     np.testing.assert_allclose(found.read_share, 1, rtol=1e-6)
     np.testing.assert_allclose(found.read_concentration, 1, rtol=1e-6)
     np.testing.assert_allclose(found.misalignment, 0, atol=1e-5)
+
+
+def test_all_waves_come_back_from_their_codes() -> None:
+    values = np.random.default_rng(3).normal(size=(P, NEURONS))
+    found = measured(solution() | {"blocks.0.mlp.W_in": np.vstack([values, np.zeros(NEURONS)])})
+    expected = waves(CONTEXT.basis, values)
+    amplitude = found.read_amplitude[..., None] * (found.read_amplitude_code / 255)
+    assert (np.abs(amplitude[0].T - expected.amplitude) <= found.read_amplitude[0] / 509).all()
+    turns = found.read_phase_code[0].T / 256
+    np.testing.assert_allclose(np.exp(2j * np.pi * turns), np.exp(1j * expected.phase), atol=1.01 * np.pi / 256)
 
 
 def test_a_phase_that_is_off_is_off_by_that_much_round_the_circle() -> None:
@@ -127,7 +135,7 @@ def test_outputs_that_are_not_the_tokens_have_no_phase() -> None:
     weights = solution()
     weights["unembed.W_U"] = weights["unembed.W_U"][:, :3]
     found = measured(weights)
-    assert found.write_phase is found.write_amplitude is found.write_frequency is found.misalignment is None
+    assert found.write_phase is found.write_phase_code is found.write_frequency is found.misalignment is None
     np.testing.assert_array_equal(found.read_frequency[0], K)
 
 

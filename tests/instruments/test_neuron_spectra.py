@@ -43,7 +43,8 @@ def test_a_product_of_two_frequencies_is_specialised_at_none() -> None:
 
 def test_a_mixed_neuron_splits_by_squared_amplitudes() -> None:
     found = measured(2 * wave(4) + wave(2))
-    np.testing.assert_allclose(found.fraction[0, 0, [1, 3]], [0.2, 0.8], rtol=1e-5)
+    np.testing.assert_allclose(found.fraction[0, 0, [1, 3]], [0.2, 0.8], rtol=5e-4)  # stored in half precision
+    np.testing.assert_allclose(found.peak_fraction, 0.8, rtol=1e-5)
     np.testing.assert_allclose(found.low_fraction, 0.2, rtol=1e-5)
     np.testing.assert_array_equal(found.n_specialised, [[1, 0]])
 
@@ -56,12 +57,12 @@ def test_a_neuron_that_does_not_vary_has_frequency_zero() -> None:
 
 def test_permuting_neurons_permutes_the_answer() -> None:
     maps, order = np.random.default_rng(0).normal(size=(5, P, P)), [3, 1, 4, 0, 2]
-    np.testing.assert_allclose(measured(*maps[order]).fraction, measured(*maps).fraction[:, order], rtol=1e-5)
+    np.testing.assert_allclose(measured(*maps[order]).fraction, measured(*maps).fraction[:, order], rtol=1e-3)
 
 
 def test_swapping_the_summands_changes_nothing() -> None:
     maps = np.random.default_rng(1).normal(size=(3, P, P))
-    np.testing.assert_allclose(measured(*maps.swapaxes(1, 2)).fraction, measured(*maps).fraction, rtol=1e-4)
+    np.testing.assert_allclose(measured(*maps.swapaxes(1, 2)).fraction, measured(*maps).fraction, rtol=1e-3)
 
 
 def test_a_probe_that_is_no_grid_is_not_applicable() -> None:

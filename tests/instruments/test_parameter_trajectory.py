@@ -29,6 +29,15 @@ def test_a_straight_path_has_one_component_and_never_turns() -> None:
     np.testing.assert_allclose(np.abs(found.coordinate[0, :, 0]), 5 * np.abs(np.arange(6) - 2.5))
 
 
+def test_weights_that_shrink_move_along_themselves_and_others_aside() -> None:
+    shrinking = measured(np.outer(1 - np.arange(6) / 10, [3.0, 4.0]))
+    np.testing.assert_allclose(shrinking.radial[0], -np.arange(6) / 2, atol=1e-6)
+    np.testing.assert_allclose(shrinking.distance[0], np.arange(6) / 2, atol=1e-6)
+    aside = measured(np.array([[0.0, 2.0]]) + np.outer(np.arange(6), [3.0, 0.0]))
+    np.testing.assert_allclose(aside.radial, 0, atol=1e-6)
+    assert not measured(np.outer(np.arange(6), [3.0, 4.0])).radial.any()  # from nothing no direction is its own
+
+
 def test_rates_divide_by_the_gap_where_checkpoints_are_uneven() -> None:
     path = np.outer([0, 1, 11, 111], [1.0, 0.0])
     np.testing.assert_allclose(measured(path, steps=[0, 1, 11, 111]).speed[0], 1)

@@ -52,6 +52,7 @@ def ratios(w_in: float, w_out: float) -> SingularValues:
         effective_rank=one,
         spectral_norm=one,
         frobenius_norm=one,
+        shape=np.ones((3, 2), dtype=np.int64),
     )
 
 
@@ -90,6 +91,7 @@ def test_a_grokking_run_has_all_five_phases_at_their_landmarks() -> None:
     assert (found.memorised_step, found.test_peak_step, found.onset_step) == (200, 1400, 9500)
     assert (found.solved_step, found.grokked_step, found.verdict) == (11000, 12500, "done")
     assert found.reasons == ("The test loss came down to 1e-06 nats at step 12,500.",)
+    assert found.accuracy == 1.0
 
 
 def test_a_run_stopped_in_the_plateau_has_no_later_events() -> None:

@@ -27,7 +27,8 @@ def measured(*logits: np.ndarray, of: Context | None = None, keys: tuple[int, ..
 def tracked(path: list[Checkpoint], of: Context, keys: tuple[int, ...] = ()) -> ProgressMeasures:
     spectra = {c.step: logit_spectra(c, of) for c in path}
     curves = {c.step: losses(c, of) for c in path}
-    artifacts = (Artifact(tuple(d), d.__getitem__) for d in (spectra, curves))
+    seen = {c.step: replace(c, activations={"logits": c.activations["logits"][of.probe.is_train]}) for c in path}
+    artifacts = (Artifact(tuple(d), d.__getitem__) for d in (seen, spectra, curves))
     return progress_measures(*artifacts, of, keys=keys)
 
 
@@ -85,6 +86,8 @@ def test_one_frequency_at_a_time_needs_no_keys() -> None:
     found = measured(WAVES, keys=(5,))
     assert found.single_frequency.tolist() == [2]
     np.testing.assert_allclose(found.single_loss, loss(3 * wave(5), context().probe.is_train), rtol=1e-5)
+    np.testing.assert_allclose(found.other_loss, found.single_loss)  # 2 is no key here
+    np.testing.assert_allclose(measured(WAVES, keys=(2, 5)).other_loss, found.train_loss, rtol=1e-3)
     np.testing.assert_allclose(found.key_excluded_loss[0], loss(6 * wave(2), context().probe.is_train), rtol=1e-5)
 
 

@@ -54,8 +54,6 @@ def test_a_ring_of_answers_is_found_with_its_frequency() -> None:
     np.testing.assert_allclose(found.power, np.eye(P // 2)[[2]], atol=1e-6)
     ring = [found.circularity, found.ring_alignment, found.ring_frequency]
     np.testing.assert_allclose(ring, [[1], [1], [3]], rtol=1e-5)
-    assert found.chance_circularity is not None
-    assert found.chance_circularity < 0.5
 
 
 def test_the_layout_survives_rotation_scale_and_a_shift() -> None:
@@ -98,7 +96,7 @@ def test_an_answer_with_one_input_or_none_is_absent() -> None:
 def test_two_answers_have_distances_and_no_ring() -> None:
     found = measured(ANSWER % 2, hook_resid_post=laid_out(0.5))
     assert found.fisher_min_pair[0].tolist() == [0, 1]
-    assert found.power is found.circularity is found.chance_circularity is None
+    assert found.power is found.circularity is None
 
 
 def test_one_answer_is_not_enough() -> None:
@@ -110,7 +108,7 @@ def test_sites_of_different_width_stand_side_by_side() -> None:
     found = measured(mlp_post=laid_out(0.5, 6), hook_resid_post=laid_out(0.25))
     assert found.site == ("blocks.0.mlp.hook_post", "blocks.0.hook_resid_post")
     assert found.width.tolist() == [6, 10]
-    np.testing.assert_allclose(found.centroid[:, 6:], laid_out(0.25).reshape(P, EACH, 10).mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(found.centroid[:, 6:], laid_out(0.25).reshape(P, EACH, 10).mean(axis=1), atol=3e-4)
     np.testing.assert_allclose(found.snr, [4, 16], rtol=1e-5)
 
 

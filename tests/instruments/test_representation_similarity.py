@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from miscope.analyzers.representations import Representations
+from miscope.analyzers.representations import BITS, Representations
 from miscope.core import Artifact, Context, NotApplicable, Probe
+from miscope.maths.codes import coded
 from miscope.maths.spectra import Basis
 from miscope.trackers.representation_similarity import RepresentationSimilarity, representation_similarity
 
@@ -18,11 +19,13 @@ def tracked(*values: np.ndarray) -> RepresentationSimilarity:
     sites = ("blocks.0.hook_resid_pre", "blocks.0.hook_resid_post")
     outputs = {
         10 * i: Representations(
-            site=sites, width=np.array([2, x.shape[1]]), chosen=np.arange(len(x)), scale=np.ones(2),
-            value=np.concatenate([np.ones((len(x), 2)), x], axis=1).astype(np.float16),
+            sites,
+            np.array([2, x.shape[1]]),
+            np.arange(len(x)),
+            *coded(np.concatenate([np.ones((len(x), 2)), x], axis=1).astype(np.float32), BITS),
         )
         for i, x in enumerate(values)
-    }  # fmt: skip
+    }
     return representation_similarity(Artifact(tuple(outputs), outputs.__getitem__), CONTEXT)
 
 

@@ -47,6 +47,7 @@ def test_attention_is_read_head_by_head_and_biases_and_vectors_are_not() -> None
     heads = ("blocks.10.attn.W_Q.0", "blocks.10.attn.W_Q.1")
     assert found.matrix == ("embed.W_E", "blocks.2.mlp.W_in", *heads, "unembed.W_U")
     np.testing.assert_array_equal(found.value[3], [2, 2, np.nan, np.nan])
+    assert found.shape.tolist() == [[4, 4], [4, 4], [4, 2], [4, 2], [4, 4]]
 
 
 def test_a_zero_matrix_has_no_dimension() -> None:

@@ -49,6 +49,18 @@ def test_a_matrix_that_turns_goes_far_and_does_not_grow() -> None:
     np.testing.assert_allclose(found.distance[1], [0, 2, np.sqrt(8)])
 
 
+def test_a_walk_has_the_root_of_its_squared_steps_for_its_distance_and_a_straight_path_goes_further() -> None:
+    ahead, across = np.array([[3.0, 0]]), np.array([[0, 4.0]])
+    found = measured(*({"embed.W_E": w, "unembed.W_U": w} for w in (0 * ahead, ahead, ahead + across)))
+    np.testing.assert_allclose(found.walk[1], [0, 3, 5])
+    np.testing.assert_allclose(found.distance[1], [0, 3, 5])  # at right angles: as at random
+    np.testing.assert_allclose(found.walk[0], np.array([0, 3, 5]) * 2**0.5)
+    straight = measured(*({"embed.W_E": i * ahead} for i in range(5)))
+    np.testing.assert_allclose(straight.walk[1], 3 * np.sqrt(np.arange(5)))
+    np.testing.assert_allclose(straight.distance[1], 3.0 * np.arange(5))
+    assert found.n_weights.tolist() == [4, 2, 2]
+
+
 def test_matrices_come_in_the_order_of_the_forward_pass() -> None:
     names = ("unembed.W_U", "blocks.1.mlp.W_in", "pos_embed.W_pos", "blocks.0.attn.W_Q", "embed.W_E")
     found = measured({name: np.ones((2, 2)) for name in names})

@@ -11,7 +11,7 @@ import pytest
 import workspace
 
 from miscope import catalog
-from miscope.calibration.models import through_the_model, tracked
+from miscope.calibration.models import seen_by, through_the_model, tracked
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.maths.clouds import circularity, components
 from miscope.maths.decomposition import participation_ratio, spectrum
@@ -88,8 +88,9 @@ def test_the_grokked_model_has_its_published_frequencies_and_neurons(grokked: Ex
 
 
 def test_the_grokked_model_has_its_published_progress(grokked: Examined) -> None:
-    artifacts = ({0: grokked.found(name)} for name in ("logit_spectra", "losses"))
-    found = tracked("progress_measures", *artifacts, context=grokked.context)
+    seen = seen_by("progress_measures", grokked.checkpoint, grokked.context)
+    paths = ({0: one} for one in (seen, grokked.found("logit_spectra"), grokked.found("losses")))
+    found = tracked("progress_measures", *paths, context=grokked.context)
     assert found.key_frequency.tolist() == KEYS
     assert found.restricted_loss[0, 0] == pytest.approx(2.20e-9, rel=1e-2)
     assert found.excluded_loss[0] == pytest.approx(8.385, rel=1e-3)

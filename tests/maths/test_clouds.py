@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from miscope.maths.clouds import (
-    chance_of_rings,
     circularity,
     clouds,
     components,
@@ -83,13 +82,3 @@ def test_circles_of_different_size_are_circular() -> None:
     scores = components(circles(31, [4, 9]) * [3, 1, 3, 1]).scores
     assert circularity(scores) == pytest.approx(1)
     assert ring(scores[:, 0], scores[:, 1]).frequency == 4
-
-
-def test_random_points_are_as_circular_as_chance() -> None:
-    rng = np.random.default_rng(3)
-    draws = [components(rng.normal(size=(113, 400))).scores for _ in range(20)]
-    chance = chance_of_rings(113)
-    assert np.mean([circularity(draw) for draw in draws]) == pytest.approx(chance.circularity, rel=0.1)
-    alignments = [ring(draw[:, 0], draw[:, 1]).alignment for draw in draws]
-    assert np.mean(alignments) == pytest.approx(chance.alignment, rel=0.1)
-    assert chance.circularity < 0.1 < chance.alignment < 0.25

@@ -5,11 +5,13 @@ between a and b by a wave of one frequency per head (variance fraction above 0.9
 
 Maths: $A_x(q, j)$ is a head's attention from position $q$ to $j$ on input $x$ of $B$; `mean` and `std` are
 $$\bar A = \tfrac{1}{B} \sum_x A_x, \qquad \Bigl(\tfrac{1}{B} \sum_x (A_x - \bar A)^2\Bigr)^{1/2}.$$
-At $q$ the answer position (`answer_pattern`) and over inputs $(a, b)$ it is a map $M$ for each $j$, from which its mean
-is taken. $F$ is the basis, its rows of length 1; $C_k$ the cells whose row and column both are constant, $\cos k$ or
-$\sin k$:
+At $q$ the answer position and over inputs $(a, b)$ it is a map $M$ for each $j$, from which its mean is taken. $F$ is
+the basis, its rows of length 1; $C_k$ the cells whose row and column both are constant, $\cos k$ or $\sin k$:
 $$\text{map\_fraction}_k = \frac{\sum_{(r,s) \in C_k} \hat M_{rs}^2}{\sum_{r,s} \hat M_{rs}^2}, \qquad
 \hat M = F M F^\top.$$
+All of these are of the attention as it is. The maps, which are only drawn, are stored in $2^7$ levels from the least to
+the largest of each (`answer_code`): an attention comes back off by half of `answer_unit` at most, 1/254 of what the map
+spans.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2 and appendix C.1.2.
 """
@@ -17,18 +19,30 @@ Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2 and appendix C.1.2.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float16, Float32
+from jaxtyping import Float, Float32, UInt8
 
 from miscope.core import Checkpoint, Context, Output, PerCheckpoint
+from miscope.maths.codes import Codes, coded, decoded
 from miscope.maths.spectra import Basis, grid_variance_fractions, is_square_grid
+
+BITS = 7
 
 
 @dataclass(frozen=True)
 class AttentionPatterns(Output):
     mean: Float[np.ndarray, "layer head query key"]  # attention over the probe, in [0, 1]; rows sum to 1
     std: Float[np.ndarray, "layer head query key"]  # its standard deviation over the probe, in [0, 0.5]
-    answer_pattern: Float16[np.ndarray, "layer head key batch"]  # attention from the answer position, in [0, 1]
-    map_fraction: Float32[np.ndarray, "layer head key freq"] | None  # its variance fractions; None: no grid
+    map_fraction: Float32[np.ndarray, "layer head key freq"] | None  # of the answer's maps; None: no grid
+    n_inputs: int
+    answer_code: UInt8[np.ndarray, " byte"]  # [batch map] in 7 bits each, packed; a map that never varies takes no room
+    answer_low: Float32[np.ndarray, "layer head key"]  # the least attention in the map
+    answer_unit: Float32[np.ndarray, "layer head key"]  # between two levels; 0: the same for all inputs
+
+    @property
+    def answer_pattern(self) -> Float32[np.ndarray, "layer head key batch"]:
+        """Attention from the answer position, in [0, 1], to the nearest level."""
+        codes = Codes(self.answer_code, self.answer_low.ravel(), self.answer_unit.ravel())
+        return decoded(codes, self.n_inputs, BITS).T.reshape(*self.answer_low.shape, self.n_inputs)
 
 
 def attention_patterns(checkpoint: Checkpoint, context: Context) -> AttentionPatterns:
@@ -36,11 +50,15 @@ def attention_patterns(checkpoint: Checkpoint, context: Context) -> AttentionPat
     pattern = checkpoint.layers("attn.hook_pattern")  # [layer batch head query key]
     answer = np.moveaxis(pattern[:, :, :, context.answer_position, :], 1, -1)
     has_map = is_square_grid(context.basis, context.grid)
+    code, low, unit = coded(answer.reshape(-1, answer.shape[-1]).T, BITS)
     return AttentionPatterns(
         mean=pattern.mean(axis=1, dtype=np.float64),
         std=pattern.std(axis=1, dtype=np.float64),
-        answer_pattern=answer.astype(np.float16),
         map_fraction=_map_fraction(context.basis, answer) if has_map else None,
+        n_inputs=answer.shape[-1],
+        answer_code=code,
+        answer_low=low.reshape(answer.shape[:-1]),
+        answer_unit=unit.reshape(answer.shape[:-1]),
     )
 
 

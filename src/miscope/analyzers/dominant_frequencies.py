@@ -10,7 +10,8 @@ $$\text{row\_norm}_r = \lVert f_r E \rVert, \qquad g_k^2 = \sum_{r \in k} \lVert
 $$\text{gini} = \frac{\sum_i (2 i - n_f - 1) \, g_{(i)}}{n_f \sum_i g_{(i)}}, \qquad
 \text{inverse\_participation\_ratio} = \sum_k \text{power}_k^2,$$
 $g_{(i)}$ in ascending order, $i = 1, \dots, n_f$. Dominant is a $k$ with $\text{power}_k > \text{threshold} / n_f$.
-`unembedding_power` is of $W_U^\top$.
+`unembedding_power` is of $W_U^\top$. `chance_power` and `chance_gini` are the 99th percentiles of the largest
+$\text{power}_k$ and of $\text{gini}$ over 200 random orders of the tokens.
 
 Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1 and figure 3; the inverse participation ratio is Gromov's
 (2023), arXiv:2301.02679, of the whole matrix and not neuron by neuron.
@@ -24,6 +25,8 @@ from jaxtyping import Bool, Float, Int
 from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
 from miscope.maths.spectra import Basis, energy_by_frequency, gini, power_by_frequency
 
+ORDERS = 200
+
 
 @dataclass(frozen=True)
 class DominantFrequencies(Output):
@@ -33,6 +36,8 @@ class DominantFrequencies(Output):
     is_dominant: Bool[np.ndarray, " freq"]  # power above `threshold` times the mean share
     gini: float  # of the n_f frequencies' norms (not of the rows'): 0 even, towards 1 when few have all
     inverse_participation_ratio: float  # sum of squared shares: 1 / n_f even, 1 / n when n share equally
+    chance_power: float  # the largest share of one frequency in 99 % of random orders of the same embedding's tokens
+    chance_gini: float  # the same for `gini`
     unembedding_power: Float[np.ndarray, " freq"] | None  # as `power`, of W_U; None: not the same tokens
 
 
@@ -41,6 +46,7 @@ def dominant_frequencies(checkpoint: Checkpoint, context: Context, *, threshold:
     basis = context.basis
     embedding = _embedding(checkpoint, basis)
     power = power_by_frequency(basis, embedding)
+    chance_power, chance_gini = _chance(basis, embedding)
     return DominantFrequencies(
         frequency=np.arange(1, basis.n_frequencies + 1),
         row_norm=np.linalg.norm(basis.matrix @ embedding, axis=1),
@@ -48,6 +54,8 @@ def dominant_frequencies(checkpoint: Checkpoint, context: Context, *, threshold:
         is_dominant=power > threshold * power.mean(),
         gini=gini(np.sqrt(energy_by_frequency(basis, embedding).sum(axis=1))),
         inverse_participation_ratio=float((power**2).sum()),
+        chance_power=chance_power,
+        chance_gini=chance_gini,
         unembedding_power=_unembedding_power(checkpoint, basis),
     )
 
@@ -57,6 +65,29 @@ def _embedding(checkpoint: Checkpoint, basis: Basis) -> Float[np.ndarray, "token
     if weight is None or len(weight) < basis.size:
         raise NotApplicable(f"The model has no token embedding of the {basis.size} tokens of the task's basis.")
     return weight[: basis.size].astype(np.float64)
+
+
+def _chance(basis: Basis, embedding: Float[np.ndarray, "token d_model"]) -> tuple[float, float]:
+    """`chance_power` and `chance_gini`; the orders are drawn with a seed."""
+    rng, centred = np.random.default_rng(0), embedding - embedding.mean(axis=0)
+    products = (centred @ centred.T).ravel()
+    energies = [_energy(basis, products, rng.permutation(basis.size)) for _ in range(ORDERS)]
+    found = [(energy.max() / (energy.sum() or 1.0), gini(np.sqrt(energy))) for energy in energies]
+    power, sparsity = np.quantile(found, 0.99, axis=0)
+    return float(power), float(sparsity)
+
+
+def _energy(
+    basis: Basis, products: Float[np.ndarray, " pair"], place: Int[np.ndarray, " token"]
+) -> Float[np.ndarray, " freq"]:
+    """Energy by frequency where each token is moved to a place, from the inner products of all pairs of tokens.
+
+    It is the cosine transform of their sums at each distance (Wiener and Khinchin), whatever the width is.
+    """
+    distance = (place[:, None] - place) % basis.size
+    cosines = basis.matrix[1::2]
+    sums = np.bincount(distance.ravel(), weights=products, minlength=basis.size)
+    return np.maximum(cosines[:, 0] * (cosines @ sums), 0)
 
 
 def _unembedding_power(checkpoint: Checkpoint, basis: Basis) -> Float[np.ndarray, " freq"] | None:

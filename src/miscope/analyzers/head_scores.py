@@ -13,7 +13,9 @@ $$\text{duplicate\_token} = \operatorname{mean} \sum_{j < q,\, t_j = t_q} A(q, j
 $$\text{entropy} = \operatorname{mean}_{n_q > 1} \frac{-\sum_j A(q, j) \ln A(q, j)}{\ln n_q}, \qquad
 \text{copying} = \frac{\sum_i \lambda_i}{\sum_i \lvert \lambda_i \rvert}.$$
 `offset_score` at $d$ is the mean of $A(q, q - d)$. Each chance is the same with $A = 1 / n_q$. $\lambda_i$ are the
-eigenvalues of $W_E W_V W_O W_U$ over the tokens that are answers, the norms' gains taken in.
+eigenvalues of $W_E W_V W_O W_U$ over the tokens that are answers, the norms' gains taken in. `copying_std` is the
+standard deviation of the score over heads whose $W_V$ and $W_O$ have entries from $N(0, 1)$, between the same $W_E$ and
+$W_U$: where those share few directions, any head copies much or the opposite.
 
 Source: Olsson et al. 2022, arXiv:2209.11895, appendix on head activation evaluators (prefix matching, copying);
 Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits" (eigenvalues of the OV circuit). Prefix matching
@@ -26,6 +28,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Output, PerCheckpoint
+
+N_RANDOM_HEADS = 64
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class HeadScores(Output):
     offset_score: Float[np.ndarray, "layer head offset"]  # to the position that far back, wherever there is one
     offset_chance: Float[np.ndarray, " offset"]
     copying: Float[np.ndarray, "layer head"] | None  # in [-1, 1], 0 at random; None: answers are not tokens, or under 8
+    copying_std: Float[np.ndarray, " layer"] | None  # of the score of random heads, whose mean is 0
 
 
 def head_scores(checkpoint: Checkpoint, context: Context) -> HeadScores:
@@ -60,6 +65,7 @@ def head_scores(checkpoint: Checkpoint, context: Context) -> HeadScores:
     by_offset = np.stack([_by_offset(p.mean(axis=0, dtype=np.float64), offset) for p in patterns])
     occurrences = is_earlier.sum(axis=2)
     has_repeats = bool(occurrences.any())
+    copying, copying_std = _copying(checkpoint) if _answers_are_tokens(model) else (None, None)
     return HeadScores(
         previous_token=by_offset[:, :, offset == 1][:, :, 0],
         first_position=np.stack([p[:, :, 1:, 0].mean(axis=(0, 2), dtype=np.float64) for p in patterns]),
@@ -72,7 +78,8 @@ def head_scores(checkpoint: Checkpoint, context: Context) -> HeadScores:
         offset=offset,
         offset_score=by_offset,
         offset_chance=_by_offset(even, offset)[0],
-        copying=_copying(checkpoint) if _answers_are_tokens(model) else None,
+        copying=copying,
+        copying_std=copying_std,
     )
 
 
@@ -120,22 +127,30 @@ def _answers_are_tokens(model: ModelConfig) -> bool:
     return few >= 8 and 2 * few >= many
 
 
-def _copying(checkpoint: Checkpoint) -> Float[np.ndarray, "layer head"]:
-    """Sum of the eigenvalues of W_E W_V W_O W_U over the sum of their sizes: 1 where attended tokens are raised.
+def _copying(checkpoint: Checkpoint) -> tuple[Float[np.ndarray, "layer head"], Float[np.ndarray, " layer"]]:
+    """The copying scores of the heads, and the standard deviation of those of random heads in their place.
 
-    They are those of the small product W_O W_U W_E W_V. The norms' gains are taken into it, the norms themselves not.
+    The eigenvalues are those of the small product W_O W_U W_E W_V. The norms' gains are taken into it, the norms
+    themselves not.
     """
     w, m = checkpoint.weights, min(checkpoint.model.d_vocab, checkpoint.model.d_vocab_out)
     final = w.get("ln_final.w", np.ones(1))[:, None].astype(np.float64)
     through = (final * w["unembed.W_U"][:, :m]) @ w["embed.W_E"][:m]  # [d_model, d_model]
-    scores = []
+    scores, spreads, rng = [], [], np.random.default_rng(0)
     for i in range(checkpoint.model.n_layers):
-        gain = w.get(f"blocks.{i}.ln1.w", np.ones(1))
-        small = w[f"blocks.{i}.attn.W_O"] @ (through * gain) @ w[f"blocks.{i}.attn.W_V"]
-        values = np.linalg.eigvals(small)
-        size = np.abs(values).sum(axis=1)
-        scores.append(np.divide(values.sum(axis=1).real, size, out=np.full(len(size), np.nan), where=size > 0))
-    return np.stack(scores)
+        middle = through * w.get(f"blocks.{i}.ln1.w", np.ones(1))
+        value, out = w[f"blocks.{i}.attn.W_V"], w[f"blocks.{i}.attn.W_O"]
+        scores.append(_raised(out @ middle @ value))
+        random_value, random_out = (rng.normal(size=(N_RANDOM_HEADS, *x.shape[1:])) for x in (value, out))
+        spreads.append(_raised(random_out @ middle @ random_value).std())
+    return np.stack(scores), np.array(spreads)
+
+
+def _raised(circuits: Float[np.ndarray, "head d_head d_head"]) -> Float[np.ndarray, " head"]:
+    """Sum of the eigenvalues over the sum of their sizes: 1 where attended tokens are raised; NaN where all are 0."""
+    values = np.linalg.eigvals(circuits)
+    size = np.abs(values).sum(axis=1)
+    return np.divide(values.sum(axis=1).real, size, out=np.full(len(size), np.nan), where=size > 0)
 
 
 analyzer = PerCheckpoint(head_scores, needs=("attn.hook_pattern",), positions="all")

@@ -11,6 +11,7 @@ $-\ln \operatorname{softmax}(z)_y$ at the right answer $y$, accuracies shares of
 what a component adds to the stream, $c$, at the last point's $\sigma$,
 $$\text{attribution} = \operatorname{mean}_x \Bigl(\frac{c - \bar c}{\sigma} \circ g\Bigr) \cdot (u_y - u),$$
 $u_y$ the column of $W_U$ of the right answer, $u$ the foil's or the mean of all; `bias` is what $b$ and $b_U$ add.
+`spread` is the standard deviation over $x$ of what `attribution` is the mean of.
 
 Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Elhage et al. 2021, "A Mathematical Framework for
 Transformer Circuits" (the residual stream as a sum that the unembedding reads); Wang et al. 2022, arXiv:2211.00593,
@@ -38,6 +39,7 @@ class LogitLens(Output):
     test_accuracy: Float[np.ndarray, " point"] | None
     component: tuple[str, ...]  # `embedding`, `layer 0 attention`, `layer 0 MLP`, ..., `bias` where there is one
     attribution: Float[np.ndarray, " component"]  # to the right logit, less `against`; mean over the probe, in logits
+    spread: Float[np.ndarray, " component"]  # its standard deviation over the probe, in logits
     against: str  # `the foil` where the task names one, otherwise `the mean logit`
 
 
@@ -55,6 +57,7 @@ def logit_lens(checkpoint: Checkpoint, context: Context) -> LogitLens:
         test_accuracy=_mean(is_right, ~probe.is_train),
         component=tuple(parts),
         attribution=np.array([float(part.mean()) for part in parts.values()]),
+        spread=np.array([float(part.std()) for part in parts.values()]),
         against="the mean logit" if probe.foils is None else "the foil",
     )
 

@@ -3,7 +3,7 @@ r"""At which frequencies the logits vary with the answer: their energy along cos
 For a + b, s(a, b) is a + b mod p. Untrained logits have next to nothing along these directions; a network that has
 learned modular addition has more than nine tenths of its energy there, at three to six frequencies.
 
-What is stored is enough to filter the logits by any set of frequencies later on, as `progress_measures` does.
+What is stored is enough to keep any set of frequencies of the logits later on, as `progress_measures` does.
 
 Maths: $L(x, v)$ is the logit of output $v$ on input $x$ less the mean over $v$, $\bar L(s, v)$ its mean over the $p$
 inputs at $s$. `coefficient` is $\hat L = F \bar L$, $F$ the basis, its rows of length 1, $r \in k$ being $\cos k$ and
@@ -21,13 +21,11 @@ Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1 (logits as cosines) and
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, UInt16
+from jaxtyping import Float, Float32, Int
 
 from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
 from miscope.maths.spectra import Basis, energy_by_frequency, is_square_grid
 from miscope.maths.waves import answer_place, losses_without, place_means
-
-LEVELS = 65_535  # between the least and the largest logit of an input, as they are stored
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,6 @@ class LogitSpectra(Output):
     trig_amplitude: Float[np.ndarray, " freq"] | None  # that cosine's coefficient, in logits; right answers: positive
     excluded_loss: Float[np.ndarray, " freq"] | None  # train loss in nats without frequency k; None: no train inputs
     coefficient: Float32[np.ndarray, "row vocab"]  # mean logits at each s, transformed: a row per row of the basis
-    train_code: UInt16[np.ndarray, "train vocab"]  # logits on train inputs: train_low + train_unit * train_code
-    train_low: Float32[np.ndarray, " train"]  # in logits
-    train_unit: Float32[np.ndarray, " train"]  # in logits; a logit is off by half of it at most
 
 
 def logit_spectra(checkpoint: Checkpoint, context: Context) -> LogitSpectra:
@@ -57,7 +52,6 @@ def logit_spectra(checkpoint: Checkpoint, context: Context) -> LogitSpectra:
     means = place_means(logits, place)
     energy = float(np.einsum("bv,bv->", logits, logits, dtype=np.float64)) / basis.size  # of `means`, if all were there
     amplitude = _trig_amplitude(basis, means)
-    code, low, unit = _stored(logits[probe.is_train])
     return LogitSpectra(
         along=along,
         is_native=basis.is_native,
@@ -66,9 +60,6 @@ def logit_spectra(checkpoint: Checkpoint, context: Context) -> LogitSpectra:
         trig_amplitude=amplitude,
         excluded_loss=_excluded_loss(context, logits, place, means) if probe.is_train.any() else None,
         coefficient=(basis.matrix @ means).astype(np.float32),
-        train_code=code,
-        train_low=low,
-        train_unit=unit,
     )
 
 
@@ -102,17 +93,6 @@ def _excluded_loss(
     removed = np.stack([rows[i : i + 2].T @ coefficient[i : i + 2] for i in starts])
     chosen = context.probe.is_train
     return losses_without(logits[chosen], context.probe.targets[chosen], place[chosen], removed)
-
-
-def _stored(
-    logits: Float[np.ndarray, "train vocab"],
-) -> tuple[UInt16[np.ndarray, "train vocab"], Float32[np.ndarray, " train"], Float32[np.ndarray, " train"]]:
-    """Codes, and the lowest logit and the step between codes of each input."""
-    low = logits.min(axis=1).astype(np.float32)
-    unit = ((logits.max(axis=1) - low) / LEVELS).astype(np.float32)
-    levels = (logits - low[:, None]) / np.where(unit > 0, unit, 1)[:, None]
-    code = np.nan_to_num(np.clip(np.rint(levels), 0, LEVELS)).astype(np.uint16)  # of what is not finite, the low tells
-    return code, low, unit
 
 
 analyzer = PerCheckpoint(logit_spectra, needs=("logits",))

@@ -12,10 +12,12 @@ Maths: over the $p$ tokens, with heads $h$ and $w_k = 2 \pi k / p$; a column of 
 neuron; the factor is $\tfrac{1}{p}$ at $k = p / 2$.
 $$\theta = W_E \Bigl(\sum_h W_V^h W_O^h\Bigr) W_{in}, \qquad \xi = W_{out} W_U, \qquad
 A_k e^{i \varphi_k} = \tfrac{2}{p} \sum_x \theta(x) \, e^{-i w_k x}.$$
-$A_k$ is `read_amplitude`, $\varphi_k$ `read_phase`; those of $\xi$ are `write_amplitude` and `write_phase` $\psi_k$.
-With $q_k$ the share of $\sum_x (\theta(x) - \bar\theta)^2$ that is at $k$, and $k^*$ `read_frequency`,
+$\psi_k$ is the phase of $\xi$, $q_k$ the share of $\sum_x (\theta(x) - \bar\theta)^2$ that is at $k$, and $k^*$
+`read_frequency`,
 $$k^* = \arg\max_k q_k, \qquad \text{read\_share} = q_{k^*}, \qquad \text{read\_concentration} = \sum_k q_k^2, \qquad
 \text{misalignment} = \bigl\lvert 2 \varphi_{k^*} - \psi_{k^*} \bigr\rvert \text{ on the circle}.$$
+`read_phase` is $\varphi_{k^*}$, `write_phase` $\psi_{k^*}$, `read_amplitude` $\max_k A_k$. The waves of every $k$ are
+codes: $A_k$ is `read_amplitude` times `read_amplitude_code` / 255, $\varphi_k$ is $2 \pi$ `read_phase_code` / 256.
 
 Source: Gromov 2023, arXiv:2301.02679 (weights and phases of the exact solution; inverse participation ratio); He et
 al. 2026, arXiv:2602.16849 (phase alignment). Both are of networks without attention, where theta is the first layer.
@@ -23,10 +25,10 @@ al. 2026, arXiv:2602.16849 (phase alignment). Both are of networks without atten
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float16, Float32, Int
+from jaxtyping import Float, Float32, Int, Int32, UInt8
 
 from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, PerCheckpoint
 from miscope.maths.spectra import Basis, energy_by_frequency
@@ -41,17 +43,21 @@ class NeuronFourier(Output):
 
     path: str  # how theta gets to the neuron: through the `heads` of its layer, or `direct`
     is_native: bool  # whether the basis is that of the task's input group; if not, it is the DFT over tokens
-    read_amplitude: Float32[np.ndarray, "layer neuron freq"]  # >= 0, in units of the pre-activation
-    read_phase: Float16[np.ndarray, "layer neuron freq"]  # phi in radians, in [-pi, pi]
-    read_frequency: Int[np.ndarray, "layer neuron"]  # k of the most energy; 0: nothing varies
-    read_share: Float[np.ndarray, "layer neuron"]  # its share of the energy, the constant left out; in [0, 1]
-    read_concentration: Float[np.ndarray, "layer neuron"]  # inverse participation ratio of the shares, 1 / n_f to 1
-    write_amplitude: Float32[np.ndarray, "layer neuron freq"] | None  # in logits per unit of activation
-    write_phase: Float16[np.ndarray, "layer neuron freq"] | None  # psi
-    write_frequency: Int[np.ndarray, "layer neuron"] | None
-    write_share: Float[np.ndarray, "layer neuron"] | None
+    read_frequency: Int32[np.ndarray, "layer neuron"]  # k of the most energy; 0: nothing varies
+    read_share: Float32[np.ndarray, "layer neuron"]  # its share of the energy, the constant left out; in [0, 1]
+    read_concentration: Float32[np.ndarray, "layer neuron"]  # inverse participation ratio of the shares, 1 / n_f to 1
+    read_amplitude: Float32[np.ndarray, "layer neuron"]  # the largest of any k, >= 0, in units of the pre-activation
+    read_phase: Float32[np.ndarray, "layer neuron"]  # phi at `read_frequency` in radians, in [-pi, pi]
+    read_amplitude_code: UInt8[np.ndarray, "layer neuron freq"]  # in 255ths of `read_amplitude`
+    read_phase_code: UInt8[np.ndarray, "layer neuron freq"]  # in 256ths of a turn
+    write_frequency: Int32[np.ndarray, "layer neuron"] | None
+    write_share: Float32[np.ndarray, "layer neuron"] | None
+    write_amplitude: Float32[np.ndarray, "layer neuron"] | None  # in logits per unit of activation
+    write_phase: Float32[np.ndarray, "layer neuron"] | None  # psi at `read_frequency`, as that is what has to fit
+    write_amplitude_code: UInt8[np.ndarray, "layer neuron freq"] | None
+    write_phase_code: UInt8[np.ndarray, "layer neuron freq"] | None
     misalignment: (
-        Float[np.ndarray, "layer neuron"] | None
+        Float32[np.ndarray, "layer neuron"] | None
     )  # |2 phi - psi| at `read_frequency`, in [0, pi]; NaN: no wave
 
 
@@ -72,16 +78,10 @@ def neuron_fourier(checkpoint: Checkpoint, context: Context, *, path: str = "hea
     return NeuronFourier(
         path="heads" if has_heads else "direct",
         is_native=basis.is_native,
-        read_amplitude=read.amplitude.astype(np.float32),
-        read_phase=read.phase.astype(np.float16),
-        read_frequency=read.frequency,
-        read_share=read.share.max(axis=-1),
-        read_concentration=(read.share**2).sum(axis=-1),
-        write_amplitude=None if write is None else write.amplitude.astype(np.float32),
-        write_phase=None if write is None else write.phase.astype(np.float16),
-        write_frequency=None if write is None else write.frequency,
-        write_share=None if write is None else write.share.max(axis=-1),
-        misalignment=None if write is None else _misalignment(read, write),
+        read_concentration=(read.share**2).sum(axis=-1).astype(np.float32),
+        misalignment=None if write is None else _misalignment(read, write).astype(np.float32),
+        **_stored("read", read, read.frequency),
+        **_stored("write", write, read.frequency),
     )
 
 
@@ -92,6 +92,31 @@ class _Side(NamedTuple):
     phase: Float[np.ndarray, "layer neuron freq"]
     share: Float[np.ndarray, "layer neuron freq"]  # of the energy without the constant; 0: nothing varies
     frequency: Int[np.ndarray, "layer neuron"]
+
+
+def _stored(end: str, side: _Side | None, frequency: Int[np.ndarray, "layer neuron"]) -> dict[str, Any]:
+    """The fields of one end; the phase is that at `frequency`."""
+    names = ("frequency", "share", "amplitude", "phase", "amplitude_code", "phase_code")
+    if side is None:
+        return {f"{end}_{name}": None for name in names}
+    largest = side.amplitude.max(axis=-1, keepdims=True)
+    levels = np.divide(side.amplitude, largest, out=np.zeros_like(side.amplitude), where=largest > 0)
+    found = (
+        side.frequency.astype(np.int32),
+        side.share.max(axis=-1).astype(np.float32),
+        largest[..., 0].astype(np.float32),
+        _at(side.phase, frequency).astype(np.float32),
+        np.rint(255 * levels).astype(np.uint8),
+        (np.rint(side.phase * 128 / np.pi) % 256).astype(np.uint8),
+    )
+    return {f"{end}_{name}": values for name, values in zip(names, found, strict=True)}
+
+
+def _at(
+    values: Float[np.ndarray, "layer neuron freq"], frequency: Int[np.ndarray, "layer neuron"]
+) -> Float[np.ndarray, "layer neuron"]:
+    """The value of each neuron at a frequency of its own; at the first where it has none."""
+    return np.take_along_axis(values, np.maximum(frequency - 1, 0)[..., None], axis=-1)[..., 0]
 
 
 def _side(basis: Basis, values: Float[np.ndarray, "layer token neuron"]) -> _Side:
@@ -120,10 +145,7 @@ def _written(checkpoint: Checkpoint, n_tokens: int) -> Float[np.ndarray, "layer 
 
 
 def _misalignment(read: _Side, write: _Side) -> Float[np.ndarray, "layer neuron"]:
-    at = np.maximum(read.frequency - 1, 0)[..., None]
-    phi, psi, *sizes = (
-        np.take_along_axis(x, at, axis=-1)[..., 0] for x in (read.phase, write.phase, read.amplitude, write.amplitude)
-    )
+    phi, psi, *sizes = (_at(x, read.frequency) for x in (read.phase, write.phase, read.amplitude, write.amplitude))
     return np.where((sizes[0] > 0) & (sizes[1] > 0), phase_difference(2 * phi, psi), np.nan)
 
 

@@ -16,7 +16,7 @@ Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2 (85 % there; 0.7 and 0.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float16, Float32, Int
 
 from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
 from miscope.maths.spectra import grid_variance_fractions, is_square_grid
@@ -24,7 +24,7 @@ from miscope.maths.spectra import grid_variance_fractions, is_square_grid
 
 @dataclass(frozen=True)
 class NeuronSpectra(Output):
-    fraction: Float32[np.ndarray, "layer neuron freq"]  # share of variance at k = 1 .. n_f; sums to at most 1
+    fraction: Float16[np.ndarray, "layer neuron freq"]  # share of variance at k = 1 .. n_f; sums to at most 1
     peak_frequency: Int[np.ndarray, "layer neuron"]  # k of the largest fraction, from 1; 0: the neuron does not vary
     peak_fraction: Float32[np.ndarray, "layer neuron"]  # in [0, 1]
     low_fraction: Float32[np.ndarray, "layer neuron"]  # coarseness: sum over k = 1 .. low_frequencies, in [0, 1]
@@ -44,7 +44,7 @@ def neuron_spectra(
     fraction = np.stack([grid_variance_fractions(context.basis, post) for post in posts])
     peak = fraction.max(axis=-1)
     return NeuronSpectra(
-        fraction=fraction,
+        fraction=fraction.astype(np.float16),
         peak_frequency=np.where(peak > 0, fraction.argmax(axis=-1) + 1, 0).astype(np.int32),
         peak_fraction=peak,
         low_fraction=fraction[..., :low_frequencies].sum(axis=-1),

@@ -27,12 +27,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 
 from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
 from miscope.maths.clouds import (
     basis_of,
-    chance_of_rings,
     circularity,
     clouds,
     components,
@@ -40,11 +39,13 @@ from miscope.maths.clouds import (
     ring,
     squared_distances,
 )
+from miscope.maths.codes import Codes, coded, decoded
 from miscope.maths.spectra import Basis, power_by_frequency
 from miscope.model.sites import HOOKS, sites
 
 FEWEST_ON_A_RING = 5  # three points always lie on a circle, and four nearly so
 N_COMPONENTS = 8
+BITS = 12  # of a centroid's coordinate
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class RepresentationGeometry(Output):
     width: Int[np.ndarray, " site"]  # dimensions
     label: Int[np.ndarray, " cls"]  # the right answer
     n_inputs: Int[np.ndarray, " cls"]
-    centroid: Float32[np.ndarray, "cls feature"]  # the sites side by side, each `width` columns
+    code: UInt8[np.ndarray, " byte"]  # of `centroid`, in 12 bits each, without the features that never vary; packed
+    low: Float32[np.ndarray, " feature"]  # the least over centroids; features are the sites' dimensions side by side
+    unit: Float32[np.ndarray, " feature"]  # between two levels; a coordinate is off by half of it at most
     radius: Float[np.ndarray, "site cls"]  # root mean square distance from the centroid
     participation_ratio: Float[np.ndarray, "site cls"]  # dimensions filled, of eigenvalues; NaN: one point
     spread: Float[np.ndarray, " site"]  # root mean square distance of the centroids from their mean
@@ -71,8 +74,11 @@ class RepresentationGeometry(Output):
     circularity: Float[np.ndarray, " site"] | None = None  # of the centroids' components, in [0, 1]
     ring_alignment: Float[np.ndarray, " site"] | None = None  # of their angles in the plane of PC1 and PC2, in [0, 1]
     ring_frequency: Float[np.ndarray, " site"] | None = None  # k at which they align; NaN: the site does not vary
-    chance_circularity: float | None = None  # of random centroids
-    chance_alignment: float | None = None
+
+    @property
+    def centroid(self) -> Float32[np.ndarray, "cls feature"]:
+        """The sites side by side, each `width` columns; a coordinate has 4,096 levels, all else was measured before."""
+        return decoded(Codes(self.code, self.low, self.unit), len(self.label), BITS)
 
 
 def representation_geometry(checkpoint: Checkpoint, context: Context) -> RepresentationGeometry:
@@ -80,12 +86,13 @@ def representation_geometry(checkpoint: Checkpoint, context: Context) -> Represe
     order, label, n_inputs = _classes(context.probe.targets)
     found = sites(checkpoint.activations, checkpoint.model)
     places = [_place(values[order], label, n_inputs) for values in found.values()]
+    centroid = np.concatenate([place.centroid for place in places], axis=1).astype(np.float32)
     return RepresentationGeometry(
         site=tuple(found),
         width=np.array([place.centroid.shape[1] for place in places]),
         label=label,
         n_inputs=n_inputs,
-        centroid=np.concatenate([place.centroid for place in places], axis=1).astype(np.float32),
+        **coded(centroid, BITS)._asdict(),
         chance_snr=(len(label) - 1) / int(n_inputs.sum() - len(label)),
         **{name: _stacked(places, name) for name in _Place._fields if name not in ("centroid", "scores")},
         **(_rings(places) if len(label) >= FEWEST_ON_A_RING else {}),
@@ -164,10 +171,8 @@ class _Ring(NamedTuple):
 
 
 def _rings(places: list[_Place]) -> dict[str, Any]:
-    chance = chance_of_rings(len(places[0].centroid))
     found = [_ring(place.centroid, place.scores) for place in places]
-    expected = {"chance_circularity": chance.circularity, "chance_alignment": chance.alignment}
-    return {name: _stacked(found, name) for name in _Ring._fields} | expected
+    return {name: _stacked(found, name) for name in _Ring._fields}
 
 
 def _ring(centroid: Float[np.ndarray, "cls dim"], scores: Float[np.ndarray, "cls component"]) -> _Ring:

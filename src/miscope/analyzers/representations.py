@@ -2,9 +2,11 @@ r"""What the network makes of a fixed sample of the probe's inputs: the activati
 
 A representation that has settled gives the same similarities between inputs at every later checkpoint.
 
-Maths: $x_{ij}$ is the activation of input $i$ of $n$ in dimension $j$ of $d$ of a site.
-$$\text{scale} = \Bigl(\tfrac{1}{n d} \sum_{i,j} x_{ij}^2\Bigr)^{1/2}, \qquad
-\text{value}_{ij} = x_{ij} / \text{scale}.$$
+Maths: $x_{ij}$ is the activation of input $i$ in dimension $j$ of a site, in $2^{10}$ levels from the least to the
+largest of its dimension.
+$$\text{value}_{ij} = \text{low}_j + \text{unit}_j \, c_{ij}, \qquad c_{ij} \in \{0, \dots, 2^{10} - 1\}, \qquad
+\lvert \text{value}_{ij} - x_{ij} \rvert \le \text{unit}_j / 2.$$
+At p = 113 this changes linear CKA by less than 1e-4 and the angle between checkpoints by less than 0.01 degrees.
 
 Source: Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008 (a representation is known by the similarities between
 its inputs, whatever its axes).
@@ -13,28 +15,34 @@ its inputs, whatever its axes).
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float16, Float32, Int
+from jaxtyping import Float32, Int, UInt8
 
 from miscope.core import Checkpoint, Context, MiscopeError, Output, PerCheckpoint
+from miscope.maths.codes import Codes, coded, decoded
 from miscope.model.sites import HOOKS, sites
 
-MOST = 512  # inputs, so that a checkpoint takes a megabyte and not thirty
+MOST = 512  # inputs: more say little more, and a checkpoint should take a third of a megabyte
+BITS = 10
 
 
 @dataclass(frozen=True)
 class Representations(Output):
-    """At the answer position; `value` times its site's `scale` is the activation, too large for half floats alone."""
+    """At the answer position. The features are the dimensions of the sites side by side, each `width` of them."""
 
     site: tuple[str, ...]  # hook names, in the order of the forward pass: `blocks.0.mlp.hook_post`
     width: Int[np.ndarray, " site"]  # dimensions
     chosen: Int[np.ndarray, " input"]  # which inputs of the probe, ascending; the same at every checkpoint
-    value: Float16[np.ndarray, "input feature"]  # the sites side by side, each `width` columns; root mean square 1
-    scale: Float[np.ndarray, " site"]  # root mean square of the activations; 0: all are
+    code: UInt8[np.ndarray, " byte"]  # [input feature] in 10 bits each, without the features that never vary; packed
+    low: Float32[np.ndarray, " feature"]  # the least activation
+    unit: Float32[np.ndarray, " feature"]  # between two levels; an activation is off by half of it at most
+
+    @property
+    def value(self) -> Float32[np.ndarray, "input feature"]:
+        """The activations."""
+        return decoded(Codes(self.code, self.low, self.unit), len(self.chosen), BITS)
 
 
-def representations(
-    checkpoint: Checkpoint, context: Context, *, n_inputs: int = MOST, seed: int = 0
-) -> Representations:
+def representations(checkpoint: Checkpoint, context: Context, *, n_inputs: int = 256, seed: int = 0) -> Representations:
     """Of inputs drawn from the probe by the seed alone; of all of them, where it has no more than `n_inputs`.
 
     Raises:
@@ -45,19 +53,8 @@ def representations(
     n = len(context.probe.targets)
     chosen = np.sort(np.random.default_rng(seed).choice(n, min(n, n_inputs), replace=False))
     found = {name: values[chosen] for name, values in sites(checkpoint.activations, checkpoint.model).items()}
-    scale = np.array([np.sqrt(np.square(values, dtype=np.float64).mean()) for values in found.values()])
-    scaled = [_half(values, size) for values, size in zip(found.values(), scale, strict=True)]
-    return Representations(
-        site=tuple(found),
-        width=np.array([values.shape[1] for values in found.values()]),
-        chosen=chosen,
-        value=np.concatenate(scaled, axis=1),
-        scale=scale,
-    )
-
-
-def _half(values: Float32[np.ndarray, "input dim"], scale: float) -> Float16[np.ndarray, "input dim"]:
-    return (values / np.float32(scale or 1)).astype(np.float16)
+    codes = coded(np.concatenate(list(found.values()), axis=1), BITS)
+    return Representations(tuple(found), np.array([x.shape[1] for x in found.values()]), chosen, *codes)
 
 
 analyzer = PerCheckpoint(representations, needs=HOOKS)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from miscope.core import Checkpoint, Context, Output, PerCheckpoint, place_in_model
 from miscope.maths.decomposition import effective_rank, participation_ratio, spectrum
@@ -31,11 +31,13 @@ class SingularValues(Output):
     effective_rank: Float[np.ndarray, " matrix"]  # exp of the entropy of s / sum s, 1 to the rank; 0: a zero matrix
     spectral_norm: Float[np.ndarray, " matrix"]  # the largest singular value
     frobenius_norm: Float[np.ndarray, " matrix"]
+    shape: Int[np.ndarray, "matrix 2"]  # rows and columns
 
 
 def singular_values(checkpoint: Checkpoint, context: Context) -> SingularValues:
     """Of every weight matrix, all its rows included (W_E with the row of `=`), biases left out; in float64."""
-    spectra = {name: spectrum(matrix) for name, matrix in _matrices(checkpoint)}
+    matrices = dict(_matrices(checkpoint))
+    spectra = {name: spectrum(matrix) for name, matrix in matrices.items()}
     rank = max(map(len, spectra.values()))
     padded = [np.pad(s, (0, rank - len(s)), constant_values=np.nan) for s in spectra.values()]
     return SingularValues(
@@ -45,6 +47,7 @@ def singular_values(checkpoint: Checkpoint, context: Context) -> SingularValues:
         effective_rank=np.array([effective_rank(s) for s in spectra.values()]),
         spectral_norm=np.array([s[0] for s in spectra.values()]),
         frobenius_norm=np.array([np.linalg.norm(s) for s in spectra.values()]),
+        shape=np.array([matrix.shape for matrix in matrices.values()]),
     )
 
 

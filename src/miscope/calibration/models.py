@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from miscope import analysis, catalog
-from miscope.core import Artifact, Checkpoint, Context, ModelConfig, PerCheckpoint, Probe
+from miscope.core import Artifact, Checkpoint, Context, ModelConfig, OverTraining, PerCheckpoint, Probe
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.maths.spectra import Basis
+from miscope.observation import observed_over_training
 
 
 def through_the_model(instrument: str, checkpoint: Checkpoint, context: Context) -> Any:
@@ -25,6 +26,13 @@ def on_planted(instrument: str, model: ModelConfig, context: Context, **activati
     """What the instrument finds on activations put in its hands: `hook_resid_post` is layer 0's, `logits` itself."""
     named = {name if name == "logits" else f"blocks.0.{name}": x.astype(np.float32) for name, x in activations.items()}
     return catalog.instrument(instrument).compute(Checkpoint(0, model, {}, named), context)
+
+
+def seen_by(instrument: str, checkpoint: Checkpoint, context: Context) -> Checkpoint:
+    """The checkpoint as a tracker sees it."""
+    tracker = catalog.instrument(instrument)
+    assert isinstance(tracker, OverTraining), instrument
+    return observed_over_training(checkpoint, context, tracker)
 
 
 def tracked(instrument: str, *paths: Mapping[int, Any], context: Context, **settings: Any) -> Any:

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from miscope.maths.spectra import Basis, energy_by_frequency
 
 RING_COMPONENTS = 4  # of how many principal components the circularity is the mean
-DRAWS = 200  # of random points, for what chance gives
 
 
 class Clouds(NamedTuple):
@@ -117,20 +116,6 @@ def ring(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Ring:
     lengths = np.abs(np.fft.fft(np.exp(1j * np.arctan2(y, x)))) / n
     k = 1 + int(lengths[1:].argmax())
     return Ring(float(lengths[k]), min(k, n - k))
-
-
-class Chance(NamedTuple):
-    circularity: float
-    alignment: float
-
-
-@lru_cache(maxsize=16)
-def chance_of_rings(n: int) -> Chance:
-    """What n independent Gaussian points give on average; from seeded draws."""
-    draws = np.random.default_rng(0).normal(size=(DRAWS, n, RING_COMPONENTS))
-    draws -= draws.mean(axis=1, keepdims=True)
-    rings = [ring(draw[:, 0], draw[:, 1]).alignment for draw in draws]
-    return Chance(float(np.mean([circularity(draw) for draw in draws])), float(np.mean(rings)))
 
 
 @lru_cache(maxsize=16)

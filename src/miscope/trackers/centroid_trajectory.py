@@ -10,7 +10,10 @@ $$\Sigma = \sum_t w_t \sum_r y_r(t) \, y_r(t)^\top, \qquad
 \text{explained\_variance}_i = \frac{\lambda_i}{\sum_j \lambda_j}, \qquad
 \text{coordinate}_{r,i}(t) = y_r(t) \cdot u_i,$$
 $w_t$ the mean of the gaps beside $t$, over the mean of all $w$. `fit` is
-$\sum_{r,i} \text{coordinate}^2 / \sum_r \lVert y_r \rVert^2$. Between neighbouring checkpoints $t < t'$,
+$\sum_{r,i} \text{coordinate}^2 / \sum_r \lVert y_r \rVert^2$. If no two checkpoints had a direction in common, the axes
+would be those of the largest $w_t \, l_j(t)$, $l_j(t)$ the variance of checkpoint $t$ along its own component $j$; it
+would have the $m$ of them that are its own, with a share $s$ of its variance, and of the rest what chance gives it of
+$d$ dimensions: `chance_fit` is $s + (1 - s) (6 - m) / d$. Between neighbouring checkpoints $t < t'$,
 $$\text{speed} = \frac{1}{t' - t} \Bigl(\tfrac{1}{C} \sum_r \lVert y_r(t') - y_r(t) \rVert^2\Bigr)^{1/2}, \qquad
 \text{centre\_speed} = \frac{\lVert m(t') - m(t) \rVert}{t' - t}.$$
 
@@ -40,6 +43,7 @@ class CentroidTrajectory(Output):
     coordinate: Float32[np.ndarray, "site n cls component"]  # about each checkpoint's centre; the largest is positive
     explained_variance: Float[np.ndarray, "site component"]  # share of the pooled variance; NaN: nothing moves
     fit: Float[np.ndarray, "site n"]  # share of a checkpoint's own variance inside the components; NaN: one point
+    chance_fit: Float[np.ndarray, "site n"]  # if no two checkpoints had a direction in common
     speed: Float[np.ndarray, "site interval"]  # root mean square over answers, about the centre, per step
     centre_speed: Float[np.ndarray, "site interval"]  # of the mean of all centroids, per step
 
@@ -60,6 +64,7 @@ def centroid_trajectory(geometry: Artifact[RepresentationGeometry], context: Con
         coordinate=np.stack([path.coordinate for path in paths]).astype(np.float32),
         explained_variance=np.stack([path.shares for path in paths]),
         fit=np.stack([path.fit for path in paths]),
+        chance_fit=np.stack([path.chance_fit for path in paths]),
         speed=np.stack([path.moves / gaps for path in paths]),
         centre_speed=np.stack([path.centre_moves / gaps for path in paths]),
     )
@@ -71,6 +76,7 @@ class _Path(NamedTuple):
     coordinate: Float[np.ndarray, "n cls component"]
     shares: Float[np.ndarray, " component"]
     fit: Float[np.ndarray, " n"]
+    chance_fit: Float[np.ndarray, " n"]
     moves: Float[np.ndarray, " interval"]
     centre_moves: Float[np.ndarray, " interval"]
 
@@ -80,16 +86,30 @@ def _path(centroids: Float[np.ndarray, "n cls dim"], weights: Float[np.ndarray, 
     clouds = centroids - centre[:, None]
     size = (clouds**2).sum(axis=(1, 2))
     size[size <= 1e-12 * (centroids**2).sum(axis=(1, 2))] = 0  # all one point, up to rounding
-    shares, axes = _axes(clouds * (size > 0)[:, None, None], weights)
+    clouds *= (size > 0)[:, None, None]
+    shares, axes = _axes(clouds, weights)
     coordinate = clouds @ axes
     inside = (coordinate**2).sum(axis=(1, 2))
     return _Path(
         coordinate=coordinate,
         shares=shares,
         fit=np.divide(inside, size, out=np.full(len(size), np.nan), where=size > 0),
+        chance_fit=np.where(size > 0, _chance_fit(clouds, weights), np.nan),
         moves=np.sqrt((np.diff(clouds, axis=0) ** 2).sum(axis=2).mean(axis=1)),
         centre_moves=np.linalg.norm(np.diff(centre, axis=0), axis=1),
     )
+
+
+def _chance_fit(clouds: Float[np.ndarray, "n cls dim"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """See the formula of the module."""
+    swapped, dim = clouds.swapaxes(1, 2), clouds.shape[2]
+    own = np.linalg.eigvalsh(clouds @ swapped if len(swapped[0]) > len(clouds[0]) else swapped @ clouds).clip(0)
+    pooled = weights[:, None] * own
+    is_axis = pooled >= np.sort(pooled, axis=None)[-min(N_COMPONENTS, pooled.size)]
+    total = own.sum(axis=1)
+    inside = np.divide((own * is_axis).sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
+    others = np.clip(N_COMPONENTS - is_axis.sum(axis=1), 0, None)
+    return inside + (1 - inside) * np.minimum(others / dim, 1)
 
 
 def _axes(

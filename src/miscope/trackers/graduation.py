@@ -30,6 +30,11 @@ class Graduation(Output):
     is_train: Bool[np.ndarray, " batch"]  # whether the network trains on the input
     hold: int  # checkpoints
 
+    @property
+    def has_lasted(self) -> Bool[np.ndarray, " batch"]:
+        """Whether the input has graduated and is right at the end: no more of them by chance than are right there."""
+        return np.isfinite(self.graduation_step) & self.is_right_at_end
+
 
 def graduation(losses: Artifact[Losses], context: Context, *, hold: int = 3) -> Graduation:
     """Of every probe input; what happens after it has graduated does not take it back.

@@ -1,7 +1,7 @@
 r"""The path that the weights take through parameter space, whole and by group of matrices.
 
-Compare the shares with `random_walk_variance`: a walk in which nothing is learned gives .61, .15, .07 and a PC2-PC3
-loop as well. A straight path has one component. The calibration run gives .665, .208, .051.
+Compare the shares with `random_walk_variance`: a long walk in which nothing is learned gives .61, .15, .07 and a
+PC2-PC3 loop as well. A straight path has one component. The calibration run gives .665, .208, .051.
 
 Maths: $\theta_a$ is the weights of a group at checkpoint $a$ of step $t_a$, $\Delta_a = \theta_{a+1} - \theta_a$, and
 $w_a$ the mean of the gaps beside $t_a$, over the mean of all $w$. The axes $u_i$ are the eigenvectors, to the
@@ -12,8 +12,9 @@ $$\Sigma = \sum_a w_a (\theta_a - \bar\theta)(\theta_a - \bar\theta)^\top, \qqua
 $$\text{coordinate}_{a,i} = u_i \cdot (\theta_a - \bar\theta), \qquad
 \text{speed}_a = \frac{\lVert \Delta_a \rVert}{t_{a+1} - t_a}, \qquad
 \text{turning}_a = \frac{\Delta_a \cdot \Delta_{a+1}}{\lVert \Delta_a \rVert \, \lVert \Delta_{a+1} \rVert},$$
-and `distance` $\lVert \theta_a - \theta_0 \rVert$. With $x_a, y_a$ the coordinates on PC2 and PC3, the last followed by
-the first, and $K_{ab} = \sqrt{w_a w_b} \, (\theta_a - \bar\theta) \cdot (\theta_b - \bar\theta)$ of one group, $L$ of
+`distance` $\lVert \theta_a - \theta_0 \rVert$ and `radial` $(\theta_a - \theta_0) \cdot \theta_0 / \lVert \theta_0
+\rVert$, along which weight decay leads alone. With $x_a, y_a$ the coordinates on PC2 and PC3, the last followed by the
+first, and $K_{ab} = \sqrt{w_a w_b} \, (\theta_a - \bar\theta) \cdot (\theta_b - \bar\theta)$ of one group, $L$ of
 another,
 $$\text{loop\_area} = \tfrac{1}{2} \sum_a (x_a y_{a+1} - x_{a+1} y_a), \qquad
 \text{proximity} = \frac{\sum_{a,b} K_{ab} L_{ab}}{\lVert K \rVert_F \lVert L \rVert_F}.$$
@@ -49,8 +50,9 @@ class ParameterTrajectory(Output):
     speed: Float[np.ndarray, "group interval"]  # ||theta' - theta|| per step between neighbouring checkpoints
     turning: Float[np.ndarray, "group corner"]  # cosine of successive displacements; 1 straight on, NaN at a standstill
     distance: Float[np.ndarray, "group n"]  # L2 norm from the first checkpoint, which is the initialisation
+    radial: Float[np.ndarray, "group n"]  # of that, along the first weights themselves; negative where they shrink
     loop_area: Float[np.ndarray, " group"]  # signed area of the closed PC2-PC3 curve, coordinate units squared
-    random_walk_variance: Float[np.ndarray, " component"]  # the null of explained_variance: 6 / (pi^2 k^2)
+    random_walk_variance: Float[np.ndarray, " component"]  # explained_variance of a long, even walk: 6 / (pi^2 k^2)
     proximity: Float[np.ndarray, "group group"]  # linear CKA of two groups' paths, in [0, 1]; NaN: one stands still
 
 
@@ -73,6 +75,7 @@ def parameter_trajectory(
         speed=np.stack([np.sqrt(p.squares) / np.diff(steps) for p in products.values()]),
         turning=np.stack([cosines(p.dots, p.squares[:-1], p.squares[1:]) for p in products.values()]),
         distance=np.stack([np.sqrt(np.diag(p.gram)) for p in products.values()]),
+        radial=np.stack([p.along / np.sqrt(p.square or 1) for p in products.values()]),
         loop_area=np.array([_loop_area(c.scores) for c in components]),
         random_walk_variance=random_walk_shares(kept),
         proximity=_proximity(centred, weights),
@@ -85,6 +88,8 @@ class _Products(NamedTuple):
     gram: Float[np.ndarray, "n n"]  # of the displacements from the first checkpoint
     squares: Float[np.ndarray, " interval"]  # of each displacement between neighbours with itself
     dots: Float[np.ndarray, " corner"]  # and with the one that follows
+    along: Float[np.ndarray, " n"]  # of the displacements with the first checkpoint
+    square: float  # of the first checkpoint with itself
 
 
 def _total(products: Iterable[_Products]) -> _Products:
@@ -100,7 +105,8 @@ def _products(checkpoints: Mapping[int, Checkpoint]) -> dict[str, _Products]:
 def _products_of(block: Float[np.ndarray, "n block"]) -> _Products:
     displacement, move = block - block[0], np.diff(block, axis=0)
     dots = np.einsum("ij,ij->i", move[:-1], move[1:])
-    return _Products(displacement @ displacement.T, np.einsum("ij,ij->i", move, move), dots)
+    squares, along = np.einsum("ij,ij->i", move, move), displacement @ block[0]
+    return _Products(displacement @ displacement.T, squares, dots, along, float(block[0] @ block[0]))
 
 
 def _path(checkpoints: Mapping[int, Checkpoint]) -> tuple[Float32[np.ndarray, "n parameter"], dict[str, slice]]:

@@ -53,6 +53,7 @@ STILL_FALLING = 0.02  # share of itself that a test loss loses over that part, i
 @dataclass(frozen=True)
 class Phases(Output):
     steps: Int[np.ndarray, " n"]
+    accuracy: float  # at the last step, of the test inputs; of the training inputs where there are no others
     phase: tuple[str, ...]  # in order, without gaps from the first step to the last; absent ones are left out
     phase_start: Int[np.ndarray, " phase"]  # step
     phase_end: Int[np.ndarray, " phase"]  # step; the next one's start
@@ -112,6 +113,7 @@ def phases(
     verdict, reasons = _verdict(curves, events, context)
     return Phases(
         steps=curves.steps,
+        accuracy=float((curves.test_accuracy if curves.has_test else curves.train_accuracy)[-1]),
         phase=names,
         phase_start=start,
         phase_end=end,

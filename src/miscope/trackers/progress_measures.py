@@ -27,7 +27,7 @@ Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1, whose footnote has the
 the split of the restricted loss, so all three are given, nor a rule for the keys: `share` is ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,7 @@ from miscope.analyzers import logit_spectra as logit_spectra_file
 from miscope.analyzers import losses as losses_file
 from miscope.analyzers.logit_spectra import LogitSpectra
 from miscope.analyzers.losses import Losses
-from miscope.core import Artifact, Context, MiscopeError, Output, OverTraining
+from miscope.core import Artifact, Checkpoint, Context, MiscopeError, Output, OverTraining
 from miscope.maths.spectra import Basis
 from miscope.maths.statistics import answers
 from miscope.maths.waves import answer_place, losses_without
@@ -60,12 +60,14 @@ class ProgressMeasures(Output):
     key_excluded_loss: Float[np.ndarray, "key n"]  # train, without one key
     single_loss: Float[np.ndarray, " n"]  # the largest train loss without one frequency, whichever it is: no keys used
     single_frequency: Int[np.ndarray, " n"]  # that frequency; 0: no train inputs
+    other_loss: Float[np.ndarray, " n"]  # the largest train loss without one frequency that is no key
     trig_loss: Float[np.ndarray, " n"]  # over all inputs
     key_share: Float[np.ndarray, " n"]  # of the logits' energy along the keys' directions, in [0, 1]
     trig_share: Float[np.ndarray, " n"]  # and along their cos(w_k (s - c)), at most `key_share`
 
 
 def progress_measures(
+    checkpoints: Mapping[int, Checkpoint],
     spectra: Artifact[LogitSpectra],
     losses: Artifact[Losses],
     context: Context,
@@ -75,11 +77,15 @@ def progress_measures(
 ) -> ProgressMeasures:
     """By default a key is a frequency with at least `share` of the logits' energy at the final checkpoint.
 
-    Where the group is so small that noise comes near it, five times what noise has is asked for. Excluded losses are
-    of logits stored to a 65,536th of an input's range: on the calibration run that moves them by 1e-5 of themselves.
+    Where the group is so small that noise comes near it, five times what noise has is asked for. `checkpoints` have
+    the logits of the training inputs alone; those of one at a time are held, and none are made where there is no key.
     """
     chosen, rule = _keys(spectra, context.basis, keys, max(share, NOISE / context.basis.size**2))
-    found = [_measured(spectra[step], losses[step], context, chosen) for step in spectra.steps]
+    found = [
+        _measured(spectra[step], losses[step], context, chosen)
+        | {"excluded_loss": _excluded_loss(checkpoints, step, spectra[step], context, chosen)}
+        for step in spectra.steps
+    ]
     columns = {name: np.stack([one[name] for one in found], axis=-1) for name in found[0]}
     return ProgressMeasures(
         steps=np.array(spectra.steps, dtype=np.int64),
@@ -106,12 +112,14 @@ def _keys(
 def _measured(
     spectrum: LogitSpectra, losses: Losses, context: Context, keys: Int[np.ndarray, " key"]
 ) -> dict[str, np.ndarray]:
-    """The columns of one checkpoint."""
+    """The columns of one checkpoint that need no logits."""
     single = spectrum.excluded_loss
+    others = np.empty(0) if single is None else np.delete(single, keys - 1)
     numbers = {
         "train_loss": losses.train_loss,
         "test_loss": losses.test_loss,
         "single_loss": None if single is None else single.max(),
+        "other_loss": others.max() if len(others) else None,
         **_of_keys(spectrum, context, keys),
     }
     return {
@@ -128,21 +136,25 @@ def _of_keys(
 ) -> dict[str, float | np.ndarray | None]:
     """What needs keys: nothing is known of it without one."""
     if not len(keys):
-        nothing = dict.fromkeys(("excluded_loss", "trig_loss", "key_share", "trig_share"), np.nan)
+        nothing = dict.fromkeys(("trig_loss", "key_share", "trig_share"), np.nan)
         return {**nothing, "restricted_loss": np.full(3, np.nan)}
     basis, probe = context.basis, context.probe
-    place, of_key = answer_place(basis, probe.targets)[1], np.isin(basis.frequencies, keys)
-    coefficient = spectrum.coefficient.astype(np.float64)
-    kept = basis.matrix[of_key].T @ coefficient[of_key]  # P L, [place vocab]
-    restricted = _losses(kept + basis.matrix[0, 0] * coefficient[0], place, probe.targets)
+    place = answer_place(basis, probe.targets)[1]
+    mean = basis.matrix[0, 0] * spectrum.coefficient[0].astype(np.float64)
+    restricted = _losses(_kept(spectrum, basis, keys) + mean, place, probe.targets)
     trig = _trig_logits(spectrum, basis.size, keys)
     return {
         "restricted_loss": np.array([_mean(restricted[s]) for s in (slice(None), probe.is_train, ~probe.is_train)]),
-        "excluded_loss": _excluded_loss(spectrum, kept, place, context),
         "trig_loss": None if trig is None else _mean(_losses(trig, place, probe.targets)),
         "key_share": spectrum.share[keys - 1].sum(),
         "trig_share": None if spectrum.trig_share is None else spectrum.trig_share[keys - 1].sum(),
     }
+
+
+def _kept(spectrum: LogitSpectra, basis: Basis, keys: Int[np.ndarray, " key"]) -> Float[np.ndarray, "place vocab"]:
+    """P L, which depends on an input's place alone."""
+    of_key = np.isin(basis.frequencies, keys)
+    return basis.matrix[of_key].T @ spectrum.coefficient[of_key].astype(np.float64)
 
 
 def _losses(
@@ -169,17 +181,28 @@ def _trig_logits(
 
 
 def _excluded_loss(
-    spectrum: LogitSpectra, kept: Float[np.ndarray, "place vocab"], place: Int[np.ndarray, " batch"], context: Context
-) -> float:
-    train = context.probe.is_train
-    if not train.any():
-        return float("nan")
-    logits = spectrum.train_low[:, None] + spectrum.train_unit[:, None] * spectrum.train_code.astype(np.float64)
-    return float(losses_without(logits, context.probe.targets[train], place[train], kept[None])[0])
+    checkpoints: Mapping[int, Checkpoint],
+    step: int,
+    spectrum: LogitSpectra,
+    context: Context,
+    keys: Int[np.ndarray, " key"],
+) -> np.ndarray:
+    """The train loss without all keys; NaN without a key or inputs to train on."""
+    basis, probe = context.basis, context.probe
+    train = probe.is_train
+    if not (len(keys) and train.any()):
+        return np.asarray(np.nan)
+    logits, place = checkpoints[step].activations["logits"], answer_place(basis, probe.targets)[1][train]
+    return np.asarray(losses_without(logits, probe.targets[train], place, _kept(spectrum, basis, keys)[None])[0])
 
 
 def _mean(losses: Float[np.ndarray, " input"]) -> float:
     return float(losses.mean()) if len(losses) else float("nan")
 
 
-analyzer = OverTraining(progress_measures, needs=(logit_spectra_file.analyzer, losses_file.analyzer))
+analyzer = OverTraining(
+    progress_measures,
+    needs=(logit_spectra_file.analyzer, losses_file.analyzer),
+    hooks=("logits",),
+    inputs="train",
+)

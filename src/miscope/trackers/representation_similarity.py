@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float16, Float32, Int
+from jaxtyping import Float, Float32, Int
 
 from miscope.analyzers import representations as representations_file
 from miscope.analyzers.representations import Representations
@@ -78,7 +78,7 @@ class _Site(NamedTuple):
     dimension: Float[np.ndarray, " n"]
 
 
-def _of_site(values: Float16[np.ndarray, "n input dim"]) -> _Site:
+def _of_site(values: Float32[np.ndarray, "n input dim"]) -> _Site:
     kernels = np.stack([kernel(one) for one in values])
     unbiased = _flat(np.stack([without_bias(one) for one in kernels]))
     dimensions = np.array([dimension(one) for one in kernels])

@@ -5,14 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from miscope.analyzers import representation_geometry as geometry_file
+from miscope.analyzers import representations as representations_file
 from miscope.analyzers.representation_geometry import RepresentationGeometry
 from miscope.analyzers.representations import Representations
 from miscope.calibration.case import Answer, Case
 from miscope.calibration.models import Addition, Induction, on_planted, probe, shape, through_the_model, tracked
 from miscope.core import Context, Probe
+from miscope.maths.codes import coded
 
 ADDITION, INDUCTION = Addition(), Induction()
 POST = "blocks.0.hook_resid_post"
+LEVEL = 2**-geometry_file.BITS  # of a centroid's coordinate as it is stored
 
 
 def _of_classes(targets: np.ndarray, p: int) -> Context:
@@ -96,12 +100,14 @@ def stream_of_a_built_circuit() -> Iterator[Answer]:
     found = through_the_model("representations", INDUCTION.checkpoint(), context)
     at = found.site.index("blocks.1.hook_attn_out")
     start = int(found.width[:at].sum())
-    written = found.value[:, start : start + found.width[at]].astype(np.float64) * found.scale[at]
+    written = found.value[:, start : start + found.width[at]]
     first = 2 * INDUCTION.model.d_vocab + INDUCTION.model.n_ctx  # of the answers' directions
     expected = np.zeros_like(written)
     expected[np.arange(len(written)), first + context.probe.targets[found.chosen]] = INDUCTION.gain
-    yield Answer("largest error of what the last layer writes", 0, np.abs(written - expected).max(), 4e-3)
-    yield Answer("root mean square of it", INDUCTION.gain / np.sqrt(found.width[at]), found.scale[at], 1e-5)
+    yield Answer("largest error of what the last layer writes", 0, np.abs(written - expected).max(), 1e-5)
+    yield Answer(
+        "root mean square of it", INDUCTION.gain / np.sqrt(found.width[at]), np.sqrt((written**2).mean()), 1e-5
+    )
 
 
 def probes_of_a_built_circuit() -> Iterator[Answer]:
@@ -138,9 +144,8 @@ def rotation_and_noise() -> Iterator[Answer]:
 
 def _represented(x: np.ndarray) -> Representations:
     return Representations(
-        site=(POST,), width=np.array([x.shape[1]]), chosen=np.arange(len(x)), value=x.astype(np.float16),
-        scale=np.ones(1),
-    )  # fmt: skip
+        (POST,), np.array([x.shape[1]]), np.arange(len(x)), *coded(x.astype(np.float32), representations_file.BITS)
+    )
 
 
 def a_circle_that_grows_and_drifts() -> Iterator[Answer]:
@@ -152,11 +157,13 @@ def a_circle_that_grows_and_drifts() -> Iterator[Answer]:
     circle = np.stack([np.cos(angle), np.sin(angle), *np.zeros((6, 5))], axis=1)
     path = {step: _centroids(step * circle + 3 * step * np.eye(8)[2]) for step in (1, 2, 4, 8)}
     found = tracked("centroid_trajectory", path, context=probe(5))
-    yield Answer("share of each of two components", 0.5, found.explained_variance[0, 1], 1e-5)
-    yield Answer("speed about the centre", 1, found.speed[0].mean(), 1e-5)
+    yield Answer("share of each of two components", 0.5, found.explained_variance[0, 1], LEVEL)
+    yield Answer("speed about the centre", 1, found.speed[0].mean(), LEVEL)
     yield Answer("speed of the centre", 3, found.centre_speed[0].mean(), 1e-5)
     radii = np.linalg.norm(found.coordinate[0], axis=2)
-    yield Answer("largest error of a radius", 0, np.abs(radii - np.array([[1], [2], [4], [8]])).max(), 1e-5)
+    yield Answer(
+        "largest relative error of a radius", 0, np.abs(radii / np.array([[1], [2], [4], [8]]) - 1).max(), LEVEL
+    )
     yield Answer("least fit", 1, found.fit.min(), 1e-5)
 
 
@@ -165,9 +172,10 @@ def _centroids(points: np.ndarray) -> RepresentationGeometry:
     one, n = np.ones(1), len(points)
     return RepresentationGeometry(
         site=(POST,), width=np.array([points.shape[1]]), label=np.arange(n), n_inputs=np.full(n, 2),
-        centroid=points.astype(np.float32), radius=np.ones((1, n)), participation_ratio=np.ones((1, n)), spread=one,
-        snr=one, chance_snr=1.0, fisher_mean=one, fisher_min=one, fisher_min_pair=np.zeros((1, 2)),
-        least_distance=one, variance_share=np.zeros((1, 8)), has_native_order=True,
+        radius=np.ones((1, n)), participation_ratio=np.ones((1, n)), spread=one, snr=one, chance_snr=1.0,
+        fisher_mean=one, fisher_min=one, fisher_min_pair=np.zeros((1, 2)), least_distance=one,
+        variance_share=np.zeros((1, 8)), has_native_order=True,
+        **coded(points.astype(np.float32), geometry_file.BITS)._asdict(),
     )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from miscope.analyzers.losses import Losses
 from miscope.analyzers.singular_values import SingularValues
 from miscope.calibration.case import Answer, Case
-from miscope.calibration.models import Addition, on_planted, probe, through_the_model, tracked
+from miscope.calibration.models import Addition, on_planted, probe, seen_by, through_the_model, tracked
+from miscope.core import Checkpoint
 
 ADDITION = Addition()
 
@@ -78,10 +79,9 @@ def progress_of_an_exact_adder() -> Iterator[Answer]:
     restricted leaves the mean of |cos|, excluded what |cos| has beside it.
     """
     context, checkpoint = ADDITION.context, ADDITION.checkpoint()
-    spectra = {0: through_the_model("logit_spectra", checkpoint, context)}
-    found = tracked(
-        "progress_measures", spectra, {0: through_the_model("losses", checkpoint, context)}, context=context
-    )
+    path = {0: seen_by("progress_measures", checkpoint, context)}
+    spectra, curves = ({0: through_the_model(name, checkpoint, context)} for name in ("logit_spectra", "losses"))
+    found = tracked("progress_measures", path, spectra, curves, context=context)
     right, mean = context.probe.targets, ADDITION.mean_size
     sizes = ADDITION.sizes()
     restricted = _mean_loss(ADDITION.logits(np.full_like(sizes, mean)), right)
@@ -108,16 +108,17 @@ def progress_of_a_growing_circuit() -> Iterator[Answer]:
     is_train = np.random.default_rng(0).random(p * p) < 0.4
     context = replace(plain, probe=replace(plain.probe, targets=(a + b) % p, is_train=is_train))
     by_heart = 20 * np.eye(p)[(a + b) % p] * is_train[:, None]
-    path = {100 * i: logits for i, logits in enumerate((by_heart, by_heart + circuit, circuit))}
-    spectra, curves = ({s: on_planted(name, ADDITION.model, context, logits=x) for s, x in path.items()}
+    planted = {100 * i: logits for i, logits in enumerate((by_heart, by_heart + circuit, circuit))}
+    path = {s: Checkpoint(s, ADDITION.model, {}, {"logits": x[is_train]}) for s, x in planted.items()}
+    spectra, curves = ({s: on_planted(name, ADDITION.model, context, logits=x) for s, x in planted.items()}
                        for name in ("logit_spectra", "losses"))  # fmt: skip
-    found = tracked("progress_measures", spectra, curves, context=context)
+    found = tracked("progress_measures", path, spectra, curves, context=context)
     whole = _mean_loss(circuit, (a + b) % p)
     yield Answer("restricted loss at the end: that of the circuit", whole, found.restricted_loss[0, -1], 1e-5)
     yield Answer("excluded loss at the end: log 11", np.log(p), found.excluded_loss[-1], 1e-3)
     yield Answer("excluded loss while pairs are known by heart", 0, found.excluded_loss[0], 0.01)
     yield Answer("share of the keys at the end", 1, found.key_share[-1], 1e-5)
-    wrong = tracked("progress_measures", spectra, curves, context=context, keys=(1, 3))
+    wrong = tracked("progress_measures", path, spectra, curves, context=context, keys=(1, 3))
     yield Answer("restricted loss with the wrong keys: log 11", np.log(p), wrong.restricted_loss[0, -1], 1e-4)
 
 
@@ -146,6 +147,7 @@ def _ratios(w_in: float, w_out: float) -> SingularValues:
     return SingularValues(
         matrix=("blocks.0.mlp.W_in", "blocks.0.mlp.W_out"), value=np.ones((2, 1)),
         participation_ratio=np.array([w_in, w_out]), effective_rank=one, spectral_norm=one, frobenius_norm=one,
+        shape=np.ones((2, 2), dtype=np.int64),
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def a_random_walk() -> Iterator[Answer]:
     for k, share in enumerate(found.explained_variance[0, :3], start=1):
         yield Answer(f"share of component {k}", 6 / (np.pi * k) ** 2, share, 0.01)
     for k, share in enumerate((0.608, 0.152, 0.068)):
-        yield Answer(f"the null that is drawn, component {k + 1}", share, found.random_walk_variance[k], 5e-4)
+        yield Answer(f"share of a long walk, component {k + 1}", share, found.random_walk_variance[k], 5e-4)
     t = np.arange(120)
     for k in (1, 2, 3):
         cosine = np.cos(np.pi * k * (t + 0.5) / 120)

@@ -1,0 +1,128 @@
+"""What random functions, neurons and phases show: the numbers that one case in a hundred exceeds.
+
+In closed form, or from seeded draws that are remembered per shape.
+
+Source: at each function.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+RARE = 0.01
+DRAWS = 100_000
+
+
+def largest_share(n: int, looks: int = 1) -> float:
+    """Of the energy of a random function of a token, what the largest of its n frequencies has; 1 where n is 1.
+
+    With more `looks`, what the largest has in any of so many functions. A frequency's two waves have independent normal
+    coefficients, so the energies are exponential. Below 1/2 it is an upper bound, too high by less than a hundredth of
+    itself.
+
+    Source: Fisher 1929, Tests of significance in harmonic analysis, doi:10.1098/rspa.1929.0151 (first term).
+    """
+    return 1.0 if n < 2 else float(1 - (RARE / (looks * n)) ** (1 / (n - 1)))
+
+
+def chance_of_share(n: int, level: float) -> float:
+    """The probability that the largest of n frequencies has at least `level` of that energy; exact from level 1/2 on.
+
+    Source: as `largest_share`.
+    """
+    return 1.0 if n < 2 else float(min(1, n * (1 - level) ** (n - 1)))
+
+
+@lru_cache(maxsize=256)
+def share_of_some(n: int, total: int) -> float:
+    """What n frequencies named beforehand, of `total`, have of that energy: a beta distribution; 1 where n is total.
+
+    Source: as `largest_share` (exponential energies).
+    """
+    return _exceeded_rarely(_rng().beta(n, total - n, DRAWS)) if n < total else 1.0
+
+
+@lru_cache(maxsize=256)
+def share_of_sets(n: int, total: int) -> float:
+    """Of the energy of a random function of bits, what n sets named beforehand have, of `total`; 1 where n is total.
+
+    Source: as `largest_share`; a set has one coefficient where a frequency has two.
+    """
+    return _exceeded_rarely(_rng().beta(n / 2, (total - n) / 2, DRAWS)) if n < total else 1.0
+
+
+@lru_cache(maxsize=256)
+def count(n: int, probability: float) -> int:
+    """How many of n independent cases happen.
+
+    Source: the binomial distribution.
+    """
+    return int(_exceeded_rarely(_rng().binomial(n, probability, DRAWS)))
+
+
+@lru_cache(maxsize=256)
+def concentration(n: int, n_kinds: int) -> float:
+    """Herfindahl index of n cases, each of any of n_kinds with equal chance; 1 where n is 1.
+
+    Source: see `statistics.herfindahl`.
+    """
+    counts = _rng().multinomial(n, np.full(n_kinds, 1 / n_kinds), DRAWS // 10)
+    return _exceeded_rarely((counts.astype(np.float64) ** 2).sum(axis=1) / n**2)
+
+
+@lru_cache(maxsize=256)
+def multiple_of_noise(n: int) -> float:
+    """The size of a normal number, in root mean squares of n others.
+
+    Source: Student's distribution.
+    """
+    return _exceeded_rarely(np.abs(_rng().standard_t(n, DRAWS)))
+
+
+@lru_cache(maxsize=256)
+def least_median_angle(n: int) -> float:
+    """The median of n random angles from 0 to pi, all as likely; here what one case in a hundred is below.
+
+    Source: David and Nagaraja 2003, Order Statistics, section 2.1 (the median of uniform numbers has a beta
+    distribution).
+    """
+    return float(np.pi * np.quantile(_rng().beta((n + 1) / 2, (n + 1) / 2, DRAWS), RARE))
+
+
+@lru_cache(maxsize=256)
+def gain(n: int, added: int, used: int, n_fits: int = 1) -> float:
+    """The largest gain in R2 of n_fits regressions on n points, from `added` regressors that tell nothing.
+
+    `used` counts all regressors, the constant among them.
+
+    Source: Seber and Lee 2003, Linear Regression Analysis, section 4.3 (under chance a gain has a beta distribution).
+    """
+    if n <= used:
+        return 1.0
+    return float(np.quantile(_rng().beta(added / 2, (n - used) / 2, DRAWS), 1 - RARE / n_fits))
+
+
+def agreement(first: Float[np.ndarray, " item"], second: Float[np.ndarray, " item"]) -> tuple[float, float]:
+    """The correlation of two rows, and what it is where the second is in random order; NaN where one is constant.
+
+    Source: Pitman 1937, Significance tests which may be applied to samples from any populations, II,
+    doi:10.2307/2983647.
+    """
+    x, y = (_standardised(values) for values in (first, second))
+    orders = _rng().permuted(np.tile(y, (DRAWS // 50, 1)), axis=1)
+    return float(x @ y), _exceeded_rarely(orders @ x)
+
+
+def _standardised(values: Float[np.ndarray, " item"]) -> Float[np.ndarray, " item"]:
+    centred = values - values.mean()
+    size = np.linalg.norm(centred)
+    return np.asarray(centred / size) if size else np.full_like(centred, np.nan)
+
+
+def _exceeded_rarely(draws: np.ndarray) -> float:
+    return float(np.quantile(draws, 1 - RARE))
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,79 @@
+"""Random walks whose moves are as long as those of a given path: what it would show if their directions meant nothing.
+
+Source: at each function.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+DIMENSIONS = 100  # fewer than weights have, as noise does not go into all of them alike; a path in few bends less
+DRAWS = 100
+COINS = 10_000
+RARE = 0.01
+
+
+def random_walks(
+    lengths: Float[np.ndarray, " interval"], drift: Float[np.ndarray, " n"], seed: int = 0
+) -> Iterator[Float[np.ndarray, "n dim"]]:
+    """Seeded draws of the points of a walk from the origin; each move has its length and any direction.
+
+    `drift` is the way along one more axis, which all walks have in common.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        moves = rng.normal(size=(len(lengths), DIMENSIONS))
+        moves *= (lengths / np.linalg.norm(moves, axis=1))[:, None]
+        yield np.column_stack([np.vstack([np.zeros(DIMENSIONS), np.cumsum(moves, axis=0)]), drift])
+
+
+def shares(points: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " component"]:
+    """Of the variance of weighted points, what each principal component has, descending; 0 where they do not differ."""
+    x = _centred(points, weights)
+    values = np.linalg.eigvalsh(x @ x.T if len(x) <= x.shape[1] else x.T @ x)[::-1].clip(0)
+    return values / values.sum() if values.sum() else values
+
+
+def proximity(
+    points: Float[np.ndarray, "n dim"], others: Float[np.ndarray, "n wide"], weights: Float[np.ndarray, " n"]
+) -> float:
+    """Linear CKA of two sets of weighted points; NaN where one set is a single point.
+
+    Source: Kornblith et al. 2019, arXiv:1905.00414, section 3.
+    """
+    x, y = _centred(points, weights), _centred(others, weights)
+    size = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    return float((np.linalg.norm(x.T @ y) ** 2) / size) if size else float("nan")
+
+
+def _centred(points: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n dim"]:
+    return np.sqrt(weights)[:, None] * (points - weights @ points / weights.sum())
+
+
+def straightness_of_coins(cosines: Float[np.ndarray, " corner"]) -> float:
+    """The mean cosine of successive moves that one walk in a hundred exceeds, if a coin says whether each goes back.
+
+    From seeded throws; fewer than seven corners are straight by chance too often to tell. NaN where there are none.
+    """
+    if not len(cosines):
+        return float("nan")
+    signs = np.random.default_rng(0).integers(0, 2, size=(COINS, len(cosines)), dtype=np.int8) * 2 - 1
+    return float(np.quantile(signs @ np.abs(cosines) / len(cosines), 1 - RARE, method="higher")) + 1e-12  # rounding
+
+
+def burst(moves: Float[np.ndarray, " interval"], gaps: Float[np.ndarray, " interval"], least: float = 0.0) -> float:
+    """How many times the median move the largest is, in whichever way moves grow with the time between checkpoints.
+
+    Of the numbers that come out if a move grows as the gap (one straight way), as its root (a random walk) and not at
+    all (noise about one place), the least. Moves below `least` count as that much; NaN for fewer than three moves.
+    """
+    if len(moves) < 3:
+        return float("nan")
+    ratios = [_of_median(np.maximum(moves, least) / gaps**power) for power in (0.0, 0.5, 1.0)]
+    return min(ratios)
+
+
+def _of_median(values: Float[np.ndarray, " interval"]) -> float:
+    median = float(np.median(values))
+    return float(values.max()) / median if median else float("nan")

@@ -1,0 +1,57 @@
+"""Random walks of given moves: their shares, their distance, and what an even pace is."""
+
+import numpy as np
+import pytest
+
+from miscope.maths.decomposition import centred_gram, linear_cka, random_walk_shares
+from miscope.maths.walks import DIMENSIONS, burst, proximity, random_walks, shares, straightness_of_coins
+
+
+def test_a_walk_has_the_moves_and_the_drift_that_it_was_given():
+    lengths, drift = np.array([1.0, 0.0, 3.0]), np.array([0.0, -1.0, -2.0, -2.5])
+    points = next(random_walks(lengths, drift))
+    assert points.shape == (4, DIMENSIONS + 1)
+    np.testing.assert_allclose(np.linalg.norm(np.diff(points[:, :-1], axis=0), axis=1), lengths, atol=1e-12)
+    np.testing.assert_array_equal(points[:, -1], drift)
+
+
+def test_even_walks_have_the_shares_of_long_ones_in_the_mean():
+    drawn = [shares(points, np.ones(120))[:3] for points in random_walks(np.ones(119), np.zeros(120))]
+    np.testing.assert_allclose(np.mean(drawn, axis=0), random_walk_shares(3), atol=0.02)
+
+
+def test_shares_are_those_of_weighted_points():
+    points, copies = np.random.default_rng(0).normal(size=(5, 7)), [1, 3, 1, 2, 1]
+    repeated = np.repeat(points, copies, axis=0)
+    weighted, whole = shares(points, np.array(copies, dtype=float)), shares(repeated, np.ones(8))
+    np.testing.assert_allclose(weighted, whole[:5], atol=1e-12)
+    assert not shares(np.ones((4, 2)), np.ones(4)).any()
+
+
+def test_proximity_is_the_cka_of_the_points():
+    rng, weights = np.random.default_rng(1), np.ones(9)
+    x, y = rng.normal(size=(2, 9, 4))
+    grams = [centred_gram(points @ points.T, weights) for points in (x, y)]
+    assert proximity(x, y, weights) == pytest.approx(linear_cka(*grams))
+    assert np.isnan(proximity(x, np.ones((9, 2)), weights))
+
+
+def test_coins_make_a_mean_cosine_that_one_path_in_a_hundred_exceeds():
+    cosines = np.random.default_rng(2).uniform(0.2, 1, size=40)
+    signs = np.random.default_rng(3).choice([-1, 1], size=(20_000, 40))
+    assert 0.005 < ((signs * cosines).mean(axis=1) > straightness_of_coins(cosines)).mean() < 0.015
+    assert straightness_of_coins(np.full(7, 0.9)) < 0.9 <= straightness_of_coins(np.full(6, 0.9))
+    assert np.isnan(straightness_of_coins(np.zeros(0)))
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_an_even_pace_is_no_burst_however_moves_grow_with_the_gap(power):
+    gaps = np.array([50.0, 50, 50, 100, 100, 300, 300])
+    assert burst(gaps**power, gaps) == pytest.approx(1)
+
+
+def test_a_move_is_told_from_the_median_one():
+    assert burst(np.array([1.0, 1, 7, 1, 1]), np.full(5, 10.0)) == pytest.approx(7)
+    assert burst(np.array([0.001, 0.003, 0.001]), np.ones(3), least=0.1) == 1
+    assert np.isnan(burst(np.array([1.0, 2.0]), np.ones(2)))
+    assert np.isnan(burst(np.array([0.0, 0.0, 0.0, 1.0]), np.ones(4)))
