@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from miscope import analysis, api, catalog, config, store, worker
+from miscope import analysis, api, catalog, config, freshness, store, worker
 from miscope.core import Artifact, OverTraining, PerCheckpoint
 
 Stamp = int  # of files: when they last changed, and their sizes
@@ -23,7 +23,11 @@ Options = tuple[tuple[str, Any], ...]  # options that differ from their defaults
 class Remembered(api.LoadedVariant):
     """A loaded variant whose artifacts and states are opened once."""
 
-    def status(self, instrument: str) -> analysis.Status:
+    @property
+    def twin(self) -> "Remembered | None":
+        return load(self.root, self.variant.twin) if self.variant.twin else None
+
+    def status(self, instrument: str) -> freshness.Status:
         return _status(self.root, self.name, instrument, stamp(self.root, self.name, instrument))
 
     def artifact(self, instrument: str) -> Any:
@@ -61,8 +65,8 @@ def _loaded(root: Path, name: str, made_from: Stamp) -> Remembered:
 
 
 @lru_cache(maxsize=1024)
-def _status(root: Path, variant: str, instrument: str, made_from: Stamp) -> analysis.Status:
-    return analysis.status(root, variant, instrument)
+def _status(root: Path, variant: str, instrument: str, made_from: Stamp) -> freshness.Status:
+    return freshness.status(root, variant, instrument)
 
 
 @lru_cache(maxsize=128)
@@ -101,7 +105,8 @@ def variant_stamp(root: Path, variant: str) -> Stamp:
 
 def drawing_stamp(loaded: Remembered, instrument: str) -> Stamp:
     """Of all that a drawing of this instrument depends on: its artifact, and what is drawn behind every step axis."""
-    return hash(tuple(stamp(loaded.root, loaded.name, name) for name in (instrument, *catalog.trackers())))
+    own = tuple(stamp(loaded.root, loaded.name, name) for name in (instrument, *catalog.trackers()))
+    return hash((own, stamp(loaded.root, loaded.variant.twin, instrument) if loaded.variant.twin else 0))
 
 
 def _of_files(paths: Iterable[Path]) -> Stamp:

@@ -12,7 +12,7 @@ import streamlit as st
 import style
 from streamlit.delta_generator import DeltaGenerator
 
-from miscope import analysis, api, catalog
+from miscope import api, catalog, freshness
 from miscope.core import MiscopeError, NotApplicable, View
 
 FIRST_VIEWS = (
@@ -35,7 +35,7 @@ def page(root: Path) -> None:
     if not loaded.steps:
         place.show({"variant": [loaded.name], "view": views})
         st.header(loaded.label)
-        style.say(f"`{loaded.name}` is not trained. Run `{analysis.command(loaded.name)}`.")
+        style.say(f"`{loaded.name}` is not trained. Run `{freshness.command(loaded.name)}`.")
         return
     chart.load_library()
     st.fragment(_body, run_every=st.session_state.get("pace"))(loaded, views, columns)
@@ -54,6 +54,8 @@ def _sidebar(root: Path, names: tuple[str, ...]) -> tuple[data.Remembered, list[
         place.bind("columns", 2, lambda texts: int(_known(texts[0], ("1", "2"))))
         views = place.bind("view", _first_views(), lambda texts: [_known(text, catalog.views()) for text in texts])
         st.segmented_control("Columns", (1, 2), key="columns", required=True)
+        if loaded.twin and loaded.twin.steps:
+            st.toggle("Its twin", True, key="twin", help=f"Draw `{loaded.twin.name}` too, which must fail.")
         st.markdown("##### Views")
         for instrument in catalog.instruments():
             if catalog.views(instrument):
@@ -185,11 +187,15 @@ def _figure(loaded: data.Remembered, view: View, step: int, card: DeltaGenerator
     with card:
         chosen = options.values(view)
         try:
-            chart.draw(figures.figure_json(loaded, view.name, step, chosen), f"chart {view.name}", _go)
+            chart.draw(_drawn(loaded, view.name, step, chosen), f"chart {view.name}", _go)
         except MiscopeError as error:
             st.markdown(f"##### {view.question}")
             style.say(f"Not applicable: {error}" if isinstance(error, NotApplicable) else str(error))
     return chosen
+
+
+def _drawn(loaded: data.Remembered, name: str, step: int, chosen: data.Options) -> str:
+    return figures.figure_json(loaded, name, step, chosen, has_twin=st.session_state.get("twin", True))
 
 
 def _tools(loaded: data.Remembered, view: View, step: int, chosen: data.Options) -> None:

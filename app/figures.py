@@ -18,8 +18,10 @@ MARKER = ("halo", "current step")  # the renderers' names for the line at the cu
 _ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="miscope-draw")
 
 
-def figure_json(loaded: data.Remembered, name: str, step: int, options: data.Options) -> str:
+def figure_json(loaded: data.Remembered, name: str, step: int, options: data.Options, *, has_twin: bool = True) -> str:
     """The Plotly figure of a view at a step; `layout.meta` says the view, the step and what a click on it means.
+
+    `has_twin`: one over training shows the curves of the variant's twin too.
 
     Raises:
         MiscopeError: the artifact is missing or stale, or an option is out of range.
@@ -27,7 +29,7 @@ def figure_json(loaded: data.Remembered, name: str, step: int, options: data.Opt
     view = catalog.view(name)
     key = (loaded.root, loaded.name, name, options, data.drawing_stamp(loaded, view.needs.name))
     if not view.is_per_step:
-        figure = _over_training(*key)
+        figure = _over_training(*key, has_twin)
         if figure["layout"]["meta"]["clicks"] == "axis":
             return json.dumps(moved_to(figure, step))
     return _at_step(*key, step)
@@ -60,9 +62,12 @@ def _at_step(root: Path, variant: str, view: str, options: data.Options, made_fr
 
 
 @lru_cache(maxsize=64)
-def _over_training(root: Path, variant: str, view: str, options: data.Options, made_from: data.Stamp) -> dict[str, Any]:
+def _over_training(
+    root: Path, variant: str, view: str, options: data.Options, made_from: data.Stamp, has_twin: bool
+) -> dict[str, Any]:
     loaded = data.load(root, variant)
-    return as_data(loaded.bound(view, loaded.steps[-1], options))
+    bound = loaded.bound(view, loaded.steps[-1], options)
+    return as_data(bound if has_twin else bound.alone())
 
 
 def as_data(bound: api.BoundView) -> dict[str, Any]:

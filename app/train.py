@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 import options
 import streamlit as st
 
-from miscope import analysis, catalog, config
+from miscope import catalog, config, freshness
 from miscope.core import Family, field_names
 from miscope.families import outside
 
@@ -83,7 +83,7 @@ def _offer(root: Path, spec: dict[str, Any]) -> None:
     if st.button("Add to params.yaml", type="primary", key="train.add"):
         config.add(root, name, spec)
         st.success(f"`{name}` stands in params.yaml. Train, analyse and draw it with:")
-        st.code(analysis.command(name), language="bash")
+        st.code(freshness.command(name), language="bash")
 
 
 def _columns(n: int) -> list[Any]:

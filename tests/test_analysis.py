@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from workspace import NOT_APPLICABLE, Workspace
 
-from miscope import analysis, catalog, config, store
-from miscope.analysis import Summary, artifact, bring_up_to_date, status
+from miscope import analysis, catalog, config, freshness, store
+from miscope.analysis import Summary, artifact, bring_up_to_date
 from miscope.core import Artifact, MiscopeError, NotApplicable, OverTraining, PerCheckpoint
+from miscope.freshness import status
 from miscope.store import Folder
 from miscope.training.loop import train
 
@@ -374,7 +375,7 @@ def test_what_is_not_stored_may_be_computed_elsewhere(root: Path) -> None:
         name
         for name in catalog.instruments()
         if name not in NOT_APPLICABLE
-        and (isinstance(found := catalog.instrument(name), OverTraining) or not found.needs)
+        and not (found.hooks if isinstance(found := catalog.instrument(name), OverTraining) else found.needs)
     ],
 )
 def test_an_instrument_that_needs_no_activation_imports_no_torch(name: str, root: Path, folder: Folder) -> None:
@@ -395,7 +396,7 @@ def test_artifacts_of_another_training_are_refused_with_what_differs(
 ) -> None:
     copied = tiny_workspace.copy(tmp_path / "copy")
     copied.edit("params.yaml", f"    {old}\n", f"    {new}\n")
-    state = analysis.status(copied.path, "tiny", "losses")
+    state = freshness.status(copied.path, "tiny", "losses")
     assert state.state == "stale"
     assert words in state.sentence
     with pytest.raises(MiscopeError, match="was trained with"):

@@ -3,13 +3,19 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 
-from miscope import analysis, catalog, config, store
-from miscope.analysis import Summary, artifact, bring_up_to_date, status
+from miscope import analysis, catalog, config, freshness, store
+from miscope.analysis import Summary, artifact, bring_up_to_date
 from miscope.core import Artifact, Context, MiscopeError, Output, OverTraining, PerCheckpoint, looked_at
+from miscope.freshness import status
+from miscope.maths.statistics import answers
+from miscope.model.inspection import activations
 from miscope.store import Folder
+from miscope.trackers.progress_measures import ProgressMeasures
 from miscope.training.loop import train
 
 STEPS = (0, 20, 40)
@@ -120,17 +126,61 @@ def test_a_tracker_may_read_weights_and_outputs_and_is_stale_when_either_has_cha
     losses = catalog.instrument("losses")
     assert isinstance(losses, PerCheckpoint)
     both = OverTraining(nothing, needs=(losses,), reads_weights=True)
-    weights, outputs = analysis._inputs(root, folder, both)
+    weights, outputs = analysis._inputs(root, folder, both, store.load_context(folder.probe))
     assert list(weights) == list(outputs) == list(STEPS)
     assert weights[20].weights["embed.W_E"].shape == (8, 8)
     assert outputs[20].all_loss > 0
-    digests = [analysis._digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
+    digests = [freshness.digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
     remade = store.load_output(folder.output("losses", 20), losses.output_type)
     signed = store.load_provenance(folder.output("losses", 20))
     store.save_output(folder.output("losses", 20), replace(remade, all_loss=7.0), signed)  # type: ignore[call-arg]
-    after = [analysis._digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
+    after = [freshness.digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
     assert [one != other for one, other in zip(digests, after, strict=True)] == [True, False]
     found = store.load_checkpoint(folder.checkpoint(20))
     moved = {name: 2 * weight for name, weight in found.weights.items()}
     store.save_checkpoint(folder.checkpoint(20), 20, found.model, moved)
-    assert analysis._digest_of_inputs(folder, both) != after[0]
+    assert freshness.digest_of_inputs(folder, both) != after[0]
+
+
+@pytest.mark.parametrize(("inputs", "positions"), [("all", "answer"), ("train", "answer"), ("all", "all")])
+def test_a_tracker_of_activations_is_handed_those_of_one_checkpoint_at_a_time(
+    inputs: Literal["all", "train"], positions: Literal["answer", "all"], root: Path, folder: Folder
+) -> None:
+    context = store.load_context(folder.probe)
+    hooks = ("logits", "mlp.hook_post")
+    tracker = OverTraining(nothing, hooks=hooks, positions=positions, inputs=inputs)
+    (seen,) = analysis._inputs(root, folder, tracker, context)
+    assert list(seen) == list(STEPS)
+    chosen = context.probe.is_train if inputs == "train" else slice(None)
+    for step in STEPS:
+        expected = activations(store.load_checkpoint(folder.checkpoint(step)), context, hooks, positions)
+        found = seen[step].activations
+        assert set(found) == {"logits", "blocks.0.mlp.hook_post"}
+        for name, value in found.items():
+            np.testing.assert_allclose(value, expected[name][chosen], rtol=1e-5, atol=1e-6)
+    assert seen[20] is not seen[20]  # none is kept
+
+
+def test_a_tracker_of_activations_is_stale_when_weights_have_changed(root: Path, folder: Folder) -> None:
+    tracker = OverTraining(nothing, hooks=("logits",))
+    before = freshness.digest_of_inputs(folder, tracker)
+    assert before == freshness.digest_of_inputs(folder, OverTraining(nothing, reads_weights=True))
+    found = store.load_checkpoint(folder.checkpoint(20))
+    store.save_checkpoint(folder.checkpoint(20), 20, found.model, {n: 2 * w for n, w in found.weights.items()})
+    assert freshness.digest_of_inputs(folder, tracker) != before
+
+
+def test_the_excluded_loss_of_a_variant_is_that_of_its_logits_at_every_checkpoint(root: Path, folder: Folder) -> None:
+    change(root, "instruments:\n", "instruments:\n  progress_measures: {keys: [2]}\n")
+    for name in ("logit_spectra", "progress_measures"):
+        bring_up_to_date(root, "small", name)
+    context = store.load_context(folder.probe)
+    probe, rows = context.probe, context.basis.matrix[[3, 4]]
+    expected = []
+    for step in STEPS:
+        logits = activations(store.load_checkpoint(folder.checkpoint(step)), context, ("logits",), "answer")["logits"]
+        sums = np.stack([logits[probe.targets == s].mean(axis=0, dtype=np.float64) for s in range(7)])
+        without = logits - (rows.T @ rows @ sums)[probe.targets]
+        expected.append(answers(without[probe.is_train], probe.targets[probe.is_train]).loss.mean())
+    found = store.load_output(folder.over_training("progress_measures"), ProgressMeasures)
+    np.testing.assert_allclose(found.excluded_loss, expected, rtol=1e-5)

@@ -8,6 +8,7 @@ import workspace
 from workspace import NOT_APPLICABLE, Workspace
 
 from miscope import catalog
+from miscope.views.shared import nulls
 
 pytestmark = pytest.mark.pipeline
 
@@ -58,6 +59,12 @@ def test_every_view_is_listed_with_its_question(tiny_workspace: Workspace) -> No
     lines = miscope(tiny_workspace, "views")
     assert [line.split()[0] for line in lines] == list(catalog.views())
     assert all(line.endswith("?") for line in lines)
+
+
+def test_every_view_of_a_variant_says_whether_it_is_beyond_chance(tiny_workspace: Workspace) -> None:
+    said = dict(line.split(maxsplit=1) for line in miscope(tiny_workspace, "nulls", "tiny"))
+    assert set(said) == {view for view in catalog.views() if workspace.is_shown(view)}
+    assert {sentence.partition(":")[0] for sentence in said.values()} <= {nulls.BEYOND, nulls.WITHIN, nulls.NONE}
 
 
 def test_a_variant_is_shown_instrument_by_instrument(tiny_workspace: Workspace) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from miscope import analysis, api, catalog, config, order, store
+from miscope import api, catalog, config, freshness, order, relatives, store
 from miscope.calibration import table as known_answers
-from miscope.core import MiscopeError, OverTraining
+from miscope.core import MiscopeError, NotApplicable, OverTraining
 
 
 def main() -> None:
@@ -24,8 +24,10 @@ def main() -> None:
         sub = commands.add_parser(name, help=text, description=text)
         if function is fit:
             sub.add_argument("path", help="a CSV with the columns loss and two of N, D and C, or a results.json")
-        if function in (variant, lead_lag, plan, points):
+        if function in (variant, lead_lag, plan, points, seeds, twin, nulls):
             sub.add_argument("name")
+        if function is seeds:
+            sub.add_argument("n", type=int, nargs="?", default=4, help="how many more (default: 4)")
         if function is plan:
             sub.add_argument("--dry-run", action="store_true", help="write nothing, which this command never does")
         if function is import_weights:
@@ -35,7 +37,9 @@ def main() -> None:
     given = parser.parse_args()
     function = COMMANDS[given.command][0]
     try:
-        for line in function(given.root, *(vars(given)[key] for key in ("path", "name", "settings") if key in given)):
+        for line in function(
+            given.root, *(vars(given)[key] for key in ("path", "name", "n", "settings") if key in given)
+        ):
             print(line)
     except MiscopeError as error:
         raise SystemExit(f"error: {error}") from None
@@ -76,6 +80,15 @@ def views(root: Path) -> Iterator[str]:
         yield f"{name:36} {'one step' if view.is_per_step else 'over training':14} {view.question}"
 
 
+def nulls(root: Path, name: str) -> Iterator[str]:
+    loaded = api.load_variant(name, root)
+    for view in catalog.views():
+        try:
+            yield f"{view:40} {loaded.view(view).table().attrs['null']}"
+        except NotApplicable:
+            continue
+
+
 def lead_lag(root: Path, name: str) -> Iterator[str]:
     chosen = order.variants_of(root, name)
     if not chosen:
@@ -113,13 +126,13 @@ def plan(root: Path, name: str) -> Iterator[str]:
 def _state(root: Path, name: str) -> str:
     """untrained, trained, analysed or stale."""
     if not store.folder(root, name).checkpoint_steps():
-        return f"untrained: run `{analysis.command(name)}`"
-    states = [analysis.status(root, name, instrument).state for instrument in catalog.instruments()]
+        return f"untrained: run `{freshness.command(name)}`"
+    states = [freshness.status(root, name, instrument).state for instrument in catalog.instruments()]
     if "stale" in states:
-        return f"stale: {states.count('stale')} of {len(states)} instruments; run `{analysis.command(name)}`"
+        return f"stale: {states.count('stale')} of {len(states)} instruments; run `{freshness.command(name)}`"
     if "missing" in states:
         return (
-            f"trained: {states.count('missing')} of {len(states)} instruments missing; run `{analysis.command(name)}`"
+            f"trained: {states.count('missing')} of {len(states)} instruments missing; run `{freshness.command(name)}`"
         )
     return "analysed"
 
@@ -128,6 +141,14 @@ def points(root: Path, name: str) -> Iterator[str]:
     from miscope.scaling import variants
 
     yield from variants.declare(root, name)
+
+
+def seeds(root: Path, name: str, n: int) -> Iterator[str]:
+    yield from relatives.declare_seeds(root, name, n)
+
+
+def twin(root: Path, name: str) -> Iterator[str]:
+    yield from relatives.declare_twin(root, name)
 
 
 def _first_line(text: str | None) -> str:
@@ -161,6 +182,9 @@ COMMANDS: dict[str, tuple[Callable[..., Iterator[str]], str]] = {
     "views": (views, "what can be drawn, each with its question"),
     "plan": (plan, "the points of a scaling study, what is odd about them, and the hours that they take here"),
     "points": (points, "declare the points of a scaling study as variants, for the instruments to look at"),
+    "nulls": (nulls, "of every view of a variant at its last step, whether what it shows is beyond chance"),
+    "seeds": (seeds, "declare a variant in further seeds: is it the same again?"),
+    "twin": (twin, "declare a variant's control, which must fail, to be drawn behind it: would I see this by chance?"),
     "order": (lead_lag, "which measure moved first: every two of them, over all variants of a family"),
     "fit": (fit, "a scaling law fitted to anyone's runs, with intervals and refusals"),
     "import": (import_weights, "weights in TransformerLens' names, trained elsewhere, as a variant"),

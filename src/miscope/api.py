@@ -15,9 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from miscope import analysis, catalog, config, store
-from miscope.analysis import Compute, Status, compute_at
+from miscope import analysis, catalog, config, freshness, store
+from miscope.analysis import Compute, compute_at
 from miscope.core import Checkpoint, Context, Family, MiscopeError, NotApplicable, Variant, View
+from miscope.freshness import Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,12 +79,17 @@ class LoadedVariant:
     def context(self) -> Context:
         """The probe and its context, as the `probe` stage wrote them."""
         if not self.folder.probe.is_file():
-            raise MiscopeError(f"`{self.name}` has no probe. Run `{analysis.command(self.name)}`.")
+            raise MiscopeError(f"`{self.name}` has no probe. Run `{freshness.command(self.name)}`.")
         return store.load_context(self.folder.probe)
+
+    @cached_property
+    def twin(self) -> "LoadedVariant | None":
+        """The variant that must fail where this one succeeds, if params.yaml names one."""
+        return load_variant(self.variant.twin, self.root, self.compute) if self.variant.twin else None
 
     def status(self, instrument: str) -> Status:
         """Whether the instrument's artifact is fresh, stale, missing or not applicable, and what to do."""
-        return analysis.status(self.root, self.name, instrument)
+        return freshness.status(self.root, self.name, instrument)
 
     def artifact(self, instrument: str) -> Any:
         """What an instrument found: a mapping step -> Output, or the one Output of a tracker."""
@@ -100,7 +106,7 @@ class LoadedVariant:
             hint = (
                 f"the nearest is {near}"
                 if near is not None
-                else f"it is not trained; run `{analysis.command(self.name)}`"
+                else f"it is not trained; run `{freshness.command(self.name)}`"
             )
             raise MiscopeError(f"`{self.name}` has no checkpoint at step {step}: {hint}.")
         return VariantAt(self, step)
@@ -150,6 +156,11 @@ class BoundView:
     view: View
     step: int | None
     options: Mapping[str, Any]
+    has_twin: bool = True  # whether the curves of the variant's twin are drawn too, where it has one
+
+    def alone(self) -> "BoundView":
+        """The view without the variant's twin."""
+        return replace(self, has_twin=False)
 
     def table(self) -> "pd.DataFrame":
         """The numbers that the figure draws: one tidy table.
@@ -173,16 +184,35 @@ class BoundView:
 
         step = self._shown_step() if self.view.is_per_step else self.step
         frame = Frame(question=self.view.question, subtitle=self.loaded.label, step=step, phases=self._phases())
-        return self.view.draw(self.table(), frame)
+        twin = self._twin()
+        return self.view.draw(self.table() if twin is None else self._table_beside(twin), frame)
+
+    def _twin(self) -> "BoundView | None":
+        """The view of the twin, where curves lie over each other and its artifact is fresh."""
+        from miscope.renderers import lays_over
+
+        twin = self.loaded.twin
+        if not (self.has_twin and twin and lays_over(self.view.draw)) or self.view.is_per_step:
+            return None
+        return replace(self, loaded=twin) if twin.status(self.view.needs.name).state == "fresh" else None
+
+    def _table_beside(self, twin: "BoundView") -> "pd.DataFrame":
+        """The view's table with the twin's below it, and its own words alone."""
+        from miscope.views.shared.tidy import joined
+
+        own, other = self.table(), twin.table()
+        found = joined([own, other], [self.loaded.name, f"its twin {twin.loaded.name}"], "variant")
+        found.attrs = {key: value for key, value in own.attrs.items() if key not in ("limits", "bands")}
+        return found
 
     def show(self) -> None:
         """Draw it here, in the notebook or the browser."""
         self.figure().show()
 
     def json(self) -> str:
-        """The figure as Plotly JSON, or one that says why nothing is to show; the same figure gives the same bytes."""
+        """The figure without a twin as Plotly JSON, or one that says why nothing is to show; its bytes are stable."""
         try:
-            figure = self.figure()
+            figure = self.alone().figure().update_layout(meta={"reading": self.view.reading})
         except NotApplicable as reason:
             from miscope.renderers import absence
 
@@ -240,7 +270,7 @@ class BoundView:
         if self.step is not None:
             return self.step
         if not self.loaded.steps:
-            raise MiscopeError(f"`{self.loaded.name}` is not trained. Run `{analysis.command(self.loaded.name)}`.")
+            raise MiscopeError(f"`{self.loaded.name}` is not trained. Run `{freshness.command(self.loaded.name)}`.")
         return self.loaded.steps[-1]
 
     def _phases(self) -> Any:

@@ -90,11 +90,11 @@ class ComparedView:
         Raises:
             MiscopeError: an artifact of one of them is missing or stale.
         """
-        from miscope.views.tidy import joined
+        from miscope.views.shared.tidy import joined
 
         tables = [self._moved(bound.table(), zero) for bound, zero in zip(self._bound(), self.zeros, strict=True)]
         found = joined(tables, [variant.name for variant in self.variants], "variant")
-        first = {key: value for key, value in tables[0].attrs.items() if key not in ("limits", "note", "bands")}
+        first = {key: value for key, value in tables[0].attrs.items() if key not in ("limits", "note", "null", "bands")}
         if self.align != "start":
             first["titles"] = {**first.get("titles", {}), "step": f"steps after {self.align}"}
         found.attrs = first

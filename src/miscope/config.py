@@ -98,6 +98,7 @@ def _load(path: Path, stamp: int) -> Config:
         _check_name(name, variants)
         variants[name] = variant(name, spec, path.parent)
     _check_parents(variants)
+    _check_twins(variants)
     studies = {_study_name(name, spec): spec for name, spec in _mapping(text, "scaling").items()}
     return Config(*(types.MappingProxyType(section) for section in (variants, instruments, studies)))
 
@@ -136,13 +137,43 @@ def add(root: Path, name: str, spec: Mapping[str, Any]) -> None:
         raise MiscopeError(f"params.yaml declares a variant `{name}` already; choose another name.")
     _check_name(name, load(root).variants)
     variant(name, spec, root)
-    path, text = root / "params.yaml", io.StringIO()
-    document = _round_trip().load(path.read_text(encoding="utf-8"))
+    document = _document(root)
     if not document.get("variants"):
         document["variants"] = {}
     document["variants"][name] = dict(spec)
+    _rewrite(root, document)
+
+
+def spec(root: Path, name: str) -> dict[str, Any]:
+    """A variant's entry as it stands in params.yaml, as plain data.
+
+    Raises:
+        MiscopeError: params.yaml declares no such variant, or is not valid.
+    """
+    load(root).variant(name)
+    return dict(_read(root / "params.yaml")["variants"][name])
+
+
+def set_key(root: Path, name: str, key: str, value: Any) -> None:
+    """Write one key of a variant's entry; all other lines and comments of params.yaml stay as they are.
+
+    Raises:
+        MiscopeError: the entry would declare no variant; nothing is written then.
+    """
+    variant(name, spec(root, name) | {key: value}, root)
+    document = _document(root)
+    document["variants"][name][key] = value
+    _rewrite(root, document)
+
+
+def _document(root: Path) -> Any:
+    return _round_trip().load((root / "params.yaml").read_text(encoding="utf-8"))
+
+
+def _rewrite(root: Path, document: Any) -> None:
+    text = io.StringIO()
     _round_trip().dump(document, text)
-    store.write(path, text.getvalue())
+    store.write(root / "params.yaml", text.getvalue())
 
 
 def _round_trip() -> YAML:
@@ -204,7 +235,7 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
     if not isinstance(spec, Mapping):
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping with at least `family` and `seed`.")
     cls = _family_class(spec, where, root)
-    own = ("family", "_target_", "seed", "data_seed", "model", "checkpoints", "branch", "imported")
+    own = ("family", "_target_", "seed", "data_seed", "model", "checkpoints", "branch", "imported", "twin")
     only_known_keys(spec, (*own, *field_names(cls), *field_names(Recipe)), where)
     family: Family = _build(cls, _only(spec, cls), where)
     code = outside.code_digest(cls) if "_target_" in spec else ""
@@ -224,6 +255,7 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
         adaptive=adaptive,
         family_code=code,
         imported=_imported(spec["imported"], f"{where}.imported") if "imported" in spec else None,
+        twin=_coerce(spec.get("twin", ""), str, f"{where}.twin"),
     )
     if "branch" not in spec:
         return declared
@@ -290,6 +322,15 @@ def _check_parents(variants: Mapping[str, Variant]) -> None:
                 raise MiscopeError(f"{odd} its `{key}` differs before step {variant.branch.at}.")
         if weights_only(parent.recipe) != weights_only(variant.recipe):
             raise MiscopeError(f"{odd} its recipe differs before step {variant.branch.at}.")
+
+
+def _check_twins(variants: Mapping[str, Variant]) -> None:
+    """A twin is another variant of the same task."""
+    for name, variant in variants.items():
+        alike = [v.name for v in variants.values() if v.family_name == variant.family_name and v is not variant]
+        if variant.twin and variant.twin not in alike:
+            allowed = ", ".join(alike) or f"none, for no other variant is of {variant.family_name}"
+            raise MiscopeError(f"params.yaml: `variants.{name}.twin` = {variant.twin!r}; allowed: {allowed}.")
 
 
 def _model(default: ModelConfig, spec: Mapping[str, Any], where: str) -> ModelConfig:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from miscope import analysis, catalog, config
+from miscope import analysis, catalog, config, freshness
 from miscope.core import Artifact, MiscopeError, NotApplicable, Output, PerCheckpoint
 from miscope.maths.events import (
     Cost,
@@ -36,8 +36,10 @@ LEAST_R2 = 0.9  # of a logistic fit, for its width to mean something
 
 
 def variants_of(root: Path, family: str) -> tuple[str, ...]:
-    """The variants of one family, by the family's name in params.yaml."""
-    return tuple(name for name, v in config.load(root).variants.items() if v.family_name == family)
+    """The variants of one family, by the family's name in params.yaml, without twins: those are there to fail."""
+    declared = config.load(root).variants
+    twins = {v.twin for v in declared.values()}
+    return tuple(name for name, v in declared.items() if v.family_name == family and name not in twins)
 
 
 def onsets(root: Path, variants: Sequence[str], *, has_sharpness: bool = False) -> pd.DataFrame:
@@ -114,7 +116,7 @@ def lead_lag(root: Path, variants: Sequence[str]) -> pd.DataFrame:
 
 
 def _nothing(variants: Sequence[str]) -> MiscopeError:
-    return MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{analysis.command(variants[0])}`.")
+    return MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{freshness.command(variants[0])}`.")
 
 
 def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | None:

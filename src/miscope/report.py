@@ -21,6 +21,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; ma
 h2 {{ margin-top: 3rem; border-bottom: 1px solid #ddd }}
 table {{ border-collapse: collapse }} td {{ padding: .1rem 1.5rem .1rem 0; vertical-align: top }}
 .story td {{ border-bottom: 1px solid #eee }} .when {{ white-space: nowrap; color: #666 }}
+.reading {{ color: #555; font-size: 14px; margin: 0 1rem 2rem; max-width: 70ch }}
 nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
 </style>
 <script>{plotly}</script></head><body>
@@ -34,7 +35,7 @@ nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
 
 FIGURE = """<div id="{name}"></div><script>
 Plotly.newPlot("{name}", {figure}, {{responsive: true, displaylogo: false}});
-</script>"""
+</script><p class="reading">{reading}</p>"""
 
 
 def page(folder: Folder, told: Story) -> str:
@@ -108,10 +109,13 @@ def _listed(values: dict[str, Any]) -> str:
 def _section(path: Path) -> str:
     drawn = sorted(path.glob("*.json"), key=lambda file: (file.stem != "overview", file.stem))
     texts = {f"{path.name}.{file.stem}": file.read_text(encoding="utf-8") for file in drawn}
-    absent = {name: json.loads(text)["layout"].get("meta", {}).get("absent") for name, text in texts.items()}
+    said = {name: json.loads(text)["layout"]["meta"] for name, text in texts.items()}
     # "</" would end the script element early
     figures = [
-        FIGURE.format(name=name, figure=text.replace("</", "<\\/")) for name, text in texts.items() if not absent[name]
+        FIGURE.format(name=name, figure=text.replace("</", "<\\/"), reading=html.escape(said[name]["reading"]))
+        for name, text in texts.items()
+        if "absent" not in said[name]
     ]
-    figures += [f"<p>{html.escape(reason)}</p>" for reason in dict.fromkeys(filter(None, absent.values()))]
+    reasons = dict.fromkeys(meta["absent"] for meta in said.values() if "absent" in meta)
+    figures += [f"<p>{html.escape(reason)}</p>" for reason in reasons]
     return f'<h2 id="{path.name}">{path.name.replace("_", " ")}</h2>\n' + "\n".join(figures)

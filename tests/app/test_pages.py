@@ -1,5 +1,7 @@
 """Streamlit's AppTest over every page and every view."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 import workspace
 from streamlit.testing.v1 import AppTest
 
-from miscope import catalog
+from miscope import catalog, config
 
 APP = Path(__file__).parents[2] / "app"
 EXPLORE = """
@@ -152,3 +154,24 @@ def test_the_page_order_draws_onsets_and_the_table_of_leads(tiny: Path) -> None:
     assert {"kind", "before", "by", "penalty"} <= set(test.dataframe[1].value.columns)
     test.toggle(key="order.elbow").set_value(True).run()
     assert not test.exception
+
+
+def test_the_app_draws_the_twin_behind_and_can_leave_it_out(pair: Path, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(pair, root)
+    config.set_key(root, "tiny", "twin", "twin")
+    import data
+    import figures
+
+    page = explored(root, variant="tiny", view="losses.overview")
+    assert not page.exception and page.toggle(key="twin").value
+    loaded = data.load(root, "tiny")
+    dashes = [
+        {trace.get("line", {}).get("dash") for trace in json.loads(text)["data"]}
+        for text in (
+            figures.figure_json(loaded, "losses.overview", 100, (), has_twin=has_twin) for has_twin in (True, False)
+        )
+    ]
+    assert [("dash" in found) for found in dashes] == [True, False]
+    page.toggle(key="twin").set_value(False).run()
+    assert not page.exception

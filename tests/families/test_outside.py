@@ -132,7 +132,7 @@ def test_the_whole_catalogue_runs_on_it_and_every_view_draws_or_says_why_not(lab
 def test_changed_code_of_the_family_is_seen_though_dvc_does_not_watch_it(lab: Workspace, tmp_path: Path) -> None:
     copied = lab.copy(tmp_path / "copy")
     copied.edit("outside_lab_of_tests/tasks.py", "np.maximum(a, b)", "np.minimum(a, b)")
-    code = "from pathlib import Path; from miscope import analysis; print(analysis.status(Path(), 'mine', 'losses'))"
+    code = "from pathlib import Path; from miscope import freshness; print(freshness.status(Path(), 'mine', 'losses'))"
     out = copied.run("python", "-c", code).stdout
     assert "was trained with other code of `outside_lab_of_tests.tasks.Later`" in out
 

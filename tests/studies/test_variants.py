@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_run import plan
 
-from miscope import analysis, config, importing, store
+from miscope import analysis, config, freshness, importing, store
 from miscope.core import MiscopeError
 from miscope.scaling import sweep
 from miscope.scaling.variants import against_scale, declare, name_of
@@ -50,7 +50,7 @@ def test_each_point_is_a_variant_of_its_family_with_the_points_own_weights(studi
         kept = store.Folder(studied / "artifacts/scaling/tiny/runs" / point["id"])
         assert variant.model.positions == "rotary"
         assert store.folder(studied, variant.name).checkpoint_steps() == kept.checkpoint_steps()
-        assert analysis.status(studied, variant.name, "head_scores").state == "fresh"
+        assert freshness.status(studied, variant.name, "head_scores").state == "fresh"
         found = analysis.artifact(studied, variant.name, "losses")
         assert found[point["steps"]].train_loss != found[0].train_loss
 
