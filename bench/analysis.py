@@ -3,10 +3,15 @@
 As in the stage `analyze`, one pass over the probe serves all; each instrument then pays for its computation and the
 writing of its file. Loading Python is left out. Medians of repeats. An instrument that looks at some checkpoints only
 counts as its share of the variant `calibration`; one that has nothing to measure here is left out, and so is one that
-is never stored. Then the same at p = 59, and the peak of the process's memory. The last line is JSON.
+is never stored. Then the same at p = 59, and the peak of the process's memory.
+
+Last, how a whole analysis grows with the number of checkpoints, trackers apart, at p = 31: in CPU seconds, which other
+work on the machine moves less. An exponent of 1 is linear; what is paid once draws it below. Instruments that look at a
+fixed number of checkpoints are left out. The last line is JSON.
 """
 
 import json
+import math
 import resource
 import statistics
 import sys
@@ -17,14 +22,18 @@ from pathlib import Path
 import torch
 
 from miscope import analysis, catalog, config, store
-from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint, looked_at
+from miscope.core import CHECKPOINTS, Checkpoint, Context, NotApplicable, Output, OverTraining, PerCheckpoint, looked_at
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
 from miscope.observation import observed
+from miscope.training.loop import train
 
 REPEATS = 5
-PASS = "passes over the probe"
+NUMBERS = (8, 24, 72)  # of checkpoints
+FIRST = 4  # of checkpoints of an analysis before these, which pays for imports
+STEPS = 355  # of the training that they are spread over: evenly for each of the numbers
+PASS, ALL = "passes over the probe", "all"
 Rows = dict[str, tuple[float, float]]  # seconds, megabytes
 
 
@@ -35,14 +44,21 @@ def main() -> None:
         some = f"  at {share(name):.0%} of the checkpoints" if name != PASS and share(name) < 1 else ""
         print(f"{name:28} {seconds:8.3f} s  {megabytes:8.3f} MB{some}")
     total, before = total_of(rows), total_of(smaller)
-    print(f"{'all':28} {total[0]:8.3f} s  {total[1]:8.3f} MB")
+    print(f"{ALL:28} {total[0]:8.3f} s  {total[1]:8.3f} MB")
     print(f"{'all, p = 59':28} {before[0]:8.3f} s  {before[1]:8.3f} MB")
     unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    growth = seconds_by_number()
+    exponents = {name: exponent(seconds) for name, seconds in growth.items()}
+    print(f"\nCPU seconds at p = 31 of {', '.join(map(str, NUMBERS))} checkpoints, and the exponent")
+    for name, each in growth.items():
+        print(f"{name:28} {'  '.join(f'{s:8.3f} s' for s in each)}  {exponents[name]:5.2f}")
     figures = {
         "seconds_per_checkpoint": round(total[0], 3),
         "megabytes_per_checkpoint": round(total[1], 3),
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 3),
+        "peak_memory_gb": round(peak, 3),
         "seconds_per_checkpoint_p59": round(before[0], 3),
+        "exponent_of_checkpoints": round(exponents[ALL], 3),
     }
     print(json.dumps(figures | {f"seconds_{name}": round(row[0], 4) for name, row in rows.items() if name != PASS}))
 
@@ -65,6 +81,42 @@ def costs(modulus: int) -> Rows:
 
 def total_of(rows: Rows) -> tuple[float, float]:
     return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
+
+
+def seconds_by_number() -> dict[str, list[float]]:
+    """CPU seconds of the per-checkpoint instruments together, of each tracker and of all, at each of the numbers."""
+    stored = [catalog.instrument(name) for name in catalog.stored()]
+    trackers = [one.name for one in stored if isinstance(one, OverTraining)]
+    usual = [one.name for one in stored if isinstance(one, PerCheckpoint) and CHECKPOINTS not in one.settings]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "params.yaml").write_text("variants:\n" + "".join(map(declared, (FIRST, *NUMBERS))), encoding="utf-8")
+        parts = {"per-checkpoint": usual} | {one: [one] for one in trackers}
+        _, *rows = (seconds_of(root, f"of_{n}", parts) for n in (FIRST, *NUMBERS))
+    grown = {name: [row[name] for row in rows] for name in rows[0]}
+    return grown | {ALL: [sum(row.values()) for row in rows]}
+
+
+def declared(number: int) -> str:
+    steps = [round(i * STEPS / (number - 1)) for i in range(number)]
+    return f"  of_{number}: {{family: modulo_addition, modulus: 31, steps: {STEPS}, checkpoints: {steps}}}\n"
+
+
+def seconds_of(root: Path, name: str, parts: dict[str, list[str]]) -> dict[str, float]:
+    """CPU seconds of each part of one variant's analysis, after its training."""
+    train(config.load(root).variant(name), store.folder(root, name), lambda evaluation: None)
+    analysis.write_probe(root, name)
+    seconds = {}
+    for part, instruments in parts.items():
+        start = time.process_time()
+        analysis.bring_all_up_to_date(root, name, instruments)
+        seconds[part] = time.process_time() - start
+    return seconds
+
+
+def exponent(seconds: list[float]) -> float:
+    """Of the power of the number of checkpoints that the seconds grow with, by least squares."""
+    return statistics.linear_regression([math.log(n) for n in NUMBERS], [math.log(s) for s in seconds]).slope
 
 
 def found(name: str) -> PerCheckpoint:

@@ -87,7 +87,7 @@ class Workspace:
         return Workspace(path)
 
 
-def _instruments() -> str:
+def instruments() -> str:
     """The section of params.yaml as shipped, with fewer directions, draws and checkpoints where those cost much."""
     yaml, shipped = YAML(), (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
     section = yaml.load("instruments:" + shipped.partition("\ninstruments:")[2])
@@ -108,7 +108,7 @@ def create(path: Path, variants: str = TINY) -> Workspace:
         )
     for file in ("dvc.yaml", ".dvcignore", ".gitignore", "pyproject.toml"):
         shutil.copy(REPOSITORY / file, path / file)
-    (path / "params.yaml").write_text(f"{variants}\n{_instruments()}", encoding="utf-8")
+    (path / "params.yaml").write_text(f"{variants}\n{instruments()}", encoding="utf-8")
     workspace = Workspace(path)
     workspace.run("git", "init", "-q")
     workspace.run("git", "add", "-A")

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from miscope.analyzers import representation_geometry as geometry_file
+from miscope.analyzers import representations as representations_file
 from miscope.analyzers.attention_patterns import AttentionPatterns
 from miscope.analyzers.attention_spectra import AttentionSpectra
 from miscope.analyzers.circuit_style import CircuitStyle
@@ -29,6 +31,7 @@ from miscope.analyzers.representations import Representations
 from miscope.analyzers.singular_values import SingularValues
 from miscope.analyzers.walsh_spectrum import WalshSpectrum
 from miscope.core import Artifact, Context, Output, Probe, View
+from miscope.maths.codes import coded
 from miscope.maths.spectra import Basis
 from miscope.trackers.centroid_trajectory import CentroidTrajectory
 from miscope.trackers.graduation import Graduation
@@ -121,7 +124,8 @@ def dominant_frequencies(step: int) -> DominantFrequencies:
     power /= power.sum()
     return DominantFrequencies(
         frequency=np.arange(1, N_FREQ + 1), row_norm=rows, power=power, is_dominant=power > 3 / N_FREQ, gini=0.2,
-        inverse_participation_ratio=float((power**2).sum()), unembedding_power=power[::-1].copy(),
+        inverse_participation_ratio=float((power**2).sum()), chance_power=0.3, chance_gini=0.2,
+        unembedding_power=power[::-1].copy(),
     )  # fmt: skip
 
 
@@ -137,7 +141,7 @@ def neuron_spectra(step: int) -> NeuronSpectra:
     peak = fraction.max(axis=2)
     level = np.array([0.7, 0.9])
     return NeuronSpectra(
-        fraction=fraction.astype(np.float32), peak_frequency=fraction.argmax(axis=2) + 1,
+        fraction=fraction.astype(np.float16), peak_frequency=fraction.argmax(axis=2) + 1,
         peak_fraction=peak.astype(np.float32), low_fraction=fraction[:, :, :3].sum(axis=2).astype(np.float32),
         level=level, n_specialised=(peak[:, :, None] >= level).sum(axis=1),
     )  # fmt: skip
@@ -147,8 +151,9 @@ def attention_patterns(step: int) -> AttentionPatterns:
     rng = np.random.default_rng(step)
     mean = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None] * np.ones((1, HEADS, 1, 1))
     return AttentionPatterns(
-        mean=mean, std=mean / 10, answer_pattern=rng.random((1, HEADS, 3, P * P)).astype(np.float16),
-        map_fraction=rng.dirichlet(np.ones(N_FREQ), (1, HEADS, 3)).astype(np.float32),
+        mean=mean, std=mean / 10, map_fraction=rng.dirichlet(np.ones(N_FREQ), (1, HEADS, 3)).astype(np.float32),
+        n_inputs=P * P, answer_code=rng.integers(0, 256, -(-HEADS * 3 * P * P * 7 // 8), np.uint8),
+        answer_low=np.zeros((1, HEADS, 3), np.float32), answer_unit=np.full((1, HEADS, 3), 1 / 127, np.float32),
     )  # fmt: skip
 
 
@@ -158,7 +163,8 @@ def singular_values(step: int) -> SingularValues:
     value[1:3, 4:] = np.nan
     norms = np.sqrt(np.nansum(value**2, axis=1))
     ratio = np.nansum(value, axis=1) ** 2 / norms**2
-    return SingularValues(names, value, ratio, ratio + 0.5, value[:, 0], norms)
+    shape = np.array([(6, 9), (6, 4), (6, 4), (9, 6), (6, 6)])
+    return SingularValues(names, value, ratio, ratio + 0.5, value[:, 0], norms, shape)
 
 
 def parameter_trajectory() -> ParameterTrajectory:
@@ -169,7 +175,8 @@ def parameter_trajectory() -> ParameterTrajectory:
         steps=np.array(STEPS), group=group, coordinate=rng.normal(size=(4, n, 5)),
         explained_variance=np.tile(shares, (4, 1)), speed=rng.random((4, n - 1)) + 0.1,
         turning=rng.uniform(-1, 1, (4, n - 2)), distance=np.cumsum(rng.random((4, n)), axis=1),
-        loop_area=np.ones(4), random_walk_variance=6 / (np.pi * np.arange(1, 6)) ** 2, proximity=np.eye(4),
+        radial=np.zeros((4, n)), loop_area=np.ones(4),
+        random_walk_variance=6 / (np.pi * np.arange(1, 6)) ** 2, proximity=np.eye(4),
     )  # fmt: skip
 
 
@@ -188,7 +195,7 @@ def neuron_dynamics() -> NeuronDynamics:
 
 def phases() -> Phases:
     return Phases(
-        steps=np.array(STEPS), phase=("memorisation", "plateau", "circuit formation"),
+        steps=np.array(STEPS), accuracy=0.9, phase=("memorisation", "plateau", "circuit formation"),
         phase_start=np.array([0, 100, 500]), phase_end=np.array([100, 500, 1000]), memorised_step=100,
         test_peak_step=None, onset_step=900, solved_step=None, grokked_step=None, crossover_step=200,
         verdict="continue", reasons=("The test loss still falls.",),
@@ -201,7 +208,7 @@ def head_scores(step: int) -> HeadScores:
         previous_token=score[0], first_position=score[1], neighbour_chance=5 / 12, duplicate_token=score[2],
         prefix_matching=score[3], repeat_chance=1 / 2, n_repeats=P, entropy=score[4], offset=np.arange(3),
         offset_score=np.stack([score[4], score[0], score[1]], axis=2), offset_chance=np.array([11 / 18, 5 / 12, 1 / 3]),
-        copying=2 * score[4] - 1,
+        copying=2 * score[4] - 1, copying_std=np.array([0.2]),
     )  # fmt: skip
 
 
@@ -222,7 +229,8 @@ def walsh_spectrum(step: int) -> WalshSpectrum:
 def weight_norms() -> WeightNorms:
     names = ("all", "embed.W_E", "blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "blocks.0.mlp.b_in", "unembed.W_U")
     growth = np.sqrt(np.arange(1, 7))[:, None] * np.sqrt(np.array(STEPS) / 1000)
-    return WeightNorms(np.array(STEPS), names, 10 - growth, growth, growth / 10)
+    n_weights = np.array([400, 100, 100, 100, 10, 90])
+    return WeightNorms(np.array(STEPS), names, n_weights, 10 - growth, growth, growth / 10, growth / 3)
 
 
 def linear_probes(step: int) -> LinearProbes:
@@ -261,12 +269,13 @@ def representation_geometry(step: int) -> RepresentationGeometry:
     ring = {name: np.array([np.nan, done, done / 2]) / 1.1 for name in ("circularity", "ring_alignment")}
     return RepresentationGeometry(
         site=("blocks.0.hook_resid_pre", "blocks.0.mlp.hook_post", "blocks.0.hook_resid_post"),
-        width=np.array([4, 4, 4]), label=np.arange(P), n_inputs=np.full(P, P), centroid=centroid.astype(np.float32),
+        width=np.array([4, 4, 4]), label=np.arange(P), n_inputs=np.full(P, P),
+        **coded(centroid.astype(np.float32), geometry_file.BITS)._asdict(),
         radius=np.ones((3, P)), participation_ratio=np.array([[np.nan], [4 - done], [3 - done]]) * np.ones(P),
         chance_snr=1 / P, fisher_min_pair=np.array([[np.nan, np.nan], [0, 9], [4, 0]]),
         variance_share=np.array([[0, 0, 0], [0.6, 0.3, 0.1], [0.5, 0.4, 0.1]]), has_native_order=True,
         power=np.stack([np.full(N_FREQ, np.nan), *rng.dirichlet(np.ones(N_FREQ), 2)]),
-        ring_frequency=np.array([np.nan, 3, 3]), chance_circularity=0.3, chance_alignment=0.4, **measured, **ring,
+        ring_frequency=np.array([np.nan, 3, 3]), **measured, **ring,
     )  # fmt: skip
 
 
@@ -275,7 +284,7 @@ def logit_lens(step: int) -> LogitLens:
     return LogitLens(
         point=("embedding", "after layer 0"), train_loss=2.5 - 2 * done, test_loss=2.5 - done, train_accuracy=done,
         test_accuracy=done**2, component=("embedding", "layer 0 attention", "layer 0 MLP"),
-        attribution=np.array([-0.5, 1, 4]) * done[1], against="the mean logit",
+        attribution=np.array([-0.5, 1, 4]) * done[1], spread=np.array([0.5, 0.5, 1]), against="the mean logit",
     )  # fmt: skip
 
 
@@ -283,26 +292,25 @@ def logit_spectra(step: int) -> LogitSpectra:
     rng, done = np.random.default_rng(step), step / STEPS[-1]
     share = 0.01 * rng.dirichlet(np.ones(N_FREQ))
     share[2] += 0.9 * done
-    n_train = int(context().probe.is_train.sum())
     return LogitSpectra(
         along="the answer", is_native=True, share=share, trig_share=0.9 * share, trig_amplitude=share,
         excluded_loss=0.1 + 20 * share, coefficient=rng.normal(size=(P, P)).astype(np.float32),
-        train_code=np.zeros((n_train, P), dtype=np.uint16), train_low=np.zeros(n_train, dtype=np.float32),
-        train_unit=np.zeros(n_train, dtype=np.float32),
     )  # fmt: skip
 
 
 def neuron_fourier(step: int) -> NeuronFourier:
     rng, done = np.random.default_rng(step), step / STEPS[-1]
-    amplitude, phase = rng.random((1, NEURONS, N_FREQ)), rng.uniform(-3, 3, (1, NEURONS, N_FREQ))
+    code, phase = rng.integers(0, 256, (1, NEURONS, N_FREQ), np.uint8), rng.uniform(-3, 3, (1, NEURONS))
     share, k = 0.2 + 0.7 * done * rng.random((1, NEURONS)), rng.integers(1, N_FREQ + 1, (1, NEURONS))
     off = np.pi * (1 - done) * rng.random((1, NEURONS))
     off[0, 0] = np.nan
     return NeuronFourier(
-        path="heads", is_native=True, read_amplitude=amplitude.astype(np.float32),
-        read_phase=phase.astype(np.float16), read_frequency=k, read_share=share, read_concentration=share**2,
-        write_amplitude=amplitude.astype(np.float32), write_phase=phase[..., ::-1].astype(np.float16),
-        write_frequency=k, write_share=share / 2, misalignment=off,
+        path="heads", is_native=True, read_frequency=k.astype(np.int32), read_share=share.astype(np.float32),
+        read_concentration=share.astype(np.float32) ** 2, read_amplitude=np.ones_like(share, dtype=np.float32),
+        read_phase=phase.astype(np.float32), read_amplitude_code=code, read_phase_code=code,
+        write_frequency=k.astype(np.int32), write_share=share.astype(np.float32) / 2,
+        write_amplitude=np.ones_like(share, dtype=np.float32), write_phase=phase[:, ::-1].astype(np.float32),
+        write_amplitude_code=code, write_phase_code=code, misalignment=off.astype(np.float32),
     )  # fmt: skip
 
 
@@ -323,7 +331,8 @@ def progress_measures() -> ProgressMeasures:
         is_native=True, train_loss=2.5 * 1e-6**done, test_loss=2.5 + 8 * done - 10.4 * done**8,
         restricted_loss=np.tile(2.5 * 0.001**done, (3, 1)), excluded_loss=2.5 * (1 - done) + 5 * done**2,
         key_excluded_loss=np.stack([1e-3 + done, 1e-3 + done**2]), single_loss=1e-3 + done,
-        single_frequency=np.full(len(STEPS), 3), trig_loss=2 * 0.0001**done, key_share=done, trig_share=0.9 * done,
+        single_frequency=np.full(len(STEPS), 3), other_loss=np.full(len(STEPS), 1e-3), trig_loss=2 * 0.0001**done,
+        key_share=done, trig_share=0.9 * done,
     )  # fmt: skip
 
 
@@ -397,9 +406,10 @@ SITES = ("blocks.0.hook_resid_pre", "blocks.0.mlp.hook_post", "blocks.0.hook_res
 
 
 def representations(step: int) -> Representations:
-    value = np.random.default_rng(step).normal(size=(40, 12)).astype(np.float16)
+    value = np.random.default_rng(step).normal(size=(40, 12)).astype(np.float32)
     value[:, :4] = 1
-    return Representations(SITES, np.array([4, 4, 4]), np.arange(0, 160, 4), value, np.array([1.0, 2.0, 3.0]))
+    codes = coded(value, representations_file.BITS)
+    return Representations(SITES, np.array([4, 4, 4]), np.arange(0, 160, 4), *codes)
 
 
 def representation_similarity() -> RepresentationSimilarity:
@@ -420,6 +430,7 @@ def centroid_trajectory() -> CentroidTrajectory:
     rate = 0.9 / np.diff(STEPS)
     return CentroidTrajectory(
         steps=np.array(STEPS), site=SITES, label=np.arange(P), fit=np.array([[np.nan], [0.8], [0.9]]) * np.ones(n),
+        chance_fit=np.full((3, n), 0.3),
         coordinate=np.stack([0 * ring, ring, 2 * ring]).astype(np.float32), speed=np.stack([0 * rate, rate, 2 * rate]),
         explained_variance=np.array([[np.nan] * 6, [0.5, 0.5, 0, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0]]),
         centre_speed=np.stack([rate, rate / 2, rate / 3]),

@@ -9,7 +9,7 @@ from synthetic import P, context, phases, table_of
 from miscope import catalog
 from miscope.core import Artifact, MiscopeError
 from miscope.renderers import Frame
-from miscope.views.tidy import long
+from miscope.views.shared.tidy import long
 
 
 def test_long_gives_one_row_per_measured_cell_in_c_order():

@@ -4,6 +4,7 @@ A table may tell its renderer more in `table.attrs`, all plain data:
     limits   {column: (low, high)}   axis or colour range, locked over steps; `Frame.limits` wins over it
     titles   {column: text}          axis title that depends on the data, such as a family's grid axis
     note     text                    a sentence after the subtitle
+    null     text                    whether it is beyond chance (see `views.shared.nulls`): "Within its null: ..."
     when     text                    stands for the step where the table is about no single one
     marks    {text: value}           reference lines across the value axis, such as a threshold
     bands    [(first, last, text)]   groups of rows of a heat map, labelled at its right
@@ -148,7 +149,15 @@ def _header(table: pd.DataFrame, frame: Frame, *, shows_step: bool) -> tuple[int
     question = textwrap.wrap(frame.question, 62)
     under = textwrap.wrap(" · ".join(parts), 86)
     small = "".join(f'<br><span style="font-size:12px;color:{theme.GREY}">{line}</span>' for line in under)
-    return 16 + 23 * len(question) + 19 * len(under), "<br>".join(question) + small
+    null = textwrap.wrap(table.attrs.get("null", "").replace(" %", "\u00a0%"), 90)
+    small += "".join(f'<br><span style="font-size:12px;color:{theme.INK}">{line}</span>' for line in _bold_start(null))
+    return 16 + 23 * len(question) + 19 * (len(under) + len(null)), "<br>".join(question) + small
+
+
+def _bold_start(lines: list[str]) -> list[str]:
+    """The verdict, up to its colon, stands out."""
+    verdict, colon, rest = (lines or [""])[0].partition(":")
+    return [f"<b>{verdict}{colon}</b>{rest}", *lines[1:]] if colon else lines
 
 
 def legend_rows(names: list[str]) -> int:

@@ -75,7 +75,7 @@ def lines(
         if kinds and color != VARIANT:
             _add_dashes(figure, kinds)
         _name_axes(figure, table, x, y, titles or {}, len(panels), n_columns)
-        room = add_marks(figure, table, len(panels))
+        room = add_marks(figure, table, len(panels), is_margin_free=not direct)
         if has_bar:
             _add_color_bar(figure, table, color or "", titles or {})
         rows = -(-len(panels) // n_columns)
@@ -274,9 +274,13 @@ def _with_marks(table: pd.DataFrame, y: str) -> np.ndarray:
     return np.append(table[y].to_numpy(dtype=float), [float(v) for v in table.attrs.get("marks", {}).values()])
 
 
-def add_marks(figure: go.Figure, table: pd.DataFrame, n_panels: int) -> int:
-    """Draws reference lines, named in the right margin; returns the width in px that their names need."""
+def add_marks(figure: go.Figure, table: pd.DataFrame, n_panels: int, *, is_margin_free: bool = True) -> int:
+    """Draws reference lines, named in the right margin if it is free, else above the line's right end.
+
+    What comes back is the width in px that their names need in the margin.
+    """
     marks = table.attrs.get("marks", {})
+    place = {"xanchor": "left", "xshift": 4} if is_margin_free else {"xanchor": "right", "yanchor": "bottom"}
     for panel in range(n_panels if marks else 0):
         x, y = (f"{axis}{panel + 1 if panel else ''}" for axis in "xy")
         is_log = figure.layout[f"yaxis{panel + 1 if panel else ''}"].type == "log"
@@ -286,11 +290,11 @@ def add_marks(figure: go.Figure, table: pd.DataFrame, n_panels: int) -> int:
                 name="mark", type="line", xref=f"{x} domain", x0=0, x1=1, yref=y, y0=value, y1=value, line=line
             )
             figure.add_annotation(
-                name="mark", text=text, xref=f"{x} domain", x=1, xanchor="left", xshift=4, yref=y,
+                name="mark", text=text, xref=f"{x} domain", x=1, yref=y, **place,
                 y=math.log10(value) if is_log else value,  # a shape stands at its value, a text at its logarithm
                 showarrow=False, font={"size": 12, "color": theme.GREY},
             )  # fmt: skip
-    return 8 + 7 * max(map(len, marks)) if marks else 0
+    return 8 + 7 * max(map(len, marks)) if marks and is_margin_free else 0
 
 
 def _add_color_bar(figure: go.Figure, table: pd.DataFrame, color: str, titles: Mapping[str, str]) -> None:

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.attention_patterns import AttentionPatterns, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import bars
-from miscope.views.tidy import long
+from miscope.views.shared.heads import of_one_frequency
+from miscope.views.shared.tidy import long
 
 
 def table(patterns: Artifact[AttentionPatterns], context: Context, step: int, *, key: int = 0) -> pd.DataFrame:
@@ -18,7 +19,7 @@ def table(patterns: Artifact[AttentionPatterns], context: Context, step: int, *,
     panels = [f"layer {i}, head {j}" for i in range(layers) for j in range(heads)]
     found = long("fraction", fractions[:, :, key].reshape(-1, n), head=panels, frequency=np.arange(1, n + 1))
     found["is_large"] = found["fraction"] >= 0.1
-    found.attrs["limits"] = {"fraction": (0.0, 1.15)}
+    found.attrs |= {"limits": {"fraction": (0.0, 1.15)}, **of_one_frequency(fractions[:, :, key], len(patterns))}
     return found
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 from miscope.analyzers.attention_patterns import AttentionPatterns, analyzer
 from miscope.core import Artifact, Context, MiscopeError, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import long, names_of_positions, probe_axes
+from miscope.views.shared import nulls
+from miscope.views.shared.heads import MARGIN
+from miscope.views.shared.tidy import long, names_of_positions, probe_axes
 
 
 def table(patterns: Artifact[AttentionPatterns], context: Context, step: int, *, key: int = 0) -> pd.DataFrame:
@@ -20,14 +22,20 @@ def table(patterns: Artifact[AttentionPatterns], context: Context, step: int, *,
         raise MiscopeError(f"`key` = {key}; allowed: a position from 0 to {keys - 1}.")
     panels = [f"layer {i}, head {j}" for i in range(layers) for j in range(heads)]
     axes, titles = probe_axes(context)
-    maps = answer[:, :, key].reshape(-1, batch).astype(np.float32)
-    found = long("attention", maps, head=panels, input=np.arange(batch, dtype=np.int32))
+    found = long("attention", answer[:, :, key].reshape(-1, batch), head=panels, input=np.arange(batch, dtype=np.int32))
     found = found.assign(**{axis: np.tile(values, len(panels)) for axis, values in axes.items()})
     names = names_of_positions(context)
     found.attrs |= {
         "titles": titles,
         "limits": {"attention": (0.0, 1.0)},
         "note": f"from {names[context.answer_position]} to {names[key]}",
+        "null": nulls.against_untrained(
+            "largest standard deviation of a head's attention over the inputs",
+            patterns,
+            lambda output: output.std[:, :, context.answer_position, key].max(),
+            step,
+            margin=MARGIN,
+        ),
     }
     return found
 

@@ -6,7 +6,9 @@ import pandas as pd
 from miscope.analyzers.attention_patterns import AttentionPatterns, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import long, names_of_positions
+from miscope.views.shared import nulls
+from miscope.views.shared.heads import MARGIN, even_attention
+from miscope.views.shared.tidy import long, names_of_positions
 
 
 def table(patterns: Artifact[AttentionPatterns], context: Context) -> pd.DataFrame:
@@ -16,7 +18,17 @@ def table(patterns: Artifact[AttentionPatterns], context: Context) -> pd.DataFra
     panels = [f"layer {i}, head {j}" for i in range(layers) for j in range(heads)]
     names = [f"to {name}" for name in names_of_positions(context)[:keys]]
     found = long("attention", means.reshape(-1, keys, n), head=panels, key=names, step=patterns.steps)
-    found.attrs["limits"] = {"attention": (0.0, 1.0)}
+    output = patterns[patterns.steps[-1]]
+    found.attrs |= {
+        "limits": {"attention": (0.0, 1.0)},
+        "note": f"even attention is {even_attention(output.mean)[context.answer_position].max():.3g}",
+        "null": nulls.against_untrained(
+            "furthest that attention is from even",
+            patterns,
+            lambda output: np.abs(output.mean - even_attention(output.mean))[:, :, context.answer_position].max(),
+            margin=MARGIN,
+        ),
+    }
     return found
 
 

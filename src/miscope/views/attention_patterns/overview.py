@@ -6,7 +6,9 @@ import pandas as pd
 from miscope.analyzers.attention_patterns import AttentionPatterns, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import long, names_of_positions
+from miscope.views.shared import nulls
+from miscope.views.shared.heads import MARGIN, even_attention
+from miscope.views.shared.tidy import long, names_of_positions
 
 
 def table(patterns: Artifact[AttentionPatterns], context: Context, step: int) -> pd.DataFrame:
@@ -17,7 +19,16 @@ def table(patterns: Artifact[AttentionPatterns], context: Context, step: int) ->
     panels = [f"layer {i}, head {j}" for i in range(layers) for j in range(heads)]
     found = long("attention", output.mean.reshape(-1, n, n), head=panels, query=names, key=names)
     found["std"] = np.asarray(output.std, dtype=np.float32).ravel()
-    found.attrs["limits"] = {"attention": (0.0, 1.0)}
+    found.attrs |= {
+        "limits": {"attention": (0.0, 1.0)},
+        "null": nulls.against_untrained(
+            "furthest that attention is from even",
+            patterns,
+            lambda output: np.abs(output.mean - even_attention(output.mean)).max(),
+            step,
+            margin=MARGIN,
+        ),
+    }
     return found
 
 

@@ -6,8 +6,9 @@ import pandas as pd
 from miscope.analyzers.attention_spectra import AttentionSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.heads import head_names
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.heads import head_names, random_alignment
+from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[AttentionSpectra], context: Context) -> pd.DataFrame:
@@ -16,10 +17,17 @@ def table(spectra: Artifact[AttentionSpectra], context: Context) -> pd.DataFrame
     chosen = last.argmax(axis=-1)[None, ..., None]
     values = np.take_along_axis(spectra.stack("qk_alignment"), chosen, axis=3)[..., 0]
     names = [f"{head} (k = {k + 1})" for head, k in zip(head_names(*last.shape[:2]), chosen.ravel(), strict=True)]
+    is_circle = 2 * (chosen[0, ..., 0] + 1) < context.basis.size  # a wave of two tokens has no phase: it is 1 or -1
     found = long("alignment", values.reshape(len(values), -1).T, head=names, step=spectra.steps)
     found.attrs |= {
         "limits": {"alignment": (-1.02, 1.02)},
         "note": f"the best frequency holds at most {last.max():.0%} of any head's query-key energy",
+        "null": nulls.against(
+            "mean size of the alignment over heads",
+            float(np.abs(values[-1][is_circle]).mean()) if is_circle.any() else np.nan,
+            random_alignment(int(is_circle.sum())),
+            "99 % of random weights",
+        ),
     }
     return found
 

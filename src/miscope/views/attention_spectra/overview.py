@@ -6,8 +6,8 @@ import pandas as pd
 from miscope.analyzers.attention_spectra import AttentionSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.heads import head_names
-from miscope.views.tidy import long
+from miscope.views.shared.heads import head_names, of_one_frequency
+from miscope.views.shared.tidy import long
 
 ASKS, MOVES = "score with each token", "what is moved of a token"
 
@@ -21,7 +21,7 @@ def table(spectra: Artifact[AttentionSpectra], context: Context) -> pd.DataFrame
     score = spectra.stack("qk_share" if first.score_share is None else "score_share")
     best = np.stack([x.max(axis=-1).reshape(len(x), -1).T for x in (score, spectra.stack("value_share"))])
     found = long("share", best, part=(ASKS, MOVES), head=head_names(score.shape[1], score.shape[2]), step=spectra.steps)
-    found.attrs |= {"limits": {"share": (0.0, 1.02)}, "marks": {"even": 1 / score.shape[3]}}
+    found.attrs |= {"limits": {"share": (0.0, 1.02)}, **of_one_frequency(score[-1])}
     return found
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from miscope.analyzers.attention_spectra import AttentionSpectra, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import bars
-from miscope.views.heads import head_names
-from miscope.views.tidy import highest, long
+from miscope.views.shared.heads import head_names, of_one_frequency
+from miscope.views.shared.tidy import highest, long
 
 Part = Literal["value", "key", "query", "query-key", "score"]
 FIELDS = {
@@ -29,7 +29,9 @@ def table(spectra: Artifact[AttentionSpectra], context: Context, step: int, *, p
     layers, heads, n = shares.shape
     found = long("share", shares.reshape(-1, n), head=head_names(layers, heads), frequency=np.arange(1, n + 1))
     found["is_large"] = found["share"] >= 3 / n
-    found.attrs |= {"limits": {"share": (0.0, 1.15 * highest(spectra, FIELDS[part]) or 1.0)}, "note": part}
+    null = of_one_frequency(shares, len(spectra))
+    top = 1.15 * max(highest(spectra, FIELDS[part]), *null["marks"].values())
+    found.attrs |= {"limits": {"share": (0.0, top)}, "note": part, **null}
     return found
 
 

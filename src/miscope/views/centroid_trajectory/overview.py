@@ -6,8 +6,10 @@ import pandas as pd
 from miscope.core import Context, MiscopeError, NotApplicable, View
 from miscope.renderers.points import points
 from miscope.trackers.centroid_trajectory import CentroidTrajectory, analyzer
-from miscope.views.sites import Kind, index_of
+from miscope.views.shared import nulls
+from miscope.views.shared.sites import Kind, index_of
 
+MARGIN = nulls.MARGIN**2  # two matrices or more make the distance, and each may be larger
 MOST = 40  # answers drawn, so that the lines can be told apart
 
 
@@ -42,7 +44,18 @@ def table(
     titles = {axis: f"PC{c} ({shares[c - 1]:.0%} of the variance)" for axis, c in zip("xy", components, strict=True)}
     shown = "" if len(rows) == len(trajectory.label) else f"; {len(rows)} of {len(trajectory.label)} answers"
     found.attrs |= {"titles": titles, "when": "", "limits": {"direction": (0.0, 360.0)}, "note": f"{site}{shown}"}
+    found.attrs["null"] = _verdict(trajectory, at)
     return found
+
+
+def _verdict(trajectory: CentroidTrajectory, at: int) -> str:
+    """How far the answers are apart at the end: the network before training holds them in a heap."""
+    if trajectory.steps[0] != 0:
+        return nulls.none(nulls.NO_START)
+    inside = (trajectory.coordinate[at].astype(np.float64) ** 2).sum(axis=2).mean(axis=1)
+    start, end = np.sqrt(np.nan_to_num(inside / trajectory.fit[at])[[0, -1]])  # NaN: all answers are one point
+    source = f"the untrained network with a margin of {MARGIN:g}"
+    return nulls.against("distance of the answers from their centre", end, start * MARGIN, source)
 
 
 def _chosen(label: np.ndarray, answers: tuple[int, ...]) -> np.ndarray:

@@ -6,9 +6,10 @@ import pandas as pd
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import lines
 from miscope.trackers.centroid_trajectory import CentroidTrajectory, analyzer
-from miscope.views.sites import TONES, names, of_layer
-from miscope.views.tidy import long
-from miscope.views.trajectory import middles
+from miscope.views.shared.pace import of_moves
+from miscope.views.shared.sites import TONES, names, of_layer
+from miscope.views.shared.tidy import long
+from miscope.views.shared.trajectory import middles
 
 MOTIONS = ("against one another", "all together")
 
@@ -23,6 +24,10 @@ def table(trajectory: CentroidTrajectory, context: Context, *, layer: int = -1) 
     found = long("speed", values, motion=MOTIONS, site=names(trajectory.site, sites), step=at)
     found = found[found["speed"] > 0].reset_index(drop=True)  # the axis is logarithmic
     found.attrs["tones"] = TONES
+    is_cloud = np.isfinite(trajectory.fit[sites[-1]])  # where all answers are one point, rounding moves them
+    gaps, is_move = np.diff(trajectory.steps), is_cloud[1:] & is_cloud[:-1]
+    moves = trajectory.speed[sites[-1]] * gaps
+    found.attrs["null"] = of_moves("longest move of the answers", moves[is_move], gaps[is_move])
     return found
 
 

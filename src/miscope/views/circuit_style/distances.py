@@ -5,32 +5,32 @@ import pandas as pd
 
 from miscope.analyzers.circuit_style import CircuitStyle, analyzer
 from miscope.core import Artifact, Context, View
-from miscope.renderers import lines, theme
-from miscope.views.tidy import highest, long, once
+from miscope.renderers import lines
+from miscope.views.shared import bounds
+from miscope.views.shared.styles import against_shuffled
+from miscope.views.shared.tidy import long, once
 
-TONES = {"mean": theme.PALETTE[0], "mean + std": theme.PALE, "mean - std": theme.PALE}
+TONES = bounds.tones("mean", "std")
 
 
 def table(style: Artifact[CircuitStyle], context: Context, step: int) -> pd.DataFrame:
     """One row per (curve, distance); `logit` of the right answer over the pairs of one distance b - a modulo p."""
     output = style[step]
-    mean, std = output.logit_mean, output.logit_std
-    found = long("logit", np.stack([mean, mean + std, mean - std]), curve=tuple(TONES), distance=output.distance)
-    found.attrs |= {
-        "tones": TONES,
-        "limits": {"logit": (_lowest(style), highest(style, "logit_mean") + _spread(style))},
-    }
+    found = long("logit", _curves(output), curve=tuple(TONES), distance=output.distance)
+    found.attrs |= {"tones": TONES, "limits": {"logit": _span(style)}, "null": against_shuffled(output)}
     return found
 
 
-@once
-def _lowest(style: Artifact[CircuitStyle]) -> float:
-    return min(float((output.logit_mean - output.logit_std).min()) for output in style.values())
+def _curves(output: CircuitStyle) -> np.ndarray:
+    """[curve distance]"""
+    return bounds.around(output.logit_mean, output.logit_std)
 
 
 @once
-def _spread(style: Artifact[CircuitStyle]) -> float:
-    return max(float(output.logit_std.max()) for output in style.values())
+def _span(style: Artifact[CircuitStyle]) -> tuple[float, float]:
+    """The lowest and the highest that any curve comes to over training."""
+    every = np.stack([_curves(output) for output in style.values()])
+    return float(every.min()), float(every.max())
 
 
 view = View(

@@ -5,7 +5,8 @@ import pandas as pd
 from miscope.analyzers.circuit_style import CircuitStyle, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import path
-from miscope.views.tidy import over_steps
+from miscope.views.shared.styles import against_shuffled
+from miscope.views.shared.tidy import over_steps
 
 
 def table(style: Artifact[CircuitStyle], context: Context) -> pd.DataFrame:
@@ -14,6 +15,7 @@ def table(style: Artifact[CircuitStyle], context: Context) -> pd.DataFrame:
     found = pd.DataFrame({"step": style.steps, "symmetry": values[:, 0], "irrelevance": values[:, 1]})
     low = min(0.0, float(values[:, 0].min()) - 0.05)
     found.attrs["limits"] = {"symmetry": (low, 1.05), "irrelevance": (0.0, max(1.05, 1.05 * float(values[:, 1].max())))}
+    found.attrs["null"] = against_shuffled(style[style.steps[-1]])
     return found
 
 

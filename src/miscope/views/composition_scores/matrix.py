@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.composition_scores import KINDS, CompositionScores, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import DIVERGING, heatmap
-from miscope.views.tidy import long, once
+from miscope.views.shared.heads import of_composition
+from miscope.views.shared.tidy import long, once
 
 
 def table(scores: Artifact[CompositionScores], context: Context, step: int) -> pd.DataFrame:
@@ -17,7 +18,11 @@ def table(scores: Artifact[CompositionScores], context: Context, step: int) -> p
     excess = (output.score - output.chance).reshape(kinds, len(names), len(names))
     found = long("excess", excess, kind=[f"{kind}-composition" for kind in KINDS], earlier=names, later=names)
     largest = _largest(scores)
-    found.attrs |= {"limits": {"excess": (-largest, largest)}, "note": f"chance is {output.chance:.3f}"}
+    found.attrs |= {
+        "limits": {"excess": (-largest, largest)},
+        "note": f"chance is {output.chance:.3f}",
+        "null": of_composition(output, len(scores)),
+    }
     return found
 
 

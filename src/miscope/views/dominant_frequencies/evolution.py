@@ -5,13 +5,16 @@ import pandas as pd
 from miscope.analyzers.dominant_frequencies import DominantFrequencies, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import long
+from miscope.views.shared.frequencies import of_embedding
+from miscope.views.shared.tidy import long
 
 
 def table(frequencies: Artifact[DominantFrequencies], context: Context) -> pd.DataFrame:
     """One row per (step, frequency); `power` is a share of the embedding's squared norm without its constant."""
     first = frequencies[frequencies.steps[0]]
-    return long("power", frequencies.stack("power"), step=frequencies.steps, frequency=first.frequency)
+    found = long("power", frequencies.stack("power"), step=frequencies.steps, frequency=first.frequency)
+    found.attrs["null"] = of_embedding(frequencies[frequencies.steps[-1]])
+    return found
 
 
 view = View(

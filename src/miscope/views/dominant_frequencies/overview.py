@@ -9,7 +9,8 @@ import pandas as pd
 from miscope.analyzers.dominant_frequencies import DominantFrequencies, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
-from miscope.views.tidy import highest
+from miscope.views.shared.frequencies import of_embedding
+from miscope.views.shared.tidy import highest
 
 
 def table(frequencies: Artifact[DominantFrequencies], context: Context, step: int) -> pd.DataFrame:
@@ -38,6 +39,7 @@ def table(frequencies: Artifact[DominantFrequencies], context: Context, step: in
         "limits": {"share": (0.0, 1.12 * max(highest(frequencies, "power"), 3.3 / n))},
         "marks": {"3 × mean": 3.0 / n},
         "note": f"dominant: {', '.join(dominant)}" if 0 < len(dominant) <= 10 else f"{len(dominant)} dominant",
+        "null": of_embedding(output),
     }
     return found
 
@@ -45,8 +47,8 @@ def table(frequencies: Artifact[DominantFrequencies], context: Context, step: in
 view = View(
     question="Which frequencies does the embedding use?",
     reading="Each bar is a frequency's share of the embedding's squared norm, cosine and sine stacked; coloured "
-    "bars are above the dashed line, 3 times the mean. An untrained network is flat; one that has learned modular "
-    "addition keeps two to five frequencies.",
+    "bars are above the dashed line, 3 times the mean. A network that has learned modular addition keeps two to five "
+    "frequencies.",
     needs=analyzer,
     table=table,
     draw=bars(

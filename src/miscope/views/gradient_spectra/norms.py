@@ -6,13 +6,28 @@ import pandas as pd
 from miscope.analyzers.gradient_spectra import GradientSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.gradients import SHUFFLED
+from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[GradientSpectra], context: Context) -> pd.DataFrame:
     """One row per (site, step); `norm` of the gradient of the mean train loss by the site's own weights."""
     values = np.maximum(spectra.stack("norm").T, np.finfo(np.float32).tiny)
-    return long("norm", values, site=spectra[spectra.steps[0]].site, step=spectra.steps)
+    found = long("norm", values, site=spectra[spectra.steps[0]].site, step=spectra.steps)
+    found.attrs["null"] = _is_fitted(spectra[spectra.steps[-1]])
+    return found
+
+
+def _is_fitted(output: GradientSpectra) -> str:
+    """The verdict on one step: do the right labels push less than others, because the network knows them?"""
+    return nulls.against(
+        "norm of the gradient over all sites",
+        float(np.linalg.norm(output.norm)),
+        float(np.linalg.norm(output.shuffled_norm)) / nulls.MARGIN,
+        f"{SHUFFLED}, with a margin of {nulls.MARGIN:g}",
+        is_lower=True,
+    )
 
 
 view = View(

@@ -5,10 +5,9 @@ import pandas as pd
 
 from miscope.analyzers.gradient_spectra import GradientSpectra, analyzer
 from miscope.core import Artifact, Context, View
-from miscope.renderers import lines, theme
-from miscope.views.tidy import highest, long
-
-TONES = {"right labels": theme.PALETTE[0], "shuffled labels": theme.GREY}
+from miscope.renderers import lines
+from miscope.views.shared.gradients import TONES, against_shuffled
+from miscope.views.shared.tidy import highest, long
 
 
 def table(spectra: Artifact[GradientSpectra], context: Context, step: int) -> pd.DataFrame:
@@ -18,7 +17,7 @@ def table(spectra: Artifact[GradientSpectra], context: Context, step: int) -> pd
     frequency = np.arange(1, both.shape[2] + 1)
     found = long("share", both, site=output.site, labels=tuple(TONES), frequency=frequency)
     top = max(highest(spectra, "power"), highest(spectra, "shuffled_power"))
-    found.attrs |= {"tones": TONES, "limits": {"share": (0.0, 1.05 * top or 1.0)}}
+    found.attrs |= {"tones": TONES, "limits": {"share": (0.0, 1.05 * top or 1.0)}, "null": against_shuffled(output)}
     return found
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import heatmap
 from miscope.trackers.graduation import Graduation, analyzer
-from miscope.views.tidy import probe_axes
+from miscope.views.shared import guessing, nulls
+from miscope.views.shared.tidy import probe_axes
 
 
 def table(graduation: Graduation, context: Context) -> pd.DataFrame:
@@ -17,6 +18,10 @@ def table(graduation: Graduation, context: Context) -> pd.DataFrame:
     by_split = [f"{name} {times[chosen].mean():.2f}" for name, chosen in _splits(graduation).items() if chosen.any()]
     found.attrs |= {"titles": titles, "when": "", "note": f"times forgotten on average: {', '.join(by_split)}"}
     found.attrs["limits"] = {"times": (0.0, max(1.0, float(times.max())))}
+    split, chosen = guessing.judged(context.probe)
+    null = guessing.times_forgotten(len(graduation.steps), guessing.chance(context.probe, chosen))
+    what = f"times that a {split} input is forgotten"
+    found.attrs["null"] = nulls.against(what, float(times[chosen].mean()), null, guessing.SOURCE)
     return found
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import heatmap
 from miscope.trackers.graduation import Graduation, analyzer
-from miscope.views.tidy import probe_axes
+from miscope.views.shared import guessing
+from miscope.views.shared.tidy import probe_axes
 
 
 def table(graduation: Graduation, context: Context) -> pd.DataFrame:
@@ -19,6 +20,9 @@ def table(graduation: Graduation, context: Context) -> pd.DataFrame:
     found = found.dropna().reset_index(drop=True)
     found.attrs |= {"titles": titles, "when": "", "note": f"{never:,} of {len(graduation.is_train):,} inputs never do"}
     found.attrs["limits"] = {"graduation_step": (float(graduation.steps[0]), float(graduation.steps[-1]))}
+    found.attrs["null"] = guessing.of_accuracy(
+        context, graduation.has_lasted, "{} inputs graduated and right at the end"
+    )
     return found
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.graduation import Graduation, analyzer
-from miscope.views.tidy import long
+from miscope.views.shared import guessing
+from miscope.views.shared.tidy import long
 
 
 def table(graduation: Graduation, context: Context) -> pd.DataFrame:
@@ -15,7 +16,10 @@ def table(graduation: Graduation, context: Context) -> pd.DataFrame:
     splits = {"train": graduation.is_train, "test": ~graduation.is_train}
     shares = {name: has_graduated[:, chosen].mean(axis=1) for name, chosen in splits.items() if chosen.any()}
     found = long("share", np.stack(list(shares.values())), split=list(shares), step=graduation.steps)
-    found.attrs["limits"] = {"share": (0.0, 1.03)}
+    found.attrs |= {
+        "limits": {"share": (0.0, 1.03)},
+        "null": guessing.of_accuracy(context, graduation.has_lasted, "{} inputs graduated and right at the end"),
+    }
     return found
 
 

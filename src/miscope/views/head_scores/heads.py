@@ -8,6 +8,8 @@ import pandas as pd
 from miscope.analyzers.head_scores import HeadScores, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import DIVERGING, heatmap
+from miscope.views.shared import nulls
+from miscope.views.shared.heads import MARGIN
 
 
 class _Score(NamedTuple):
@@ -32,7 +34,11 @@ def table(scores: Artifact[HeadScores], context: Context, step: int) -> pd.DataF
     ]
     rows = pd.concat(parts, ignore_index=True).dropna(ignore_index=True)
     rows["above_chance"] = (rows["value"] - rows["chance"]) / (1 - rows["chance"])
-    rows.attrs["limits"] = {"above_chance": (-1.0, 1.0)}
+    what = "furthest that a share of attention is from even"
+    rows.attrs |= {
+        "limits": {"above_chance": (-1.0, 1.0)},
+        "null": nulls.against_untrained(what, scores, _departure, step, margin=MARGIN),
+    }
     if output.n_repeats:
         rows.attrs["note"] = f"{output.n_repeats:,} repeated tokens in the probe"
     return rows
@@ -40,12 +46,27 @@ def table(scores: Artifact[HeadScores], context: Context, step: int) -> pd.DataF
 
 def _scores(output: HeadScores) -> tuple[_Score, ...]:
     return (
+        *_attention(output),
+        _Score("focus", 1 - output.entropy, 0.0),
+        _Score("copying", output.copying, 0.0),
+    )
+
+
+def _attention(output: HeadScores) -> tuple[_Score, ...]:
+    """Those that are shares of attention."""
+    return (
         _Score("previous token", output.previous_token, output.neighbour_chance),
         _Score("prefix matching", output.prefix_matching, output.repeat_chance),
         _Score("duplicate token", output.duplicate_token, output.repeat_chance),
         _Score("first position", output.first_position, output.neighbour_chance),
-        _Score("focus", 1 - output.entropy, 0.0),
-        _Score("copying", output.copying, 0.0),
+    )
+
+
+def _departure(output: HeadScores) -> float:
+    return max(
+        float(np.abs(score.value - score.chance).max())
+        for score in _attention(output)
+        if score.value is not None and score.chance is not None
     )
 
 

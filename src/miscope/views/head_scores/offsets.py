@@ -6,7 +6,9 @@ import pandas as pd
 from miscope.analyzers.head_scores import HeadScores, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import highest, long
+from miscope.views.shared import nulls
+from miscope.views.shared.heads import MARGIN
+from miscope.views.shared.tidy import highest, long
 
 
 def table(scores: Artifact[HeadScores], context: Context, step: int) -> pd.DataFrame:
@@ -16,7 +18,16 @@ def table(scores: Artifact[HeadScores], context: Context, step: int) -> pd.DataF
     names = ["even attention", *(f"layer {i}, head {j}" for i in range(layers) for j in range(heads))]
     values = np.concatenate([output.offset_chance[None], output.offset_score.reshape(-1, n)])
     found = long("attention", values, head=names, offset=output.offset)
-    found.attrs["limits"] = {"attention": (0.0, highest(scores, "offset_score"))}
+    found.attrs |= {
+        "limits": {"attention": (0.0, highest(scores, "offset_score"))},
+        "null": nulls.against_untrained(
+            "furthest that attention to one offset is from even",
+            scores,
+            lambda output: np.abs(output.offset_score - output.offset_chance).max(),
+            step,
+            margin=MARGIN,
+        ),
+    }
     return found
 
 

@@ -6,17 +6,22 @@ import pandas as pd
 from miscope.analyzers.linear_probes import LinearProbes, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import DIVERGING, heatmap
-from miscope.views.tidy import long
+from miscope.views.shared.latents import of_latents, untrained
+from miscope.views.shared.tidy import long
 
 
 def table(probes: Artifact[LinearProbes], context: Context) -> pd.DataFrame:
     """One row per (latent, step); `gain` is the best layer's accuracy above the best null, in [-1, 1].
 
-    The nulls are the untrained network and shuffled labels, of each the best layer too, and the majority class.
+    The nulls are the untrained network, where it is there, and shuffled labels, of each the best layer too, and the
+    majority class.
     """
-    best = probes.stack("accuracy").max(axis=1)
-    null = np.maximum(np.maximum(best[:1], probes.stack("majority")), probes.stack("shuffled").max(axis=1))
-    return long("gain", (best - null).T, latent=probes[probes.steps[0]].latent, step=probes.steps)
+    best, first = probes.stack("accuracy").max(axis=1), untrained(probes)
+    null = np.maximum(probes.stack("majority"), probes.stack("shuffled").max(axis=1))
+    null = null if first is None else np.maximum(null, first.accuracy.max(axis=0))
+    found = long("gain", (best - null).T, latent=probes[probes.steps[0]].latent, step=probes.steps)
+    found.attrs["null"] = of_latents(probes, probes.steps[-1])
+    return found
 
 
 view = View(

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.linear_probes import LinearProbes, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
-from miscope.views.tidy import long
+from miscope.views.shared.latents import of_mean, untrained
+from miscope.views.shared.tidy import long
 
 READOUT = "this network"
 NULLS = ("untrained network", "majority class", "shuffled labels")
@@ -16,22 +17,14 @@ TONES = {READOUT: theme.PALETTE[0]} | dict(zip(NULLS, (theme.PALETTE[1], theme.G
 def table(probes: Artifact[LinearProbes], context: Context) -> pd.DataFrame:
     """One row per (layer, readout, step); `accuracy` on held-out inputs, mean over the latents."""
     accuracy = probes.stack("accuracy").mean(axis=2)
-    untrained = np.broadcast_to(accuracy[:1], accuracy.shape)
-    majority = np.broadcast_to(probes.stack("majority").mean(axis=1)[:, None], accuracy.shape)
-    curves = np.stack([accuracy, untrained, majority, probes.stack("shuffled").mean(axis=2)], axis=-1)  # [step layer 4]
+    start = accuracy[:1] if untrained(probes) else np.full_like(accuracy[:1], np.nan)
+    majority = probes.stack("majority").mean(axis=1)[:, None]
+    nulls = (np.broadcast_to(x, accuracy.shape) for x in (start, majority, probes.stack("shuffled").mean(axis=2)))
+    curves = np.stack([accuracy, *nulls])  # [readout step layer]
     layers = probes[probes.steps[0]].layer
-    found = long("accuracy", curves.transpose(1, 2, 0), layer=layers, readout=(READOUT, *NULLS), step=probes.steps)
-    found.attrs |= {"tones": TONES, "note": _verdict(curves[-1], layers, probes.steps[-1])}
+    found = long("accuracy", curves.transpose(2, 0, 1), layer=layers, readout=(READOUT, *NULLS), step=probes.steps)
+    found.attrs |= {"tones": TONES, "null": of_mean(probes)}
     return found
-
-
-def _verdict(ends: np.ndarray, layers: tuple[str, ...], step: int) -> str:
-    """How far the best layer is above the best layer of each null at the last step, in points of accuracy."""
-    best = layers[int(ends[:, 0].argmax())]
-    end, untrained, *others = (100 * ends.max(axis=0)).tolist()
-    above = end - untrained
-    verdict = f"{above:.1f} points above" if above >= 0.1 else "no better than"
-    return f"step {step:,}: {best} {verdict} the untrained network, {end - max(others):.1f} above chance"
 
 
 view = View(

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.local_learning_coefficient import LocalLearningCoefficient, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import lines
-from miscope.views.tidy import long
+from miscope.views.shared.coefficients import RAN_AWAY, against_untrained
+from miscope.views.shared.tidy import long
 
 
 def table(coefficient: Artifact[LocalLearningCoefficient], context: Context, step: int) -> pd.DataFrame:
@@ -15,14 +16,17 @@ def table(coefficient: Artifact[LocalLearningCoefficient], context: Context, ste
     output = coefficient[measured]
     values = np.where(np.isfinite(output.trace), output.trace, np.nan)
     if not np.isfinite(values).any():
-        raise NotApplicable(f"At step {measured:,} the chains ran away: set a shorter `step_size`.")
+        raise NotApplicable(f"At step {measured:,} {RAN_AWAY}.")
     n_chains, n_draws = values.shape
     names = [f"chain {i + 1}" for i in range(n_chains)]
     found = long("llc", values, chain=names, draw=np.arange(1, n_draws + 1))
     seen = np.concatenate([other.trace[np.isfinite(other.trace)] for other in coefficient.values()])
-    found.attrs["limits"] = {"llc": (min(0.0, float(seen.min())), float(seen.max()) or 1.0)}
     doubts = "; ".join(output.doubts) or "nothing speaks against it"
-    found.attrs["note"] = f"measured at step {measured:,}, the first {output.n_burn_in} draws left out: {doubts}"
+    found.attrs |= {
+        "limits": {"llc": (min(0.0, float(seen.min())), float(seen.max()) or 1.0)},
+        "note": f"measured at step {measured:,}, the first {output.n_burn_in} draws left out: {doubts}",
+        "null": against_untrained("mean of the chains", coefficient, measured),
+    }
     return found
 
 

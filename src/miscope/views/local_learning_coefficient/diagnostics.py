@@ -13,7 +13,10 @@ from miscope.analyzers.local_learning_coefficient import (
 )
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import long, over_steps
+from miscope.views.shared import nulls
+from miscope.views.shared.tidy import long, over_steps
+
+SAMPLER = "these are checks of the sampler and not of the network; the line is the most that they allow"
 
 
 def table(coefficient: Artifact[LocalLearningCoefficient], context: Context) -> pd.DataFrame:
@@ -33,7 +36,7 @@ def table(coefficient: Artifact[LocalLearningCoefficient], context: Context) -> 
     values = np.stack(list(checks.values()))
     found = long("doubt", np.where(np.isfinite(values), values, np.nan), check=tuple(checks), step=coefficient.steps)
     negative = [f"{step:,}" for step, o in coefficient.items() if o.estimate is None or o.estimate <= 0]
-    found.attrs |= {"marks": {"allowed": 1.0}}
+    found.attrs |= {"marks": {"allowed": 1.0}, "null": nulls.none(SAMPLER)}
     found.attrs["note"] = f"negative or failed at steps {', '.join(negative)}" if negative else "none is negative"
     return found
 

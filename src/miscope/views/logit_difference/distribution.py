@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.logit_difference import LogitDifference, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import joined, long, once
+from miscope.views.shared import leads
+from miscope.views.shared.tidy import joined, long, once
 
 SHARES = np.linspace(0, 1, 101)
 
@@ -20,7 +21,11 @@ def table(differences: Artifact[LogitDifference], context: Context, step: int) -
         long("difference", np.quantile(output.difference[part], SHARES), inputs=SHARES) for part in chosen.values()
     ]
     found = joined(quantiles, tuple(chosen), "split")
-    found.attrs |= {"limits": {"difference": _range(differences)}, "marks": {"chance": 0.0}}
+    found.attrs |= {
+        "limits": {"difference": _range(differences)},
+        "marks": {"chance": 0.0},
+        "null": leads.of_share(output, context, len(differences)),
+    }
     return found
 
 

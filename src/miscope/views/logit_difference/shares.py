@@ -5,7 +5,8 @@ import pandas as pd
 from miscope.analyzers.logit_difference import LogitDifference, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import joined, long, over_steps
+from miscope.views.shared import leads
+from miscope.views.shared.tidy import joined, long, over_steps
 
 
 def table(differences: Artifact[LogitDifference], context: Context) -> pd.DataFrame:
@@ -15,7 +16,8 @@ def table(differences: Artifact[LogitDifference], context: Context) -> pd.DataFr
         for names in (("train_mass", "test_mass"), ("train_positive", "test_positive"))
     ]
     found = joined(parts, ("probability of the two answers", "inputs on which the right one leads"), "quantity")
-    found.attrs |= {"limits": {"share": (0.0, 1.05)}, "marks": {"1/2": 0.5}}
+    null = leads.of_share(differences[differences.steps[-1]], context)
+    found.attrs |= {"limits": {"share": (0.0, 1.05)}, "marks": {"1/2": 0.5}, "null": null}
     return found
 
 

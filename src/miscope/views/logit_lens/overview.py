@@ -8,7 +8,8 @@ import pandas as pd
 from miscope.analyzers.logit_lens import LogitLens, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import joined, long
+from miscope.views.shared import guessing, nulls
+from miscope.views.shared.tidy import joined, long
 
 TITLES = {"accuracy": "accuracy", "loss": "loss (nats)"}
 
@@ -22,9 +23,19 @@ def table(
     shown = {split: name for split, name in fields.items() if getattr(first, name) is not None}
     parts = [long("value", lens.stack(name).T, point=first.point, step=lens.steps) for name in shown.values()]
     found = joined(parts, tuple(shown), "split")
-    found.attrs["titles"] = {"value": TITLES[measure]}
+    found.attrs |= {"titles": {"value": TITLES[measure]}, "null": _verdict(lens[lens.steps[-1]], context, measure)}
     found.attrs["limits"] = {"value": (0.0, 1.05 if measure == "accuracy" else 1.05 * float(np.max(found["value"])))}
     return found
+
+
+def _verdict(last: LogitLens, context: Context, measure: Literal["accuracy", "loss"]) -> str:
+    """On what is read after the last layer."""
+    split, chosen = guessing.judged(context.probe)
+    found = float(getattr(last, f"{split}_{measure}")[-1])
+    what = f"{split} {measure} {last.point[-1]}"
+    if measure == "accuracy":
+        return guessing.of_share(what, found, context, chosen)
+    return nulls.against(what, found, guessing.entropy(context.probe, chosen), "the best single guess", is_lower=True)
 
 
 view = View(

@@ -3,13 +3,18 @@
 Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1 (excluded loss, by single frequencies).
 """
 
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from miscope.analyzers.logit_spectra import LogitSpectra, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
+from miscope.maths.null_distributions import RARE
 from miscope.renderers import lines, theme
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.tidy import long
 
 OTHER = "median of the others"
 
@@ -27,8 +32,18 @@ def table(spectra: Artifact[LogitSpectra], context: Context, *, n: int = 6) -> p
     rest = np.median(others, axis=1)[:, None] if others.size else np.full((len(losses), 1), np.nan)
     values = np.concatenate([losses[:, chosen], rest], axis=1).T
     found = long("excluded_loss", values, series=[*(f"k = {k + 1}" for k in chosen), OTHER], step=spectra.steps)
-    found.attrs["tones"] = {OTHER: theme.GREY}
+    found.attrs |= {"tones": {OTHER: theme.GREY}, "null": _said(losses[-1])}
     return found
+
+
+def _said(losses: Float[np.ndarray, " freq"]) -> str:
+    """The worst frequency against the spread of all, by their median absolute deviation, which a few keys leave."""
+    logs = np.log(np.maximum(losses, np.finfo(np.float64).tiny))
+    spread = 1.4826 * np.median(np.abs(logs - np.median(logs)))
+    z = NormalDist().inv_cdf(1 - RARE / len(logs))
+    null = float(np.exp(np.median(logs) + max(z * spread, np.log(nulls.MARGIN))))
+    source = f"99 % of what the others cost, or {nulls.MARGIN:g} times their median"
+    return nulls.against("train loss without the worst frequency", float(losses.max()), null, source)
 
 
 view = View(

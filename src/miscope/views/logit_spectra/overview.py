@@ -6,7 +6,9 @@ import pandas as pd
 from miscope.analyzers.logit_spectra import LogitSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.progress import NOISE, share_of_noise
+from miscope.views.shared.tidy import long
 
 OTHER = "mean of the others"
 FLOOR = 1e-9  # shares below are noise of float32 logits
@@ -23,8 +25,11 @@ def table(spectra: Artifact[LogitSpectra], context: Context, *, n: int = 6) -> p
     rest = others.mean(axis=1, keepdims=True) if others.size else np.full((len(shares), 1), np.nan)
     values = np.maximum(np.concatenate([shares[:, chosen], rest], axis=1), FLOOR).T
     found = long("share", values, series=[*(f"k = {k + 1}" for k in chosen), OTHER], step=spectra.steps)
-    first = spectra[spectra.steps[0]]
+    first, largest = spectra[spectra.steps[0]], float(shares[-1].max())
+    null = share_of_noise(context.basis.size)
     found.attrs |= {
+        "marks": {"99 % of noise": null},
+        "null": nulls.against("largest share of one frequency at the end", largest, null, NOISE, text=nulls.percent),
         "tones": {OTHER: theme.GREY},
         "note": f"s is {first.along}" + ("" if first.is_native else "; the task has no such input group"),
     }

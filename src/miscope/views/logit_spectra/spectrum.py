@@ -6,7 +6,9 @@ import pandas as pd
 from miscope.analyzers.logit_spectra import LogitSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
-from miscope.views.tidy import highest, long
+from miscope.views.shared import nulls
+from miscope.views.shared.progress import NOISE, share_of_noise
+from miscope.views.shared.tidy import highest, long
 
 PARTS = ("cos(w (s − c))", "the rest of cos and sin(w s)")
 
@@ -23,8 +25,10 @@ def table(spectra: Artifact[LogitSpectra], context: Context, step: int) -> pd.Da
     else:
         rest = np.maximum(output.share - output.trig_share, 0)
         found = long("share", np.stack([output.trig_share, rest]), part=PARTS, frequency=frequency)
+    largest, null = float(output.share.max()), share_of_noise(context.basis.size, looks=len(spectra))
     found["is_key"] = np.isin(found["frequency"], frequency[output.share >= 0.01])
     found.attrs |= {
+        "null": nulls.against("largest share of one frequency", largest, null, NOISE, text=nulls.percent),
         "limits": {"share": (0.0, 1.12 * highest(spectra, "share") or 1.0)},
         "note": f"all frequencies together: {output.share.sum():.1%} of the logits' energy; s is {output.along}",
     }

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.loss_landscape import LossLandscape, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import over_steps
+from miscope.views.shared import nulls
+from miscope.views.shared.tidy import over_steps
 
 
 def table(landscape: Artifact[LossLandscape], context: Context) -> pd.DataFrame:
@@ -15,7 +16,13 @@ def table(landscape: Artifact[LossLandscape], context: Context) -> pd.DataFrame:
     ratio = np.divide(least, np.abs(top), out=np.zeros_like(top), where=top != 0)
     found = pd.DataFrame({"step": landscape.steps, "ratio": ratio})
     found.attrs |= {"marks": {"minimum": 0.0}}
+    found.attrs["null"] = nulls.against_untrained("depth below 0, with its error,", landscape, _depth, is_lower=True)
     return found
+
+
+def _depth(output: LossLandscape) -> float:
+    """How far below 0 the least eigenvalue may lie, as a part of the top one."""
+    return (output.least_error - output.least_eigenvalue) / abs(output.top_eigenvalue or np.nan)
 
 
 view = View(

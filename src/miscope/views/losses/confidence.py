@@ -8,7 +8,8 @@ import pandas as pd
 from miscope.analyzers.losses import Losses, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import probe_axes
+from miscope.views.shared import guessing
+from miscope.views.shared.tidy import probe_axes
 
 
 def table(
@@ -19,10 +20,11 @@ def table(
     output = losses[step]
     is_train = np.asarray(output.is_train, dtype=bool)
     split = pd.Categorical.from_codes((~is_train).astype(np.int8), categories=["train", "test"])
+    chosen = {"all": np.ones_like(is_train), "train": is_train, "test": ~is_train}[inputs]
+    said = guessing.of_confidence(context, output.confidence, chosen, looks=len(losses))
     found = pd.DataFrame({**axes, "confidence": np.asarray(output.confidence, dtype=np.float32), "split": split})
-    if inputs != "all":
-        found = found[is_train if inputs == "train" else ~is_train].reset_index(drop=True)
-    found.attrs |= {"titles": titles, "limits": {"confidence": (0.0, 1.0)}, "note": f"{inputs} inputs"}
+    found = found[chosen].reset_index(drop=True)
+    found.attrs |= {"titles": titles, "limits": {"confidence": (0.0, 1.0)}, "note": f"{inputs} inputs", "null": said}
     return found
 
 

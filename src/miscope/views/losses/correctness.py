@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.losses import Losses, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import mosaic
-from miscope.views.tidy import probe_axes
+from miscope.views.shared import guessing
+from miscope.views.shared.tidy import probe_axes
 
 TONES = {"train, right": "#0072B2", "train, wrong": "#8C2D04", "test, right": "#9ECAE1", "test, wrong": "#FDAE6B"}
 
@@ -17,7 +18,8 @@ def table(losses: Artifact[Losses], context: Context, step: int) -> pd.DataFrame
     output = losses[step]
     codes = 2 * (~np.asarray(output.is_train)).astype(np.int8) + (~np.asarray(output.is_correct)).astype(np.int8)
     found = pd.DataFrame({**axes, "outcome": pd.Categorical.from_codes(codes, categories=list(TONES))})
-    found.attrs |= {"titles": titles, "tones": TONES}
+    said = guessing.of_accuracy(context, output.is_correct, looks=len(losses))
+    found.attrs |= {"titles": titles, "tones": TONES, "null": said}
     return found
 
 

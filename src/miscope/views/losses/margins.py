@@ -5,7 +5,8 @@ import pandas as pd
 from miscope.analyzers.losses import Losses, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import joined, long, over_steps
+from miscope.views.shared import guessing
+from miscope.views.shared.tidy import joined, long, over_steps
 
 
 def table(losses: Artifact[Losses], context: Context) -> pd.DataFrame:
@@ -15,7 +16,9 @@ def table(losses: Artifact[Losses], context: Context) -> pd.DataFrame:
         values = over_steps(losses, f"train_margin_{statistic}", f"test_margin_{statistic}")
         parts.append(long("margin", values, step=losses.steps, split=("train", "test")).sort_values(["split", "step"]))
     found = joined(parts, ("mean over inputs", "worst input"), "statistic")
-    found.attrs["marks"] = {"a tie": 0.0}
+    right = losses[losses.steps[-1]].is_correct
+    said = guessing.of_accuracy(context, right, "{} inputs on which the right answer wins")
+    found.attrs |= {"marks": {"a tie": 0.0}, "null": said}
     return found
 
 

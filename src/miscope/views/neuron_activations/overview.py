@@ -11,8 +11,9 @@ import pandas as pd
 from miscope.analyzers.neuron_activations import NeuronActivations, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
-from miscope.views.neurons import activation_range, peak, representative
-from miscope.views.tidy import long, probe_axes
+from miscope.views.shared.frequencies import of_neurons
+from miscope.views.shared.neurons import activation_range, of_answer, peak, representative
+from miscope.views.shared.tidy import long, probe_axes
 
 
 def table(
@@ -33,7 +34,8 @@ def table(
     shown = neurons or representative(activations, context.basis, context.grid, layer, n)
     maps = activations[step].activation[layer][list(shown)].astype(np.float32, copy=False)
     axes, titles = probe_axes(context)
-    found = long("activation", maps, panel=_names(shown, maps, context), input=np.arange(maps.shape[1], dtype=np.int32))
+    names, null = _names_and_verdict(activations, context, layer, shown, maps)
+    found = long("activation", maps, panel=names, input=np.arange(maps.shape[1], dtype=np.int32))
     found = found.assign(neuron=np.repeat(np.array(shown, dtype=np.int32), maps.shape[1]))
     found = found.assign(**{axis: np.tile(values, len(shown)) for axis, values in axes.items()})
     ranges = np.array(activation_range(activations, layer, shown), dtype=np.float32)
@@ -42,17 +44,22 @@ def table(
     own = (float(min(0.0, (ranges[:, 0] / np.abs(ranges).max(axis=1)).min())), 1.0)
     found.attrs |= {
         "titles": titles | {"shade": "activation, share of the neuron's largest" if is_own else "activation"},
+        "null": null,
         "limits": {"shade": own if is_own else (float(ranges[:, 0].min()), float(ranges[:, 1].max()))},
     }
     return found
 
 
-def _names(shown: tuple[int, ...], maps: np.ndarray, context: Context) -> list[str]:
+def _names_and_verdict(
+    activations: Artifact[NeuronActivations], context: Context, layer: int, shown: tuple[int, ...], maps: np.ndarray
+) -> tuple[list[str], str]:
     """`neuron 17, k = 38`: k is the frequency with most of the map's variance at this step."""
-    if context.grid != (context.basis.size, context.basis.size):
-        return [f"neuron {i}" for i in shown]
-    frequencies, _ = peak(context.basis, maps.reshape(len(shown), *context.grid))
-    return [f"neuron {i}, k = {k}" for i, k in zip(shown, frequencies, strict=True)]
+    basis = context.basis
+    if context.grid != (basis.size, basis.size):
+        return [f"neuron {i}" for i in shown], of_answer(activations, context, layer, maps)
+    frequencies, fractions = peak(basis, maps.reshape(len(shown), *context.grid))
+    names = [f"neuron {i}, k = {k}" for i, k in zip(shown, frequencies, strict=True)]
+    return names, of_neurons("the median of these neurons' shares at one frequency", fractions, basis.n_frequencies)
 
 
 view = View(

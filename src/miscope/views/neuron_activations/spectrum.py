@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.neuron_activations import NeuronActivations, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import heatmap
-from miscope.views.neurons import peak, representative
+from miscope.views.shared.frequencies import of_neurons
+from miscope.views.shared.neurons import peak, representative
 
 
 def table(
@@ -28,12 +29,13 @@ def table(
     cells = np.add.reduceat(np.add.reduceat(squares, starts, axis=0), starts, axis=1)
     a, b = np.divmod(np.arange(cells.size, dtype=np.int32), np.int32(len(starts)))
     found = pd.DataFrame({"k_a": a, "k_b": b, "share": (cells / (cells.sum() or 1)).ravel()})[1:].reset_index(drop=True)
-    k, fraction = (x[0] for x in peak(basis, values[None]))
+    k, fraction = peak(basis, values[None])
     names = context.grid_axes or ("a", "b")
     found.attrs |= {
         "titles": {"k_a": f"frequency along {names[0]}", "k_b": f"frequency along {names[1]}"},
         "limits": {"share": (0.0, 0.5)},
-        "note": f"neuron {shown}, k = {k} with {fraction:.0%} of the variance",
+        "note": f"neuron {shown}, k = {k[0]} with {fraction[0]:.0%} of the variance",
+        "null": of_neurons("the neuron's share at its best frequency", fraction, basis.n_frequencies),
     }
     return found
 

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
-from miscope.views.tidy import long
+from miscope.views.shared.frequencies import of_tuned
+from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context) -> pd.DataFrame:
@@ -17,6 +18,7 @@ def table(dynamics: NeuronDynamics, context: Context) -> pd.DataFrame:
     never = int(np.isnan(commitment).sum())
     found.attrs["limits"] = {"committed": (0.0, 1.02)}
     found.attrs["note"] = f"{never:,} of {commitment.size:,} neurons never commit"
+    found.attrs["null"] = of_tuned(dynamics.peak_fraction[-1], context.basis.n_frequencies)
     return found
 
 

@@ -6,8 +6,9 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import area
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
-from miscope.views.populations import OTHER, named, tones
-from miscope.views.tidy import long
+from miscope.views.shared.frequencies import TUNED, of_specialised
+from miscope.views.shared.populations import OTHER, named, tones
+from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> pd.DataFrame:
@@ -25,6 +26,7 @@ def table(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> pd.D
     found.attrs |= {
         "limits": {"neurons": (0.0, float(n_neurons))},
         "tones": tones(shown),
+        "null": of_specialised(TUNED, int(counts[-1].sum()), n_neurons, dynamics.level, counts.shape[1]),
         "note": f"tuned: at least {dynamics.level:.0%} at one frequency"
         + (f" · tried and lost: k = {', '.join(transient)}" if transient else ""),
     }

@@ -6,8 +6,9 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import mosaic
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
-from miscope.views.populations import names, tones
-from miscope.views.tidy import long
+from miscope.views.shared.frequencies import of_tuned
+from miscope.views.shared.populations import names, tones
+from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> pd.DataFrame:
@@ -31,6 +32,7 @@ def table(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> pd.D
     bands = [(np.flatnonzero(last == i), label) for i, label in enumerate(labels)]
     found.attrs |= {
         "tones": tones(kept),
+        "null": of_tuned(dynamics.peak_fraction[-1, layer], context.basis.n_frequencies),
         "bands": [(int(rows[0]), int(rows[-1]), f"{label} ({len(rows)})") for rows, label in bands if len(rows)],
     }
     return found

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 
 from miscope.core import Context, View
+from miscope.maths.null_distributions import RARE, count, largest_share
 from miscope.renderers import bars
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context) -> pd.DataFrame:
@@ -17,7 +19,22 @@ def table(dynamics: NeuronDynamics, context: Context) -> pd.DataFrame:
     found = long("neurons", counts, layer=[f"layer {i}" for i in range(len(counts))], switches=np.arange(top + 1))
     found.attrs["when"] = ""
     found.attrs["note"] = f"{(switches == 0).mean():.0%} of the neurons never switch"
+    found.attrs["null"] = _verdict(dynamics, context.basis.n_frequencies)
     return found
+
+
+def _verdict(dynamics: NeuronDynamics, n_freq: int) -> str:
+    """Of switches between two frequencies at both of which the neuron has more than 99 % of random ones.
+
+    Among neurons drawn anew at each of n checkpoints, those that pass that level twice may seem to switch.
+    """
+    n_steps, n = len(dynamics.steps), dynamics.peak_frequency[0].size
+    k = np.where(dynamics.peak_fraction > largest_share(n_freq), dynamics.peak_frequency, 0)
+    last, first = k.max(axis=0), np.where(k > 0, k, n_freq + 1).min(axis=0)
+    once = n_steps * RARE * (1 - RARE) ** (n_steps - 1)
+    null = count(n, 1 - (1 - RARE) ** n_steps - once)
+    source = "99 % of networks drawn anew at each checkpoint"
+    return nulls.against("neurons that switch while tuned", int((first < last).sum()), null, source)
 
 
 view = View(

@@ -9,8 +9,9 @@ import pandas as pd
 from miscope.analyzers.neuron_fourier import NeuronFourier, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import lines
-from miscope.views.quantiles import QUANTILES, quantiles
-from miscope.views.tidy import long
+from miscope.views.shared.frequencies import of_phases
+from miscope.views.shared.quantiles import QUANTILES, quantiles
+from miscope.views.shared.tidy import long
 
 
 def table(neurons: Artifact[NeuronFourier], context: Context) -> pd.DataFrame:
@@ -20,6 +21,7 @@ def table(neurons: Artifact[NeuronFourier], context: Context) -> pd.DataFrame:
     values = quantiles(neurons.stack("misalignment"))
     found = long("misalignment", values, statistic=QUANTILES, step=neurons.steps)
     found.attrs |= {"limits": {"misalignment": (0.0, float(np.pi))}, "marks": {"at random": np.pi / 2}}
+    found.attrs["null"] = of_phases(neurons[neurons.steps[-1]].misalignment)
     return found
 
 

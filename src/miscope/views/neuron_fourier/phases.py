@@ -9,7 +9,8 @@ import pandas as pd
 from miscope.analyzers.neuron_fourier import NeuronFourier, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import long, once
+from miscope.views.shared.frequencies import of_phases
+from miscope.views.shared.tidy import long, once
 
 
 def table(
@@ -25,18 +26,14 @@ def table(
     middles = (np.arange(bins) + 0.5) * 360 / bins - 180
     found = long("neurons", _counts(neurons, step, layer, bins).astype(np.float32), written=middles, twice_read=middles)
     found.attrs["limits"] = {"neurons": (0.0, _fullest(neurons, layer, bins))}
-    if (known := off[layer][~np.isnan(off[layer])]).size:
-        distance = np.degrees(np.median(known))
-        found.attrs["note"] = f"median distance from the diagonal {distance:.0f}°, at random 90°"
+    found.attrs["null"] = of_phases(off[layer])
     return found
 
 
 def _counts(neurons: Artifact[NeuronFourier], step: int, layer: int, bins: int) -> np.ndarray:
     output = neurons[step]
     assert output.write_phase is not None
-    at = np.maximum(output.read_frequency[layer] - 1, 0)[:, None]
-    phases = (x[layer].astype(np.float64) for x in (output.read_phase, output.write_phase))
-    read, written = (np.take_along_axis(x, at, axis=1)[:, 0] for x in phases)
+    read, written = (x[layer].astype(np.float64) for x in (output.read_phase, output.write_phase))
     turns = np.stack([written, 2 * read]) / (2 * np.pi) + 0.5
     row, column = (np.floor(turns % 1 * bins).astype(int) % bins)[:, output.read_frequency[layer] > 0]
     return np.bincount(row * bins + column, minlength=bins**2).reshape(bins, bins)

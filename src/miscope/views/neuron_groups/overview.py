@@ -5,8 +5,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.neuron_groups import SHAPES, NeuronGroups, analyzer
-from miscope.views.groups import names, note, tones
-from miscope.views.tidy import long
+from miscope.views.shared.groups import names, note, of_shape, tones
+from miscope.views.shared.tidy import long
 
 
 def table(groups: NeuronGroups, context: Context) -> pd.DataFrame:
@@ -21,6 +21,7 @@ def table(groups: NeuronGroups, context: Context) -> pd.DataFrame:
         "limits": {"gain": (-0.02, 1.0)},
         "marks": {"flat below": groups.least_gain},
         "tones": tones(groups),
+        "null": of_shape(groups),
         "note": f"{note(groups)}. At the end {', '.join(last) or 'there is no group'}",
     }
     return found

@@ -6,7 +6,7 @@ import pandas as pd
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import DIVERGING, heatmap
 from miscope.trackers.neuron_groups import SHAPES, NeuronGroups, analyzer
-from miscope.views.groups import names
+from miscope.views.shared.groups import names, of_shape
 
 
 def table(groups: NeuronGroups, context: Context, *, bins: int = 15) -> pd.DataFrame:
@@ -19,7 +19,11 @@ def table(groups: NeuronGroups, context: Context, *, bins: int = 15) -> pd.DataF
         raise NotApplicable("No frequency has enough neurons to make a group.")
     found = pd.concat(parts, ignore_index=True)
     found["group"] = pd.Categorical(found["group"], categories=list(dict.fromkeys(found["group"])))
-    found.attrs |= {"limits": {"pc_three": (-2.5, 2.5)}, "when": f"step {int(groups.steps[-1]):,}"}
+    found.attrs |= {
+        "limits": {"pc_three": (-2.5, 2.5)},
+        "when": f"step {int(groups.steps[-1]):,}",
+        "null": of_shape(groups),
+    }
     return found
 
 

@@ -1,12 +1,14 @@
 """Shows how far the neurons of one frequency lie apart in weight space."""
 
+import numpy as np
 import pandas as pd
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.neuron_groups import NeuronGroups, analyzer
-from miscope.views.groups import names, note, tones
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.groups import names, note, there_are_none, tones
+from miscope.views.shared.tidy import long
 
 
 def table(groups: NeuronGroups, context: Context) -> pd.DataFrame:
@@ -16,8 +18,21 @@ def table(groups: NeuronGroups, context: Context) -> pd.DataFrame:
         "limits": {"spread": (0.0, 1.05 * float(groups.spread.max()) or 1.0)},
         "tones": tones(groups),
         "note": note(groups),
+        "null": _verdict(groups),
     }
     return found
+
+
+def _verdict(groups: NeuronGroups) -> str:
+    """Of the group that is tightest at the end beside all neurons of its layer: a random few lie as far apart."""
+    at, last = np.flatnonzero(groups.frequency), groups.spread[:, -1]
+    if not at.size:
+        return there_are_none(groups)
+    whole = np.array([last[(groups.layer == groups.layer[i]) & (groups.frequency == 0)].item() for i in at])
+    best = int((last[at] / np.where(whole > 0, whole, 1)).argmin())
+    source = f"all neurons with a margin of {nulls.MARGIN:g}"
+    what, null = f"spread (group of k = {groups.frequency[at[best]]})", whole[best] / nulls.MARGIN
+    return nulls.against(what, float(last[at[best]]), null, source, is_lower=True)
 
 
 view = View(

@@ -11,7 +11,8 @@ import pandas as pd
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import long
+from miscope.views.shared.frequencies import MEDIAN, of_neurons
+from miscope.views.shared.tidy import long
 
 
 def table(
@@ -34,6 +35,7 @@ def table(
     found = long("fraction", fraction[order], rank=np.arange(n), frequency=np.arange(1, n_freq + 1))
     found["neuron"] = np.repeat(order.astype(np.int32), n_freq)
     found.attrs |= {"limits": {"fraction": (0.0, 1.0)}, "bands": bands(peak[order])}
+    found.attrs["null"] = of_neurons(MEDIAN, spectra[step].peak_fraction[layer], n_freq)
     return found
 
 

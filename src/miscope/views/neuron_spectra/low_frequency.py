@@ -5,9 +5,13 @@ import pandas as pd
 
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
+from miscope.maths.null_distributions import share_of_some
 from miscope.renderers import lines
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.frequencies import RANDOM
+from miscope.views.shared.tidy import long
 
+LOWEST = 3
 STATISTICS = ("mean", "90 % quantile", "median")
 
 
@@ -18,13 +22,18 @@ def table(spectra: Artifact[NeuronSpectra], context: Context) -> pd.DataFrame:
     layers = [f"layer {i}" for i in range(low.shape[1])]
     found = long("coarseness", values, step=spectra.steps, layer=layers, statistic=STATISTICS)
     found = found.sort_values(["layer", "statistic", "step"]).reset_index(drop=True)
-    found.attrs["marks"] = {"even share": 3 / spectra[spectra.steps[0]].fraction.shape[2]}
+    n_freq = spectra[spectra.steps[0]].fraction.shape[2]
+    null = share_of_some(min(LOWEST, n_freq), n_freq)
+    found.attrs["marks"] = {"even share": min(LOWEST / n_freq, 1.0), "99 % of random neurons": null}
+    height = float(np.median(low, axis=2).max())
+    what = f"the median neuron's share at k = 1 to {LOWEST}, at its height,"
+    found.attrs["null"] = nulls.against(what, height, null, RANDOM, text=nulls.percent)
     return found
 
 
 view = View(
     question="Do neurons first learn coarse, slowly varying functions?",
-    reading="The share of a neuron's variance at its three lowest frequencies. Above the dashed line low "
+    reading="The share of a neuron's variance at its three lowest frequencies. Above the even share low "
     "frequencies have more than their part.",
     needs=analyzer,
     table=table,

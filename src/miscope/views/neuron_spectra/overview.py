@@ -5,7 +5,8 @@ import pandas as pd
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import long
+from miscope.views.shared.frequencies import TUNED, of_specialised
+from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[NeuronSpectra], context: Context) -> pd.DataFrame:
@@ -16,14 +17,18 @@ def table(spectra: Artifact[NeuronSpectra], context: Context) -> pd.DataFrame:
     layers = [f"layer {i}" for i in range(counts.shape[1])]
     found = long("neurons", counts, step=spectra.steps, layer=layers, level=levels)
     found = found.sort_values(["layer", "level", "step"]).reset_index(drop=True)
-    found.attrs["limits"] = {"neurons": (0.0, 1.02 * first.fraction.shape[1])}
+    _, n_neurons, n_freq = first.fraction.shape
+    found.attrs["limits"] = {"neurons": (0.0, 1.02 * n_neurons)}
+    found.attrs["null"] = of_specialised(
+        TUNED, int(counts[-1, :, 0].sum()), len(layers) * n_neurons, float(first.level[0]), n_freq
+    )
     return found
 
 
 view = View(
     question="When do neurons specialise in one frequency?",
     reading="How many neurons have most of their variance over the inputs at a single frequency. The axis ends at "
-    "the number of neurons. Untrained neurons are not specialised; after grokking most are.",
+    "the number of neurons.",
     needs=analyzer,
     table=table,
     draw=lines("step", "neurons", "level", "layer"),

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
-from miscope.views.tidy import long, once
+from miscope.views.shared.frequencies import MEDIAN, of_neurons
+from miscope.views.shared.tidy import long, once
 
 
 def table(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, bins: int = 40) -> pd.DataFrame:
@@ -16,7 +17,7 @@ def table(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, bins
     layers = [f"layer {i}" for i in range(len(peaks))]
     found = long("neurons", counts, layer=layers, peak_fraction=np.round((edges[:-1] + edges[1:]) / 2, 6))
     found.attrs["limits"] = {"neurons": (0.0, 1.05 * _tallest(spectra, bins)), "peak_fraction": (0.0, 1.0)}
-    found.attrs["note"] = f"median {np.median(peaks):.2f}"
+    found.attrs["null"] = of_neurons(MEDIAN, peaks, spectra[step].fraction.shape[2])
     return found
 
 
@@ -32,8 +33,8 @@ def _tallest(spectra: Artifact[NeuronSpectra], bins: int) -> int:
 
 view = View(
     question="How strongly is each neuron tuned to its best frequency?",
-    reading="A histogram of the share of each neuron's variance at its strongest frequency. Untrained neurons sit "
-    "at the left; tuning moves them to the right.",
+    reading="A histogram of the share of each neuron's variance at its strongest frequency. Tuning moves neurons to "
+    "the right.",
     needs=analyzer,
     table=table,
     draw=bars("peak_fraction", "neurons", facet="layer", titles={"peak_fraction": "variance at the peak frequency"}),

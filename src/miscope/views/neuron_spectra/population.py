@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
-from miscope.views.tidy import highest_population
+from miscope.views.shared.frequencies import of_specialised
+from miscope.views.shared.tidy import highest_population
 
 
 def table(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, level: float = 0.7) -> pd.DataFrame:
@@ -25,6 +26,8 @@ def table(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, leve
         }
     )
     counts = found.groupby(["layer", "tuning", "frequency"]).size().rename("neurons").reset_index()
+    tuned = [k[f >= level] for k, f in zip(output.peak_frequency, output.peak_fraction, strict=True)]
+    largest = max(int(np.bincount(layer, minlength=1).max()) for layer in tuned)
     total = counts.groupby(["layer", "frequency"])["neurons"].transform("sum")
     counts["is_large"] = total >= 0.05 * n
     counts.attrs |= {
@@ -33,6 +36,9 @@ def table(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, leve
             "frequency": (0.0, output.fraction.shape[2] + 1.0),
         },
         "tones": {strong: "#0072B2", weak: "#9ECAE1"},
+        "null": of_specialised(
+            "neurons tuned to the same frequency", largest, n_layers * n, level, context.basis.n_frequencies
+        ),
     }
     return counts
 

@@ -7,8 +7,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
-from miscope.views.tidy import long
-from miscope.views.trajectory import index_of
+from miscope.views.shared.tidy import long
+from miscope.views.shared.trajectory import index_of, of_components
 
 
 def table(
@@ -24,13 +24,14 @@ def table(
     names = [f"PC{i} ({share:.0%})" for i, share in enumerate(shares, start=1)]
     found = long("score", values, component=names, step=trajectory.steps)
     found.attrs["note"] = "all parameters" if group == "all" else f"{group} parameters"
+    found.attrs["null"] = of_components(trajectory, g, tuple(range(1, len(names) + 1)))
     return found
 
 
 view = View(
     question="When does the path move along each component?",
     reading="The score of each principal component over time, with its share of the variance. A random walk gives "
-    "half a cosine, a whole one, and so on; bends at the phase borders are the network's own.",
+    "half a cosine, a whole one, and so on.",
     needs=analyzer,
     table=table,
     draw=lines("step", "score", "component", titles={"score": "score (L2 norm)"}),

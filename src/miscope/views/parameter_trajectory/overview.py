@@ -7,7 +7,7 @@ import pandas as pd
 from miscope.core import Context, MiscopeError, View
 from miscope.renderers import path
 from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
-from miscope.views.trajectory import scores
+from miscope.views.shared.trajectory import scores
 
 
 def table(
@@ -26,7 +26,7 @@ def table(
 view = View(
     question="Which path do the weights take through parameter space?",
     reading="Each point is a checkpoint, dark to bright in time. The axes hold as much of the path's variance as "
-    "they say; a random walk gives 61 % and 15 % and a curve as well, so a smooth arc alone means nothing.",
+    "they say. A random walk draws a smooth arc as well.",
     needs=analyzer,
     table=table,
     draw=path("x", "y"),

@@ -7,7 +7,7 @@ import pandas as pd
 from miscope.core import Context, MiscopeError, View
 from miscope.renderers import path_3d
 from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
-from miscope.views.trajectory import scores
+from miscope.views.shared.trajectory import scores
 
 
 def table(
@@ -25,8 +25,8 @@ def table(
 
 view = View(
     question="Which path do the weights take, seen in space?",
-    reading="Each point is a checkpoint, dark to bright in time; turn it with the mouse. A random walk also draws a "
-    "smooth spiral, so compare the shares on the axes with 61, 15 and 7 %.",
+    reading="Each point is a checkpoint, dark to bright in time; turn it with the mouse. A random walk draws a smooth "
+    "spiral as well.",
     needs=analyzer,
     table=table,
     draw=path_3d("x", "y", "z"),

@@ -5,6 +5,7 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import timeline
 from miscope.trackers.phases import Phases, analyzer
+from miscope.views.shared import guessing
 
 EVENTS = {
     "memorised_step": "memorised",
@@ -29,7 +30,10 @@ def table(phases: Phases, context: Context) -> pd.DataFrame:
     last = int(phases.steps[-1])
     rows += [("verdict", f"Verdict: {phases.verdict}.", last, last)]
     rows += [("reason", reason, last, last) for reason in phases.reasons]
-    return pd.DataFrame(rows, columns=["kind", "name", "start", "end"])
+    found = pd.DataFrame(rows, columns=["kind", "name", "start", "end"])
+    split, chosen = guessing.judged(context.probe)
+    found.attrs["null"] = guessing.of_share(f"{split} accuracy at the end", phases.accuracy, context, chosen)
+    return found
 
 
 view = View(

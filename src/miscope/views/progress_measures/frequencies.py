@@ -9,8 +9,9 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines, theme
 from miscope.trackers.progress_measures import ProgressMeasures, analyzer
-from miscope.views.progress import note
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.progress import note, verdict_on_keys
+from miscope.views.shared.tidy import long
 
 ALL, ANY, NONE = "all keys", "any one, at its worst", "nothing (train loss)"
 
@@ -24,8 +25,16 @@ def table(measures: ProgressMeasures, context: Context) -> pd.DataFrame:
     values = np.stack([measures.train_loss, measures.excluded_loss, measures.single_loss, *measures.key_excluded_loss])
     found = long("loss", values, excluded=[NONE, ALL, ANY, *keys], step=measures.steps)
     tones = {NONE: theme.GREY, ALL: theme.INK, ANY: theme.PALE}
-    found.attrs |= {"tones": tones, "note": note(measures)}
+    found.attrs |= {"tones": tones, "note": note(measures), "null": _said(measures)}
     return found
+
+
+def _said(measures: ProgressMeasures) -> str:
+    if not len(measures.key_frequency):
+        return verdict_on_keys(measures)
+    found, null = float(measures.key_excluded_loss[:, -1].max()), nulls.MARGIN * float(measures.other_loss[-1])
+    source = f"the worst of the other frequencies with a margin of {nulls.MARGIN:g}"
+    return nulls.against("train loss without the worst key", found, null, source)
 
 
 view = View(

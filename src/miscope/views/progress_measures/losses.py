@@ -9,8 +9,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.progress_measures import ProgressMeasures, analyzer
-from miscope.views.progress import note
-from miscope.views.tidy import long
+from miscope.views.shared.progress import note, verdict_on_loss
+from miscope.views.shared.tidy import long
 
 NAMES = ("restricted, all inputs", "restricted, train", "restricted, test", "cosines alone, all inputs")
 
@@ -19,7 +19,9 @@ def table(measures: ProgressMeasures, context: Context) -> pd.DataFrame:
     """One row per (measure, step); `loss` in nats. Without a key: no rows."""
     values = np.concatenate([measures.restricted_loss, measures.trig_loss[None]])
     found = long("loss", values, measure=NAMES, step=measures.steps)
-    found.attrs["note"] = note(measures)
+    split, words = (0, "restricted loss") if context.probe.is_train.all() else (2, "restricted test loss")
+    said = verdict_on_loss(measures, context, split, f"{words} at the end")
+    found.attrs |= {"note": note(measures), "null": said}
     return found
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines, theme
 from miscope.trackers.progress_measures import ProgressMeasures, analyzer
-from miscope.views.progress import note
-from miscope.views.tidy import long
+from miscope.views.shared.progress import note, verdict_on_loss
+from miscope.views.shared.tidy import long
 
 NAMES = ("train", "test", "restricted", "excluded (train)")
 
@@ -22,7 +22,8 @@ def table(measures: ProgressMeasures, context: Context) -> pd.DataFrame:
     """
     values = [measures.train_loss, measures.test_loss, measures.restricted_loss[0], measures.excluded_loss]
     found = long("loss", np.stack(values), measure=NAMES, step=measures.steps)
-    found.attrs |= {"tones": dict(zip(NAMES, theme.PALETTE, strict=False)), "note": note(measures)}
+    said = verdict_on_loss(measures, context, 0, "restricted loss at the end")
+    found.attrs |= {"tones": dict(zip(NAMES, theme.PALETTE, strict=False)), "note": note(measures), "null": said}
     return found
 
 

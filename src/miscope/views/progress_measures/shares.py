@@ -9,8 +9,9 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.progress_measures import ProgressMeasures, analyzer
-from miscope.views.progress import note
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.progress import NOISE, note, share_of_noise, verdict_on_keys
+from miscope.views.shared.tidy import long
 
 NAMES = ("cos and sin(w s)", "cos(w (s − c))")
 
@@ -18,8 +19,16 @@ NAMES = ("cos and sin(w s)", "cos(w (s − c))")
 def table(measures: ProgressMeasures, context: Context) -> pd.DataFrame:
     """One row per (part, step); `share` of the logits' energy at the keys, in [0, 1]. Without a key: no rows."""
     found = long("share", np.stack([measures.key_share, measures.trig_share]), part=NAMES, step=measures.steps)
-    found.attrs |= {"limits": {"share": (0.0, 1.0)}, "note": note(measures)}
+    found.attrs |= {"limits": {"share": (0.0, 1.0)}, "note": note(measures), "null": _said(measures, context)}
     return found
+
+
+def _said(measures: ProgressMeasures, context: Context) -> str:
+    if not len(measures.key_frequency):
+        return verdict_on_keys(measures)
+    null = len(measures.key_frequency) * share_of_noise(context.basis.size)
+    found = float(measures.key_share[-1])
+    return nulls.against("share of the keys at the end", found, null, NOISE, text=nulls.percent)
 
 
 view = View(

@@ -8,8 +8,9 @@ import pandas as pd
 from miscope.analyzers.quantization_sensitivity import ALL, QuantizationSensitivity, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import heatmap
-from miscope.views.matrices import kinds
-from miscope.views.tidy import long
+from miscope.views.shared.matrices import kinds
+from miscope.views.shared.quantized import against_noise, costs
+from miscope.views.shared.tidy import long
 
 
 def table(
@@ -23,12 +24,14 @@ def table(
     first = sensitivity[sensitivity.steps[0]]
     if getattr(first, f"{split}_loss") is None:
         raise NotApplicable(f"The sample of the probe has no {split} inputs.")
-    at = first.bits.tolist().index(int(bits))
-    losses = sensitivity.stack(f"{split}_loss")[:, :, at]
-    plain = sensitivity.stack(f"plain_{split}_loss")
-    change = np.log10(np.maximum(losses, 1e-12) / np.maximum(plain, 1e-12)[:, None]).T
-    found = long("change", change, matrix=(*kinds(first.matrix[:-1]), ALL), step=sensitivity.steps)
+    at, names = first.bits.tolist().index(int(bits)), (*kinds(first.matrix[:-1]), ALL)
+    cost = costs(sensitivity, split, "rounding")[:, :, at]  # [step matrix]
+    found = long("change", np.log10(cost).T, matrix=names, step=sensitivity.steps)
+    worst = int(cost[-1, :-1].argmax())
     found.attrs["note"] = f"INT{bits}, {split} inputs"
+    found.attrs["null"] = against_noise(
+        f"loss with {names[worst]} alone rounded over that without", float(cost[-1, worst]), sensitivity, split, at
+    )
     return found
 
 

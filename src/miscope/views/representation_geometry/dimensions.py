@@ -6,17 +6,17 @@ import pandas as pd
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.sites import TONES, by_layer, names
-from miscope.views.tidy import joined, long
+from miscope.views.shared import nulls
+from miscope.views.shared.answers import dimensions
+from miscope.views.shared.sites import TONES, by_layer, names
+from miscope.views.shared.tidy import joined, long
 
 
 def table(geometry: Artifact[RepresentationGeometry], context: Context) -> pd.DataFrame:
     """One row per (layer, site, step); `dimensions` is the participation ratio within an answer, mean over answers."""
     first = geometry[geometry.steps[0]]
-    ratios = geometry.stack("participation_ratio")  # [step site cls]
-    has_any = np.isfinite(ratios)
-    means = np.where(has_any, ratios, 0).sum(axis=2) / np.where(has_any.any(axis=2), has_any.sum(axis=2), np.nan)
-    layers = by_layer(first.site)
+    means = np.array([[dimensions(o, at) for at in range(len(o.site))] for o in geometry.values()])  # [step site]
+    layers, last = by_layer(first.site), len(first.site) - 1
     parts = [
         long("dimensions", means.T[sites], site=names(first.site, sites), step=geometry.steps)
         for sites in layers.values()
@@ -24,6 +24,9 @@ def table(geometry: Artifact[RepresentationGeometry], context: Context) -> pd.Da
     found = joined(parts, list(layers), "layer")
     least, most = int(first.n_inputs.min()), int(first.n_inputs.max())
     found.attrs |= {"tones": TONES, "note": f"{least if least == most else f'{least} to {most}'} inputs per answer"}
+    found.attrs["null"] = nulls.against_untrained(
+        "participation ratio at the last site", geometry, lambda output: dimensions(output, last), is_lower=True
+    )
     return found
 
 

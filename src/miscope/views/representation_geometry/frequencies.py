@@ -5,9 +5,11 @@ import pandas as pd
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
+from miscope.maths.null_distributions import largest_share
 from miscope.renderers import heatmap
-from miscope.views.sites import Kind, index_of
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.sites import Kind, index_of
+from miscope.views.shared.tidy import long
 
 
 def table(
@@ -18,7 +20,10 @@ def table(
     if first.power is None:
         raise NotApplicable("Fewer than five right answers lie on a circle however they are laid out.")
     power = geometry.stack("power")[:, index_of(first.site, site, layer)]
-    found = long("share", power, step=geometry.steps, frequency=np.arange(1, power.shape[1] + 1))
+    share, n = float(power[-1].max()), power.shape[1]
+    found = long("share", power, step=geometry.steps, frequency=np.arange(1, n + 1))
+    source = "99 % of random layouts"
+    found.attrs["null"] = nulls.against("largest share", share, largest_share(n), source, text=nulls.percent)
     found.attrs["note"] = site if first.has_native_order else f"{site}; over the answers' numbers, which are no group"
     return found
 

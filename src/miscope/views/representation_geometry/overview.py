@@ -6,8 +6,9 @@ import pandas as pd
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
-from miscope.views.sites import TONES, by_layer, names
-from miscope.views.tidy import joined, long
+from miscope.views.shared.answers import of_snr
+from miscope.views.shared.sites import TONES, by_layer, names
+from miscope.views.shared.tidy import joined, long
 
 RANDOM = "random answers"
 
@@ -22,7 +23,7 @@ def table(geometry: Artifact[RepresentationGeometry], context: Context) -> pd.Da
         for sites in layers.values()
     ]
     found = joined(parts, list(layers), "layer")
-    found.attrs["tones"] = {RANDOM: theme.GREY, **TONES}
+    found.attrs |= {"tones": {RANDOM: theme.GREY, **TONES}, "null": of_snr(geometry, len(first.site) - 1)}
     return found
 
 

@@ -7,8 +7,9 @@ from miscope.analyzers.representation_geometry import RepresentationGeometry, an
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.maths.clouds import components
 from miscope.renderers.points import points
-from miscope.views.sites import Kind, index_of
-from miscope.views.tidy import once
+from miscope.views.shared.answers import of_alignment
+from miscope.views.shared.sites import Kind, index_of
+from miscope.views.shared.tidy import once
 
 
 def table(
@@ -35,6 +36,7 @@ def table(
         | {"place": f"answer x {k}<br>mod {n}"},
         "limits": {"x": (-reach, reach), "y": (-reach, reach), "place": (0.0, float(n))},
         "note": site,
+        "null": of_alignment(output, at),
     }
     return found
 

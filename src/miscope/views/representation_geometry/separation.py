@@ -6,8 +6,9 @@ import pandas as pd
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.sites import TONES, names, of_layer
-from miscope.views.tidy import long
+from miscope.views.shared.answers import of_nearest_pair
+from miscope.views.shared.sites import TONES, names, of_layer
+from miscope.views.shared.tidy import long
 
 
 def table(geometry: Artifact[RepresentationGeometry], context: Context, *, layer: int = -1) -> pd.DataFrame:
@@ -23,6 +24,7 @@ def table(geometry: Artifact[RepresentationGeometry], context: Context, *, layer
         step=geometry.steps,
     )
     found.attrs |= {"tones": TONES, "note": _nearest(geometry, sites)}
+    found.attrs["null"] = of_nearest_pair(geometry, sites[-1])
     return found
 
 

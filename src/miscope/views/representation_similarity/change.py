@@ -6,9 +6,10 @@ import pandas as pd
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import lines
 from miscope.trackers.representation_similarity import RepresentationSimilarity, analyzer
-from miscope.views.sites import TONES, by_layer, names
-from miscope.views.tidy import joined, long
-from miscope.views.trajectory import middles
+from miscope.views.shared.pace import of_turns
+from miscope.views.shared.sites import TONES, by_layer, names
+from miscope.views.shared.tidy import joined, long
+from miscope.views.shared.trajectory import middles
 
 
 def table(similarity: RepresentationSimilarity, context: Context) -> pd.DataFrame:
@@ -24,7 +25,7 @@ def table(similarity: RepresentationSimilarity, context: Context) -> pd.DataFram
     layers, at = by_layer(similarity.site), middles(similarity.steps)
     parts = [long("turn", turn[sites], site=names(similarity.site, sites), step=at) for sites in layers.values()]
     found = joined(parts, list(layers), "layer")
-    found.attrs["tones"] = TONES
+    found.attrs |= {"tones": TONES, "null": of_turns(similarity, len(similarity.site) - 1)}
     return found
 
 

@@ -6,8 +6,9 @@ import pandas as pd
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import heatmap
 from miscope.trackers.representation_similarity import RepresentationSimilarity, analyzer
-from miscope.views.sites import Kind, index_of
-from miscope.views.tidy import long
+from miscope.views.shared.pace import of_turns
+from miscope.views.shared.sites import Kind, index_of
+from miscope.views.shared.tidy import long
 
 
 def table(
@@ -26,6 +27,7 @@ def table(
     found = long("similarity", values, other_step=similarity.steps, step=similarity.steps)
     chance = "debiased, 0 by chance" if is_debiased else f"{similarity.gaussian_cka[at]:.2g} between Gaussians"
     found.attrs |= {"limits": {"similarity": (min(0.0, float(np.nanmin(values))), 1.0)}, "note": f"{site}; {chance}"}
+    found.attrs["null"] = of_turns(similarity, at)
     return found
 
 

@@ -6,8 +6,10 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines, theme
 from miscope.trackers.representation_similarity import RepresentationSimilarity, analyzer
-from miscope.views.sites import names, of_layer
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.pace import EVEN, RESOLUTION
+from miscope.views.shared.sites import kind, names, of_layer
+from miscope.views.shared.tidy import long
 
 TONES = {"debiased CKA": theme.PALETTE[0], "CKA": theme.PALETTE[1], "CKA by chance": theme.GREY}
 
@@ -19,7 +21,19 @@ def table(similarity: RepresentationSimilarity, context: Context, *, layer: int 
     values = np.stack([measure[sites][:, -1] for measure in measures], axis=1)
     found = long("similarity", values, site=names(similarity.site, sites), measure=list(TONES), step=similarity.steps)
     found.attrs |= {"tones": TONES, "limits": {"similarity": (min(-0.05, float(found["similarity"].min())), 1.03)}}
+    found.attrs["null"] = _verdict(similarity, sites[-1])
     return found
+
+
+def _verdict(similarity: RepresentationSimilarity, at: int) -> str:
+    """How early half of the angle to the last representation of a site is behind it, for good."""
+    angle = np.degrees(np.arccos(np.clip(similarity.debiased_cka[at, :, -1], -1, 1)))
+    if not angle[0] >= 10 * RESOLUTION:  # so that a tenth of the way is told apart
+        return nulls.none(f"{kind(similarity.site[at])} is at the first checkpoint as it is at the last, or unmeasured")
+    first, span = similarity.steps[0], similarity.steps[-1] - similarity.steps[0]
+    half = similarity.steps[1 + int(np.flatnonzero(~(angle <= angle[0] / 2))[-1])]
+    null = float(first + span / 2 / nulls.MARGIN)
+    return nulls.against("step at which half of the way to the end is done", float(half), null, EVEN, is_lower=True)
 
 
 view = View(

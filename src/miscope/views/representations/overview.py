@@ -2,12 +2,15 @@
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float32
 
 from miscope.analyzers.representations import Representations, analyzer
 from miscope.core import Artifact, Context, MiscopeError, View
+from miscope.maths.random_clouds import rare_mean_of_pairs
 from miscope.renderers import DIVERGING, heatmap
-from miscope.views.sites import Kind, index_of
-from miscope.views.tidy import long
+from miscope.views.shared import nulls
+from miscope.views.shared.sites import Kind, index_of
+from miscope.views.shared.tidy import long
 
 
 def table(
@@ -24,17 +27,40 @@ def table(
         raise MiscopeError(f"`n` = {n}; allowed: 2 or more.")
     output = representations[step]
     at = index_of(output.site, site, layer)
-    end = int(output.width[: at + 1].sum())
     answers = context.probe.targets[output.chosen]
     order = _shown(answers, n)
-    values = output.value[order, end - int(output.width[at]) : end].astype(np.float32)
+    cosine = _cosines(_at_site(output, at)[order])
+    found = long("cosine", cosine, row=np.arange(len(order)), column=np.arange(len(order)))
+    found["answer"] = np.repeat(answers[order], len(order))
+    found.attrs |= {"limits": {"cosine": (-1.0, 1.0)}, "note": site}
+    found.attrs["null"] = _verdict(representations, answers, step, at)
+    return found
+
+
+def _at_site(output: Representations, at: int) -> Float32[np.ndarray, "input dim"]:
+    end = int(output.width[: at + 1].sum())
+    return output.value[:, end - int(output.width[at]) : end]
+
+
+def _cosines(values: Float32[np.ndarray, "input dim"]) -> Float32[np.ndarray, "input input"]:
+    """Of every two inputs, about the mean of all; 0 where one is the mean."""
     centred = values - values.mean(axis=0)
     sizes = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = np.divide(centred, sizes, out=np.zeros_like(centred), where=sizes > 0)
-    found = long("cosine", unit @ unit.T, row=np.arange(len(order)), column=np.arange(len(order)))
-    found["answer"] = np.repeat(answers[order], len(order))
-    found.attrs |= {"limits": {"cosine": (-1.0, 1.0)}, "note": site}
-    return found
+    return unit @ unit.T
+
+
+def _verdict(representations: Artifact[Representations], answers: np.ndarray, step: int, at: int) -> str:
+    """The mean cosine of two inputs of one right answer, over all that are stored."""
+    pairs = np.nonzero(np.triu(answers[:, None] == answers, 1))
+    if not 0 < len(pairs[0]) < len(answers) * (len(answers) - 1) / 2:
+        return nulls.none("no two inputs have one right answer, or all have the same")
+    cosines = _cosines(_at_site(representations[step], at))
+    null, source = rare_mean_of_pairs(cosines, *pairs), "99 % of shuffled answers"
+    if representations.steps[0] == 0:
+        start = float(_cosines(_at_site(representations[0], at))[pairs].mean())
+        null, source = null + nulls.MARGIN * max(start, 0), f"{source} on top of the untrained network"
+    return nulls.against("mean cosine within an answer", float(cosines[pairs].mean()), null, source)
 
 
 def _shown(answers: np.ndarray, n: int) -> np.ndarray:

@@ -5,7 +5,8 @@ import pandas as pd
 from miscope.analyzers.singular_values import SingularValues, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.matrices import over_training
+from miscope.views.shared.matrices import over_training
+from miscope.views.shared.random_matrices import verdict
 
 
 def table(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> pd.DataFrame:
@@ -15,6 +16,7 @@ def table(values: Artifact[SingularValues], context: Context, *, heads_of: str =
     """
     found = over_training(values, "effective_rank", heads_of)
     found.attrs["limits"] = {"effective_rank": (0.0, 1.05 * float(found["effective_rank"].max()))}
+    found.attrs["null"] = verdict(values[values.steps[-1]], "effective_rank", heads_of)
     return found
 
 

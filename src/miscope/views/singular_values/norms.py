@@ -5,15 +5,18 @@ import pandas as pd
 from miscope.analyzers.singular_values import SingularValues, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.matrices import over_training
-from miscope.views.tidy import joined
+from miscope.views.shared.matrices import over_training
+from miscope.views.shared.random_matrices import verdict
+from miscope.views.shared.tidy import joined
 
 
 def table(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> pd.DataFrame:
     """One row per (kind of norm, matrix, step); `norm` in the units of the weights, heads averaged."""
     fields = ("frobenius_norm", "spectral_norm")
     parts = [over_training(values, field, heads_of).rename(columns={field: "norm"}) for field in fields]
-    return joined(parts, ("Frobenius norm", "spectral norm"), "kind")
+    found = joined(parts, ("Frobenius norm", "spectral norm"), "kind")
+    found.attrs["null"] = verdict(values[values.steps[-1]], "spectral_norm", heads_of)
+    return found
 
 
 view = View(

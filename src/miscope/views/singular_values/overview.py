@@ -5,7 +5,8 @@ import pandas as pd
 from miscope.analyzers.singular_values import SingularValues, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.matrices import over_training
+from miscope.views.shared.matrices import over_training
+from miscope.views.shared.random_matrices import verdict
 
 
 def table(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> pd.DataFrame:
@@ -15,6 +16,7 @@ def table(values: Artifact[SingularValues], context: Context, *, heads_of: str =
     """
     found = over_training(values, "participation_ratio", heads_of)
     found.attrs["limits"] = {"participation_ratio": (0.0, 1.05 * float(found["participation_ratio"].max()))}
+    found.attrs["null"] = verdict(values[values.steps[-1]], "participation_ratio", heads_of)
     return found
 
 

@@ -8,8 +8,10 @@ import pandas as pd
 
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, View
+from miscope.maths.null_distributions import multiple_of_noise, share_of_sets
 from miscope.renderers import lines, theme
-from miscope.views.tidy import long, over_steps
+from miscope.views.shared import nulls
+from miscope.views.shared.tidy import long, over_steps
 
 FLOOR = 1e-6  # logits: below is rounding of float32
 OTHERS = "other sets of its size"
@@ -21,8 +23,18 @@ def table(spectra: Artifact[WalshSpectrum], context: Context) -> pd.DataFrame:
     first = spectra[spectra.steps[0]]
     floored = np.maximum(values, FLOOR)  # NaN, where there are no others, stays
     found = long("coefficient", floored, set=(f"target: {first.target}", OTHERS), step=spectra.steps)
-    found.attrs["tones"] = {OTHERS: theme.GREY}
+    found.attrs |= {"tones": {OTHERS: theme.GREY}, "null": _verdict(spectra[spectra.steps[-1]])}
     return found
+
+
+def _verdict(output: WalshSpectrum) -> str:
+    """By the other sets of its size; where it is the only one, by the sets of a random function of the same energy."""
+    found, others = abs(output.target_coefficient), output.other_coefficient
+    if others is None:
+        null, source = np.sqrt(output.energy * share_of_sets(1, len(output.coefficient))), "99 % of random functions"
+    else:
+        null, source = others * multiple_of_noise(output.n_of_its_size - 1), "99 % of sets of its size"
+    return nulls.against("coefficient in logits", found, max(float(null), FLOOR), source)
 
 
 view = View(

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
-from miscope.views.tidy import long
+from miscope.views.shared.sets import of_target_size
+from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[WalshSpectrum], context: Context) -> pd.DataFrame:
@@ -16,6 +17,7 @@ def table(spectra: Artifact[WalshSpectrum], context: Context) -> pd.DataFrame:
     chance = first.chance_degree_share
     found.attrs |= {
         "limits": {"share": (0.0, 1.0)},
+        "null": of_target_size(spectra[spectra.steps[-1]]),
         "note": f"target: {first.target}; by chance at most {chance.max():.0%}, at degree {chance.argmax()}",
     }
     return found

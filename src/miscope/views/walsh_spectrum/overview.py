@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
-from miscope.views.tidy import long
+from miscope.views.shared.sets import of_target
+from miscope.views.shared.tidy import long
 
 CHANCE = "chance"
 FLOOR = 1e-9  # shares below are noise of float32 logits
@@ -25,6 +26,7 @@ def table(spectra: Artifact[WalshSpectrum], context: Context) -> pd.DataFrame:
         "limits": {"share": (0.5 * float(shares.min()), 1.5)},
         "tones": {CHANCE: theme.GREY},
         "note": f"chance, the share of one set in a random function, is {first.chance_share:.2g}",
+        "null": of_target(spectra[spectra.steps[-1]]),
     }
     return found
 

@@ -10,7 +10,8 @@ import pandas as pd
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import lines, theme
-from miscope.views.tidy import long, over_steps
+from miscope.views.shared import nulls
+from miscope.views.shared.tidy import long, over_steps
 
 CHANCE = "chance: the middle"
 
@@ -28,6 +29,9 @@ def table(spectra: Artifact[WalshSpectrum], context: Context) -> pd.DataFrame:
         "limits": {"rank": (0.8, 1.25 * n_sets)},
         "tones": {CHANCE: theme.GREY},
         "note": f"{n_sets} sets of its size",
+        "null": nulls.against(
+            "rank of the target", ranks[-1], n_sets // 100 + 1, "99 % of random orders", is_lower=True
+        ),
     }
     return found
 

@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
-from miscope.views.tidy import long
+from miscope.views.shared.sets import of_target_size
+from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[WalshSpectrum], context: Context, step: int) -> pd.DataFrame:
@@ -17,6 +18,7 @@ def table(spectra: Artifact[WalshSpectrum], context: Context, step: int) -> pd.D
     pairs = zip(output.strongest[:3], output.strongest_share[:3].tolist(), strict=True)
     found.attrs |= {
         "limits": {"share": (0.0, 1.05)},
+        "null": of_target_size(output),
         "note": "strongest: " + ", ".join(f"{name} {share:.2g}" for name, share in pairs),
     }
     return found

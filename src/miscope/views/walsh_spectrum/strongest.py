@@ -6,7 +6,8 @@ import pandas as pd
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer, set_name
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
-from miscope.views.tidy import long
+from miscope.views.shared.sets import of_target
+from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[WalshSpectrum], context: Context, *, n: int = 6) -> pd.DataFrame:
@@ -21,6 +22,7 @@ def table(spectra: Artifact[WalshSpectrum], context: Context, *, n: int = 6) -> 
     found.attrs |= {
         "limits": {"share": (0.0, 1.05)},
         "note": f"target: {first.target}; by chance a set has {first.chance_share:.2g}",
+        "null": of_target(spectra[spectra.steps[-1]]),
     }
     return found
 
@@ -28,7 +30,7 @@ def table(spectra: Artifact[WalshSpectrum], context: Context, *, n: int = 6) -> 
 view = View(
     question="Which sets of bits does the output try, keep and drop?",
     reading="One curve for each of the sets that ever hold most of the output's energy. Before it is solved, single "
-    "bits and the constant come and go; chance is close to zero on this axis.",
+    "bits and the constant come and go.",
     needs=analyzer,
     table=table,
     draw=lines("step", "share", "set", titles={"share": "share of energy"}, labelled=True),

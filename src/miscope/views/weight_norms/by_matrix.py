@@ -5,8 +5,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.weight_norms import WeightNorms, analyzer
-from miscope.views.norms import of_matrices
-from miscope.views.tidy import joined
+from miscope.views.shared.norms import of_matrices, verdict
+from miscope.views.shared.tidy import joined
 
 
 def table(norms: WeightNorms, context: Context) -> pd.DataFrame:
@@ -14,6 +14,7 @@ def table(norms: WeightNorms, context: Context) -> pd.DataFrame:
     parts = [of_matrices(norms, field).rename(columns={field: "size"}) for field in ("norm", "distance")]
     found = joined(parts, ("norm", "distance from initialisation"), "measure")
     found.attrs["limits"] = {"size": (0.0, 1.05 * float(found["size"].max()))}
+    found.attrs["null"] = verdict(norms, "distance", context)
     return found
 
 

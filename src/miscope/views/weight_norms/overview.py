@@ -4,16 +4,18 @@ import numpy as np
 import pandas as pd
 
 from miscope.core import Context, View
-from miscope.renderers import lines
+from miscope.renderers import lines, theme
 from miscope.trackers.weight_norms import WeightNorms, analyzer
-from miscope.views.tidy import long
+from miscope.views.shared.norms import WALK, verdict_on_all
+from miscope.views.shared.tidy import long
 
 
 def table(norms: WeightNorms, context: Context) -> pd.DataFrame:
     """One row per (measure, step); `size` is an L2 norm over all weights."""
-    sizes = np.stack([norms.norm[0], norms.distance[0]])
-    found = long("size", sizes, measure=("norm", "distance from initialisation"), step=norms.steps)
-    found.attrs["limits"] = {"size": (0.0, 1.05 * float(sizes.max()))}
+    sizes = np.stack([norms.norm[0], norms.distance[0], norms.walk[0]])
+    found = long("size", sizes, measure=("norm", "distance from initialisation", WALK), step=norms.steps)
+    found.attrs |= {"limits": {"size": (0.0, 1.05 * float(sizes.max()))}, "tones": {WALK: theme.GREY}}
+    found.attrs["null"] = verdict_on_all(norms, context)
     return found
 
 
@@ -21,7 +23,8 @@ view = View(
     question="How large are the weights, and how far from where they began?",
     reading="The norm of all weights and the L2 norm of their change since the first checkpoint. A norm that falls "
     "is weight decay at work. A distance that picks up speed while the loss is flat is progress that the loss does not "
-    "show; an even drift is not: noise moves the weights of a control as well.",
+    "show. Grey: the distance if no change between checkpoints had to do with those before; weight decay, too, leads "
+    "further than that.",
     needs=analyzer,
     table=table,
     draw=lines("step", "size", "measure", titles={"size": "L2 norm"}),

@@ -1,10 +1,14 @@
 """Which neurons to show, and the scale to show them on: chosen once, at the last checkpoint, so that nothing jumps."""
 
+from typing import Any
+
 import numpy as np
 
-from miscope.core import Artifact, Output
+from miscope.core import Artifact, Context, Output
+from miscope.maths.null_distributions import gain
 from miscope.maths.spectra import Basis, variance_fractions
-from miscope.views.tidy import once
+from miscope.views.shared import nulls
+from miscope.views.shared.tidy import once
 
 
 @once
@@ -44,3 +48,30 @@ def peak(basis: Basis, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Peak frequency k and its variance fraction of each map over the basis' square grid."""
     fractions = variance_fractions(basis, maps.astype(np.float32))
     return fractions.argmax(axis=1) + 1, fractions.max(axis=1)
+
+
+def of_answer(artifact: Artifact[Any], context: Context, layer: int, maps: np.ndarray) -> str:
+    """The verdict on the neuron of `maps` [neuron batch] whose variance the right answer explains best.
+
+    The null is the larger of two: answers in random order, and the highest of the layer's untrained neurons.
+    """
+    labels = context.probe.targets
+    n_kinds = len(np.unique(labels))
+    null, source = gain(len(labels), n_kinds - 1, n_kinds, len(maps)), "99 % of random orders of the answers"
+    if artifact.steps[0] == 0 and (start := nulls.MARGIN * _untrained(artifact, layer, tuple(labels.tolist()))) > null:
+        null, source = start, f"untrained neurons with a margin of {nulls.MARGIN:g}"
+    what = "largest share of a neuron's variance that the right answer explains"
+    return nulls.against(what, float(_explained(maps, labels).max()), null, source, text=nulls.percent)
+
+
+@once
+def _untrained(artifact: Artifact[Output], layer: int, labels: tuple[int, ...]) -> float:
+    return float(_explained(artifact[0].activation[layer], np.array(labels)).max())  # type: ignore[attr-defined]
+
+
+def _explained(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of each row's variance that lies between the means at each label; 0 where nothing varies."""
+    centred = values.astype(np.float64) - values.mean(axis=1, keepdims=True, dtype=np.float64)
+    is_of = (labels[:, None] == np.unique(labels)).astype(np.float64)
+    between, total = ((centred @ is_of) ** 2 / is_of.sum(axis=0)).sum(axis=1), (centred**2).sum(axis=1)
+    return np.divide(between, total, out=np.zeros_like(total), where=total > 0)
