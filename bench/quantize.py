@@ -58,6 +58,7 @@ def main(sizes: tuple[int, ...]) -> None:
             "int8_speedup_512": headline["INT8"].speedup,
             "int4_speedup_512": headline["INT4"].speedup,
             "int8_static_speedup_512": headline["INT8 static"].speedup,
+            "int4_static_speedup_512": headline["INT4 static"].speedup,
             "bf16_speedup_512": headline["bfloat16"].speedup,
             "torchao_int8_speedup_512": headline["torchao int8"].speedup,
             "int8_bytes": headline["INT8"].bytes_share,

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from miscope.core import MiscopeError, ModelConfig
-from miscope.model.linear import Linear
-from miscope.model.quantization.kernels import CALLS
+from miscope.model.linear import Linear, outputs
+from miscope.model.quantization.grid import nearest_grid
+from miscope.model.quantization.kernels import CALLS, code_limit
 from miscope.model.quantization.linear import QuantLinear
 from miscope.model.quantization.model import (
     dequantize_model,
@@ -28,9 +29,7 @@ from miscope.model.quantization.model import (
 from miscope.model.quantization.prepared import GridLinear, ObservedLinear
 from miscope.model.quantization.scheme import Scheme
 from miscope.model.quantization.storage import load_quantized, save_quantized
-from miscope.model.quantization.weights import fake_quantized
 from miscope.model.transformer import Transformer
-from miscope.model.weights import load_weights, weights
 
 SCHEMES = [Scheme(8), Scheme(4), Scheme(4, group_size=8), Scheme(8, "static"), Scheme(4, "static")]
 CONFIG = ModelConfig(
@@ -128,6 +127,11 @@ def test_what_is_not_finite_does_not_come_out_as_a_number(quantized: Transformer
 
 
 @torch.no_grad()
+def test_a_tap_that_only_looks_changes_nothing(quantized: Transformer, tokens: Tensor) -> None:
+    assert torch.equal(quantized(tokens, tap=lambda hook, x: x), quantized(tokens))
+
+
+@torch.no_grad()
 def test_taps_see_and_change_a_quantized_model(quantized: Transformer, floats: Transformer, tokens: Tensor) -> None:
     seen: dict[str, dict[str, Tensor]] = {"quantized": {}, "floats": {}}
     for name, model in (("quantized", quantized), ("floats", floats)):
@@ -160,6 +164,98 @@ def test_inference_mode_and_its_absence_may_follow_each_other(
 def test_a_gradient_through_a_quantized_model_is_refused(quantized: Transformer, tokens: Tensor) -> None:
     with pytest.raises(MiscopeError, match="passes no gradient"):
         quantized(tokens, tap=lambda hook, x: x.requires_grad_() if hook == "hook_embed" else x)
+
+
+# ---------------------------------------------------------------- layers that read one input
+
+GATED = replace(
+    CONFIG, act_fn="silu", normalization="RMS", has_biases=False, positions="rotary", gated_mlp=True,
+    n_key_value_heads=2, has_qkv_biases=True,
+)  # fmt: skip
+QKV = ("q", "k", "v")
+
+
+def block_input(batch: int = 3) -> Tensor:
+    return torch.randn(batch, 16, 48, generator=torch.Generator().manual_seed(batch))
+
+
+@torch.no_grad()
+def test_what_layers_give_together_is_what_each_gives_alone(quantized: Transformer) -> None:
+    attn, x = quantized.blocks[0].attn, block_input()
+    alone = [getattr(attn, name)(x) for name in QKV]
+    before = {name: value.clone() for name, value in attn.state_dict().items()}
+    kernels = [getattr(attn, name).kernel for name in QKV]
+    assert all(map(torch.equal, outputs(x, attn.q, attn.k, attn.v), alone))
+    assert all(map(torch.equal, outputs(x, attn.k, attn.v), alone[1:]))  # some of those that stand together
+    assert all(torch.equal(getattr(attn, name)(x), out) for name, out in zip(QKV, alone, strict=True))
+    assert [getattr(attn, name).kernel for name in QKV] == kernels
+    for name in QKV:
+        layer = getattr(attn, name)
+        assert torch.equal(layer.weight, copy.deepcopy(layer).weight)
+    assert list(attn.state_dict()) == list(before)
+    assert all(torch.equal(value, before[name]) for name, value in attn.state_dict().items())
+    assert all(map(torch.equal, outputs(x, attn.q, attn.k, attn.v), alone))
+
+
+@torch.no_grad()
+def test_codes_that_stand_together_are_held_once(quantized: Transformer) -> None:
+    attn, x = quantized.blocks[0].attn, block_input()
+    expected = attn.q.weight
+    outputs(x, attn.q, attn.k, attn.v)
+    assert not [name for name, _ in attn.q.named_buffers() if name in ("codes", "nibbles", "multipliers")]
+    attn.k.state_dict()  # leaves the others
+    assert torch.equal(attn.q.weight, expected)
+    assert torch.equal(attn.q(x), outputs(x, attn.q, attn.k, attn.v)[0])
+
+
+@torch.no_grad()
+def test_reading_some_positions_is_the_same_before_and_after_reading_all(
+    floats: Transformer, scheme: Scheme, tokens: Tensor
+) -> None:
+    model = made(floats, scheme, tokens)
+    before = model(tokens, positions=(4, 9))
+    whole = model(tokens)
+    assert torch.equal(model(tokens, positions=(4, 9)), before)
+    assert torch.equal(model(tokens), whole)
+    assert relative_error(before, whole[:, [4, 9]]) < 0.01
+
+
+@torch.no_grad()
+def test_a_torch_hook_on_one_of_the_layers_is_called(quantized: Transformer, tokens: Tensor) -> None:
+    expected, seen, k = quantized(tokens), [], quantized.blocks[0].attn.k
+    handle = k.register_forward_hook(lambda layer, args, out: seen.append((args[0], out)))
+    assert torch.equal(quantized(tokens), expected)
+    ((x, out),) = seen
+    assert torch.equal(k(x), out)
+    handle.remove()
+    k.register_forward_hook(lambda layer, args, out: 0 * out)
+    assert not torch.equal(quantized(tokens), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mode", ["dynamic", "static"])
+def test_a_gated_model_with_shared_keys_keeps_its_answers(mode: str, tokens: Tensor, tmp_path: Path) -> None:
+    model = Transformer(GATED, 3).eval()
+    quantized = made(model, Scheme(8, mode), tokens)
+    found = quantized(tokens)
+    assert relative_error(found, model(tokens)) < 0.05
+    assert torch.equal(quantized(tokens, tap=lambda hook, x: x), found)
+    mlp, x = quantized.blocks[0].mlp, block_input()
+    alone = [copy.deepcopy(layer)(x) for layer in (mlp.fc_gate, mlp.fc_in)]
+    assert all(map(torch.equal, outputs(x, mlp.fc_gate, mlp.fc_in), alone))
+    save_quantized(tmp_path / "q.safetensors", quantized)
+    assert torch.equal(load_quantized(tmp_path / "q.safetensors")(tokens), found)
+
+
+@torch.no_grad()
+def test_layers_with_other_ranges_of_their_input_are_computed_one_by_one(floats: Transformer, tokens: Tensor) -> None:
+    """Calibrated at some positions alone, the last layer's queries have seen less than its keys."""
+    prepared = prepare_model_for_quantization(floats)
+    prepared(tokens, positions=(3,))
+    attn, x = quantize(prepared, mode="static").blocks[1].attn, block_input()
+    assert not torch.equal(attn.q.input_range, attn.k.input_range)
+    alone = [copy.deepcopy(getattr(attn, name))(x) for name in QKV]
+    assert all(map(torch.equal, outputs(x, attn.q, attn.k, attn.v), alone))
 
 
 # ---------------------------------------------------------------- info, storage, the way back
@@ -365,23 +461,11 @@ def loss(model: Transformer, tokens: Tensor) -> float:
 
 @torch.no_grad()
 @pytest.mark.parametrize("bits", [8, 4])
-def test_weights_for_instruments_are_those_of_the_quantized_model(floats: Transformer, bits: int) -> None:
-    """On this machine, where its kernels are exact at 8 bits."""
+def test_the_grid_that_instruments_ask_is_that_of_the_quantized_model(floats: Transformer, bits: int) -> None:
     quantized = quantize(floats, bits)
-    expected = weights(dequantize_model(quantized))
-    found = fake_quantized(weights(floats), bits)
-    assert found.keys() == expected.keys()
-    for name, weight in found.items():
-        np.testing.assert_allclose(weight, expected[name], atol=0 if quantized.unembed.kernel != "float" else 0.1)
-    load_weights(Transformer(CONFIG), found)
-
-
-def test_only_the_weights_that_are_named_move(floats: Transformer) -> None:
-    given = weights(floats)
-    found = fake_quantized(given, 4, ("blocks.0.attn.W_O",))
-    assert [name for name in given if found[name] is not given[name]] == ["blocks.0.attn.W_O"]
-    with pytest.raises(MiscopeError, match=r"Not a weight that is quantized: embed\.W_E; there are: blocks\.0"):
-        fake_quantized(given, 4, ("embed.W_E",))
+    for name in LINEARS:
+        expected = nearest_grid(floats.get_submodule(name).weight.numpy(), bits, limit=code_limit()).weight
+        np.testing.assert_array_equal(quantized.get_submodule(name).weight.numpy(), expected)
 
 
 @torch.no_grad()

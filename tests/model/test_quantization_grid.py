@@ -65,6 +65,17 @@ def test_nibbles_packed_and_unpacked_are_the_codes(d_in: int, size: int) -> None
         np.testing.assert_array_equal(found.numpy(), grid.codes)
 
 
+@pytest.mark.parametrize("d_out", [8, 3])  # eight bytes at a time, and one
+def test_every_pair_of_nibbles_is_unpacked_under_every_multiplier(d_out: int) -> None:
+    """By arithmetic on Python's integers: the low nibble first, then the high one, each in two's complement."""
+    packed_ = torch.arange(-128, 128, dtype=torch.int8).repeat_interleave(d_out).view(256, d_out)
+    signed = [n - 16 if n > 7 else n for n in range(16)]
+    nibbles = [signed[b & 15] for b in range(-128, 128)] + [signed[b >> 4 & 15] for b in range(-128, 128)]
+    for m in range(1, 16):
+        found = unpacked(packed_, torch.full((16, d_out), m, dtype=torch.int8), 512)
+        assert found.tolist() == [[n * m] * d_out for n in nibbles]
+
+
 @pytest.mark.parametrize(
     ("bits", "size", "said"),
     [(2, None, "`bits` = 2; allowed: 8, 4."), (4, 5, "`group_size` = 5;"), (8, 32, "`group_size` = 32 at 8 bits")],
@@ -83,6 +94,25 @@ def test_rows_are_scaled_by_their_own_largest_number() -> None:
     codes, scale = rows_as_codes(torch.tensor([[1.27, -0.5, 0.0], [-2540.0, 20.0, 9.0], [0.0, 0.0, 0.0]]))
     assert codes.tolist() == [[127, -50, 0], [-127, 1, 0], [0, 0, 0]]
     torch.testing.assert_close(scale[:2], torch.tensor([[0.01], [20.0]]))
+
+
+def test_unsigned_codes_are_128_larger() -> None:
+    x = torch.randn(5, 37, generator=torch.Generator().manual_seed(0))
+    x[0], to = 0, affine(-1.0, 2.0)
+    (signed, scale), (unsigned, same) = (rows_as_codes(x, dtype) for dtype in (torch.int8, torch.uint8))
+    assert torch.equal(scale, same)
+    assert torch.equal(signed.int() + 128, unsigned.int())
+    assert torch.equal(range_as_codes(x, to).int() + 128, range_as_codes(x, to, torch.uint8).int())
+
+
+@pytest.mark.parametrize("d", [1, 7, 31, 33, 100, 511])
+def test_a_code_does_not_depend_on_where_in_the_tensor_it_stands(d: int) -> None:
+    """What a vector takes in a whole row, the loop for the rest takes in a part of it: both must round alike."""
+    x = torch.randn(300, 512, generator=torch.Generator().manual_seed(d))
+    x[:, 0] = 9  # the largest number of a row and of its parts
+    codes, _ = rows_as_codes(x)
+    assert torch.equal(rows_as_codes(x[:, :d].contiguous())[0], codes[:, :d])
+    assert torch.equal(torch.cat([rows_as_codes(row[None])[0] for row in x]), codes)
 
 
 def test_a_fixed_range_cuts_off_what_lies_outside() -> None:

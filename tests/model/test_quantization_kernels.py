@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from miscope.model.quantization.kernels import CALLS, Kernel, code_limit, kernel_for, laid_out, product
+from miscope.model.quantization.kernels import CALLS, Kernel, code_limit, kernel_for, laid_out, product, taken
 
 KERNELS: tuple[Kernel, ...] = ("onednn", "int_mm", "float")
 
@@ -53,7 +53,7 @@ def test_every_kernel_multiplies_exactly(kernel: Kernel, shape: tuple[int, int, 
     expected = (x.double() @ weight.double()) * alpha
     for beta in (None, torch.ones(d_out)):
         form = laid_out(weight) if kernel == "onednn" else weight
-        found = product(x.clone(), form, alpha, beta, kernel)
+        found = product(taken(x, kernel), form, alpha, beta, kernel)
         torch.testing.assert_close(found.double(), expected + (0 if beta is None else 1), rtol=1e-6, atol=1e-5)
 
 

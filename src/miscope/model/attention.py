@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from miscope.core import ModelConfig
-from miscope.model.linear import Linear
+from miscope.model.linear import Linear, outputs
 from miscope.model.mix import looked_up, weighed_sums
 from miscope.model.norm import Norm
 from miscope.model.rotary import places, rotated
@@ -48,21 +48,25 @@ class Attention(nn.Module):
         What is not real (padding) is attended to by itself alone, and positions count from the first that is.
         """
         place = places(is_real, x.shape[1], x.device)
-        asking, at = (x, place) if read is None else (x.index_select(1, read), place[..., read])
-        q = self._placed("q", tap("hook_q", self._by_head(self.q(asking))), at, tap)
-        k = self._for_all(self._placed("k", tap("hook_k", self._by_head(self.k(x))), place, tap))
-        v = self._for_all(tap("hook_v", self._by_head(self.v(x))))
-        scores = torch.einsum("brhe,bshe->bhrs", q, k) / math.sqrt(self.d_head)
+        if read is None:
+            at, (q, k, v) = place, outputs(x, self.q, self.k, self.v)
+        else:
+            at, q, (k, v) = place[..., read], self.q(x.index_select(1, read)), outputs(x, self.k, self.v)
+        q = self._placed("q", tap("hook_q", self._by_head(q)), at, tap)
+        k = self._for_all(self._placed("k", tap("hook_k", self._by_head(k)), place, tap))
+        v = self._for_all(tap("hook_v", self._by_head(v)))
+        scores = (q.transpose(1, 2) @ k.permute(0, 2, 3, 1)).div_(math.sqrt(self.d_head))
         scores = tap("hook_attn_scores", self._masked(scores, read, is_real))
         pattern = tap("hook_pattern", scores.softmax(dim=-1))
-        z = tap("hook_z", torch.einsum("bhrs,bshe->brhe", pattern, v))
-        return self.o(rearrange(z, "b r h e -> b r (h e)"))
+        z = tap("hook_z", (pattern @ v.transpose(1, 2)).transpose(1, 2))
+        return self.o(z.flatten(2))
 
     def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
         """The same from distinct rows: q, k, v computed once per row, scores once per pair of rows that can meet."""
-        q = self._placed("q", self._by_head(self.q(x[rows.queries])), rows.position[rows.queries])
-        k = self._for_all(self._placed("k", self._by_head(self.k(x)), rows.position))
-        v = self._for_all(self._by_head(self.v(x)))
+        q, (k, v) = self.q(x[rows.queries]), outputs(x, self.k, self.v)
+        q = self._placed("q", self._by_head(q), rows.position[rows.queries])
+        k = self._for_all(self._placed("k", self._by_head(k), rows.position))
+        v = self._for_all(self._by_head(v))
         table = torch.einsum("qhe,uhe->hqu", q, k) / math.sqrt(self.d_head)
         n_examples, n_pos = rows.index.shape
         scores = looked_up(table.flatten(1), rows.pairs).view(self.n_heads, n_pos, n_examples, len(rows.read))
@@ -89,12 +93,20 @@ class Attention(nn.Module):
     def _masked(
         self, scores: Float[Tensor, "batch head read pos"], read: Tensor | None, is_real: Tensor | None
     ) -> Float[Tensor, "batch head read pos"]:
-        key = torch.arange(scores.shape[-1], device=scores.device)
-        read = key if read is None else read
+        """The scores, overwritten, with minus infinity where nothing may be attended to."""
         if self.is_causal:
-            future = scores.new_zeros(len(read), len(key)).masked_fill(key > read[:, None], float("-inf"))
-            scores = scores + future  # the same bits as to fill them, in a seventh of the time
+            scores = scores.add_(_future(scores, read))  # the same bits as to fill them, in a seventh of the time
         if is_real is not None:
-            is_hidden = ~is_real[:, None, None, :] & (key != read[:, None])
-            scores = scores.masked_fill(is_hidden, float("-inf"))
+            key = torch.arange(scores.shape[-1], device=scores.device)
+            is_hidden = ~is_real[:, None, None, :] & (key != (key if read is None else read)[:, None])
+            scores = scores.masked_fill(is_hidden, -torch.inf)
         return scores
+
+
+def _future(scores: Float[Tensor, "batch head read pos"], read: Tensor | None) -> Float[Tensor, "read pos"]:
+    """Minus infinity at what follows a position, 0 elsewhere."""
+    n_pos, dtype, device = scores.shape[-1], scores.dtype, scores.device
+    if read is None:
+        return torch.full((n_pos, n_pos), -torch.inf, dtype=dtype, device=device).triu_(1)
+    is_future = torch.arange(n_pos, device=device) > read[:, None]
+    return torch.zeros(is_future.shape, dtype=dtype, device=device).masked_fill_(is_future, -torch.inf)

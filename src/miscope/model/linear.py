@@ -1,5 +1,8 @@
 """The one affine map: every matmul with a parameter in the product passes through here."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,3 +18,18 @@ class Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         return x @ self.weight if self.bias is None else x @ self.weight + self.bias
+
+
+class Sharing(ABC):
+    """A layer that, with others of its kind, reads one input once."""
+
+    @abstractmethod
+    def outputs_with(self, others: Sequence[nn.Module], x: Float[Tensor, "... d_in"]) -> tuple[Tensor, ...]:
+        """Its own output and the others', bit-equal to those of each alone."""
+
+
+def outputs(x: Float[Tensor, "... d_in"], first: nn.Module, *others: nn.Module) -> tuple[Tensor, ...]:
+    """What each layer makes of the one input."""
+    if isinstance(first, Sharing):
+        return first.outputs_with(others, x)
+    return (first(x), *(layer(x) for layer in others))

@@ -24,9 +24,9 @@ class Norm(nn.Module):
     def forward(self, x: Float[Tensor, "... d_model"], tap: Tap = untouched) -> Float[Tensor, "... d_model"]:
         if self.b is not None:
             x = x - x.mean(dim=-1, keepdim=True)
-        scale = tap("hook_scale", (x.square().mean(dim=-1, keepdim=True) + self.eps).sqrt())
+        scale = tap("hook_scale", x.square().mean(dim=-1, keepdim=True).add_(self.eps).sqrt_())
         y = tap("hook_normalized", x / scale) * self.w
-        return y if self.b is None else y + self.b
+        return y if self.b is None else y.add_(self.b)
 
 
 class NoNorm(nn.Module):

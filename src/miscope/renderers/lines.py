@@ -71,7 +71,8 @@ def lines(
             figure.update_yaxes(type="log" if log_y else "linear", range=axis_range(bounds, log_y), **at)
             figure.update_yaxes(**(log_ticks(bounds) if log_y else {}), **at)
             if direct and (i + 1) % n_columns == 0:
-                _label_ends(figure, part, x, y, color, tones, bounds, log_y, i, _panel_height(len(panels)))
+                named = part[part[VARIANT] == kinds[0]] if kinds and color != VARIANT else part
+                _label_ends(figure, named, x, y, color, tones, bounds, log_y, i, _panel_height(len(panels)))
         if kinds and color != VARIANT:
             _add_dashes(figure, kinds)
         _name_axes(figure, table, x, y, titles or {}, len(panels), n_columns)

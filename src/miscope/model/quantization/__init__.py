@@ -2,5 +2,5 @@
 
 `model` is the door: prepare, quantize, ask, undo. `grid` says which numbers a quantized weight can be, `kernels` how
 they are multiplied, `linear` and `prepared` are what stands in a Linear's place, `storage` the file, `speed` the
-stopwatch, `weights` what an instrument asks.
+stopwatch. An instrument that asks what a weight would become asks `grid`.
 """

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, UInt8
 from torch import Tensor
 
+Codes = Int8[Tensor, "row d"] | UInt8[Tensor, "row d"]  # unsigned ones are 128 larger
+
 LIMIT = 127
-MAGIC = 1.5 * 2**23
+FIRST = {torch.int8: 0, torch.uint8: 128}  # the code of 0
+MAGIC = 1.5 * 2**23  # 24 bits: added to x / scale, it rounds to an integer, which then stands in the float's low bits
 SMALLEST = 1e-30  # the least magnitude that a row's scale is made from, so that a row of zeros divides by no zero
 
 
@@ -31,26 +34,34 @@ def affine(low: float, high: float) -> Affine:
     return Affine(scale, round(-low / scale) - 128)
 
 
-def rows_as_codes(x: Float[Tensor, "row d"]) -> tuple[Int8[Tensor, "row d"], Float[Tensor, "row 1"]]:
+def rows_as_codes(x: Float[Tensor, "row d"], dtype: torch.dtype = torch.int8) -> tuple[Codes, Float[Tensor, "row 1"]]:
     """Codes and the scale of each row: x = codes * scale. A row with a NaN or an infinity has such a scale."""
     lowest = x.amin(dim=-1, keepdim=True).neg_()
-    scale = torch.maximum(x.amax(dim=-1, keepdim=True), lowest).clamp_min_(SMALLEST).div_(LIMIT)
-    return (x / scale).round_().to(torch.int8), scale
+    largest = torch.maximum(x.amax(dim=-1, keepdim=True), lowest).clamp_min_(SMALLEST)
+    scale = largest.div_(_number(LIMIT))
+    steps = torch.addcmul(_row(x.shape[-1], MAGIC + FIRST[dtype], x.device), x, scale.reciprocal())
+    return steps.view(torch.int32).to(dtype), scale
 
 
-def range_as_codes(x: Float[Tensor, "row d"], to: Affine) -> Int8[Tensor, "row d"]:
-    """Codes in the fixed range; what lies outside it is cut off. A NaN is not seen here, see `linear`.
-
-    Added to MAGIC, a number of 24 bits, x / scale is rounded to an integer, which then stands in the float's low bits.
-    """
-    steps = torch.add(_number(MAGIC + to.zero), x, alpha=1 / to.scale).clamp_(MAGIC - 128, MAGIC + 127)
-    return steps.view(torch.int32).to(torch.int8)
+def range_as_codes(x: Float[Tensor, "row d"], to: Affine, dtype: torch.dtype = torch.int8) -> Codes:
+    """Codes in the fixed range; what lies outside it is cut off. A NaN is not seen here, see `linear`."""
+    middle = MAGIC + FIRST[dtype]
+    steps = torch.add(_number(middle + to.zero), x, alpha=1 / to.scale).clamp_(middle - 128, middle + 127)
+    return steps.view(torch.int32).to(dtype)
 
 
+# A constant in a tensor of its own costs an operator nothing; as a Python number it is wrapped and cast at each call.
 @lru_cache(maxsize=1024)
 @torch.inference_mode(False)  # what is kept must serve outside of it too
 def _number(value: float) -> Tensor:
-    return torch.tensor(value)
+    return torch.tensor(float(value))
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _row(d: int, value: float, device: torch.device) -> Float[Tensor, " d"]:
+    """A row of one number: beside a scale per row, two numbers that stand still would keep a loop from vectors."""
+    return torch.full((d,), value, device=device)
 
 
 def as_rows_run(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:

@@ -15,15 +15,16 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, Int8
+from jaxtyping import Float, Int, Int8, UInt8
 from torch import Tensor
 
+from miscope.model.quantization.activation import FIRST, Codes
 from miscope.model.quantization.grid import FULL_LIMIT, SAFE_LIMIT
 
 Kernel = Literal["onednn", "int_mm", "float"]
 
-CALLS: Counter[Kernel] = Counter()  # how often each kernel ran; for tests and benchmarks
-MIDDLE = 128  # added to a signed code to make it unsigned
+CALLS: Counter[Kernel] = Counter()  # for how many layers each kernel ran; for tests and benchmarks
+TAKES: dict[Kernel, torch.dtype] = {"onednn": torch.uint8, "int_mm": torch.int8, "float": torch.int8}  # x's codes
 ROWS, INPUTS, OUTPUTS = 5, 96, 32  # of the probe: more than a register's worth of each
 
 
@@ -33,28 +34,39 @@ def laid_out(codes: Int8[Tensor, "d_in d_out"]) -> Tensor:
 
 
 def product(
-    x: Int8[Tensor, "row d_in"],
+    x: Codes,
     weight: Tensor,
     alpha: Float[Tensor, " d_out"],
     beta: Float[Tensor, " d_out"] | None,
     kernel: Kernel,
+    *,
+    scale: Float[Tensor, "row 1"] | None = None,
+    n_layers: int = 1,
 ) -> Float[Tensor, "row d_out"]:
-    """(x @ weight) * alpha + beta; `weight` holds codes [d_in d_out], for `onednn` as `laid_out` gives them.
+    """(x @ weight) * alpha * scale + beta; x are codes of the type that the kernel `TAKES`.
 
-    It may overwrite x: a copy would cost as much as a pass over the activations.
+    `weight` holds codes [d_in d_out], for `onednn` as `laid_out` gives them, of `n_layers` layers side by side.
     """
-    CALLS[kernel] += 1
+    CALLS[kernel] += n_layers
     if kernel == "onednn":
-        return _onednn(x, weight, alpha, beta)
-    out = _integers(x, weight).float() if kernel == "int_mm" else x.float() @ weight.float()
-    return out.mul_(alpha) if beta is None else torch.addcmul(beta, out, alpha, out=out)
+        if scale is None:
+            return _onednn(x, weight, alpha, beta)
+        out, last = _onednn(x, weight, alpha, None), scale
+    else:
+        out, last = _integers(x, weight).float() if kernel == "int_mm" else x.float() @ weight.float(), alpha
+        out = out if scale is None else out.mul_(scale)
+    return out.mul_(last) if beta is None else torch.addcmul(beta, out, last, out=out)
 
 
-def _onednn(x: Tensor, weight: Tensor, alpha: Tensor, beta: Tensor | None) -> Tensor:
-    unsigned = x.view(torch.uint8).bitwise_xor_(MIDDLE)
+def _onednn(x: UInt8[Tensor, "row d_in"], weight: Tensor, alpha: Tensor, beta: Tensor | None) -> Tensor:
     return torch.ops.onednn.qlinear_pointwise(
-        unsigned, 1.0, MIDDLE, weight, alpha, _zeros(len(alpha)), beta, 1.0, 0, torch.float32, "none", [], ""
+        x, 1.0, FIRST[x.dtype], weight, alpha, _zeros(len(alpha)), beta, 1.0, 0, torch.float32, "none", [], ""
     )
+
+
+def taken(x: Int8[Tensor, "row d"], kernel: Kernel) -> Codes:
+    """Signed codes as the kernel `TAKES` them."""
+    return (x.short() + FIRST[TAKES[kernel]]).to(TAKES[kernel])
 
 
 def _integers(x: Int8[Tensor, "row d_in"], weight: Int8[Tensor, "d_in d_out"]) -> Int[Tensor, "row d_out"]:
@@ -94,7 +106,9 @@ def _is_exact(kernel: Kernel, limit: int) -> bool:
     try:
         weight = laid_out(codes) if kernel == "onednn" else codes
         return all(
-            torch.equal(product(rows.clone(), weight, one, None, kernel).double(), rows.double() @ codes.double())
+            torch.equal(
+                product(taken(rows, kernel), weight, one, None, kernel).double(), rows.double() @ codes.double()
+            )
             for rows in (x, x[:1], x[1:2])
         )
     except (AttributeError, RuntimeError, NotImplementedError):  # an operator that this build or processor lacks
@@ -128,13 +142,24 @@ Room = Callable[[int, int], Tensor]
 def unpacked(
     packed: Int8[Tensor, "half_in d_out"], multipliers: Int8[Tensor, "group d_out"], d_in: int, *, is_kept: bool = True
 ) -> Int8[Tensor, "d_in d_out"]:
-    """Codes from packed nibbles. With `is_kept` False they lie in a scratch that the next call overwrites."""
+    """Codes from packed nibbles. With `is_kept` False they lie in a scratch that the next call overwrites.
+
+    Low nibbles get their sign eight bytes at a time: (n + 0x78) ^ 0x78 is n below 8 and n - 16 from there on, and no
+    byte carries into the next.
+    """
     half, d_out = packed.shape
     room: Room = (lambda *shape: packed.new_empty(shape)) if is_kept or packed.is_cuda else _scratch.of
     codes = room(2 * half, d_out)
-    low, high = codes[:half], codes[half:]
-    torch.bitwise_left_shift(packed, 4, out=low)
-    torch.bitwise_right_shift(low, 4, out=low)  # drags the sign along
-    torch.bitwise_right_shift(packed, 4, out=high)
+    torch.bitwise_right_shift(packed, _in_every_byte(4, torch.int8), out=codes[half:])  # drags the sign along
+    many = torch.int8 if packed.numel() % 8 or packed.storage_offset() % 8 else torch.int64
+    pairs, low = packed.view(-1).view(many), codes[:half].view(-1).view(many)
+    nibble, shift = _in_every_byte(0x0F, many), _in_every_byte(0x78, many)
+    torch.bitwise_and(pairs, nibble, out=low).add_(shift).bitwise_xor_(shift)
     codes.view(len(multipliers), -1, d_out).mul_(multipliers[:, None])
     return codes[:d_in]
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _in_every_byte(byte: int, dtype: torch.dtype) -> Tensor:
+    return torch.tensor([byte] * dtype.itemsize, dtype=torch.int8).view(dtype)[0]

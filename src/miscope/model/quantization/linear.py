@@ -1,6 +1,6 @@
 """A Linear whose weight is codes: the forward pass multiplies integers. It holds the codes once, in one form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +10,10 @@ from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from miscope.core import MiscopeError
-from miscope.model.linear import Linear
+from miscope.model.linear import Linear, Sharing
 from miscope.model.quantization.activation import Affine, range_as_codes, rows_as_codes
 from miscope.model.quantization.grid import GROUP, Grid, packed
-from miscope.model.quantization.kernels import Kernel, kernel_for, laid_out, product, unpacked
+from miscope.model.quantization.kernels import TAKES, Kernel, kernel_for, laid_out, product, unpacked
 from miscope.model.quantization.scheme import Scheme
 
 
@@ -28,18 +28,25 @@ class _Ready:
     bias: Float[Tensor, " d_out"] | None  # with the zero point of a fixed range folded in
     to: Affine | None
 
-    def dynamic(self, rows: Float[Tensor, "row d_in"]) -> Float[Tensor, "row d_out"]:
-        codes, scale = rows_as_codes(rows)
-        out = product(codes, self.weight(), self.alpha, None, self.kernel)
-        return out.mul_(scale) if self.bias is None else torch.addcmul(self.bias, out, scale, out=out)
-
-    def static(self, rows: Float[Tensor, "row d_in"], to: Affine) -> Float[Tensor, "row d_out"]:
+    def __call__(self, rows: Float[Tensor, "row d_in"], n_layers: int) -> Float[Tensor, "row d_out"]:
+        form, weight = TAKES[self.kernel], self.weight()
+        if self.to is None:
+            codes, scale = rows_as_codes(rows, form)
+            return product(codes, weight, self.alpha, self.bias, self.kernel, scale=scale, n_layers=n_layers)
         assert self.bias is not None
-        bias = self.bias + 0 * rows.sum()  # a code cannot be NaN: what is not finite passes here
-        return product(range_as_codes(rows, to), self.weight(), self.alpha, bias, self.kernel)
+        bias = torch.add(self.bias, rows.sum(), alpha=0)  # a code cannot be NaN: what is not finite passes here
+        return product(range_as_codes(rows, self.to, form), weight, self.alpha, bias, self.kernel, n_layers=n_layers)
 
 
-class QuantLinear(nn.Module):
+@dataclass(frozen=True)
+class _Side:
+    """Where a layer stands among those that read the same input: its outputs in the product of all side by side."""
+
+    whole: "QuantLinear"
+    columns: slice
+
+
+class QuantLinear(nn.Module, Sharing):
     """x W + b in integers, W [d_in d_out]. It passes no gradient: `dequantize_model` gives a model that does.
 
     Buffers: `codes` (8 bits) or `nibbles` and `multipliers` (4 bits), `scale` per output, `bias`, and for `static`
@@ -60,6 +67,7 @@ class QuantLinear(nn.Module):
             self.register_buffer(name, buffers.get(name))
         self.is_turned = False
         self._ready: _Ready | None = None
+        self._side: _Side | None = None
 
     @classmethod
     def of(cls, own: Linear, grid: Grid, scheme: Scheme, to: Affine | None, *, was_tied: bool = False) -> "QuantLinear":
@@ -82,13 +90,24 @@ class QuantLinear(nn.Module):
         Raises:
             MiscopeError: a gradient is asked for.
         """
+        return self._output(x, 1) if self._side is None else self._side.whole._output(x, 1)[..., self._side.columns]
+
+    def outputs_with(self, others: Sequence[nn.Module], x: Float[Tensor, "... d_in"]) -> tuple[Tensor, ...]:
+        """In one product, from one set of codes of the input: what a call costs is paid once."""
+        layers = [layer for layer in (self, *others) if isinstance(layer, QuantLinear) and not _is_hooked(layer)]
+        sides = _sides(layers) if len(layers) > len(others) else None
+        if sides is None:
+            return tuple(layer(x) for layer in (self, *others))
+        out = sides[0].whole._output(x, len(sides))
+        return tuple(out[..., side.columns] for side in sides)
+
+    def _output(self, x: Float[Tensor, "... d_in"], n_layers: int) -> Float[Tensor, "... d_out"]:
         if torch.is_grad_enabled() and x.requires_grad:
             raise MiscopeError("A quantized layer passes no gradient; use `dequantize_model`, or torch.no_grad().")
-        ready = self._ready or self._get_ready()
         rows = x.reshape(-1, self.d_in)
         rows = rows if rows.dtype == torch.float32 else rows.float()
-        out = ready.dynamic(rows) if ready.to is None else ready.static(rows, ready.to)
-        return out.view(*x.shape[:-1], out.shape[-1]).to(x.dtype)
+        out = (self._ready or self._get_ready())(rows, n_layers).view(*x.shape[:-1], len(self.scale))
+        return out if out.dtype == x.dtype else out.to(x.dtype)
 
     # ------------------------------------------------------------ the weight, in its forms
 
@@ -106,9 +125,11 @@ class QuantLinear(nn.Module):
     @property
     def kernel(self) -> Kernel:
         """Which kernel multiplies here."""
-        return self._get_ready().kernel
+        return (self if self._side is None else self._side.whole)._get_ready().kernel
 
     def _plain_codes(self) -> Int8[Tensor, "d_in d_out"]:
+        if self._side is not None:
+            return self._side.whole._plain_codes()[:, self._side.columns]
         if self.nibbles is not None and self.multipliers is not None:
             return unpacked(self.nibbles, self.multipliers, self.d_in)
         if self._ready is not None and self._ready.laid_out is not None:
@@ -148,6 +169,12 @@ class QuantLinear(nn.Module):
     @torch.inference_mode(False)
     def _as_plain(self) -> None:
         """Back to buffers alone; the next forward pass lays out anew."""
+        if self._side is not None:
+            side, self._side = self._side, None
+            side.whole._as_plain()
+            for name in CODES:
+                held = getattr(side.whole, name)
+                setattr(self, name, held if held is None else held[:, side.columns].contiguous())
         if self._ready is not None and self._ready.laid_out is not None:
             self.codes = self._plain_codes()
         self._ready = None
@@ -179,7 +206,8 @@ def _affine(input_range: Tensor) -> Affine:
     return Affine(scale, int(zero))
 
 
-BUFFERS = ("codes", "nibbles", "multipliers", "scale", "bias", "input_range")
+CODES = ("codes", "nibbles", "multipliers")
+BUFFERS = (*CODES, "scale", "bias", "input_range")
 
 
 def _kernel(codes: Int8[Tensor, "d_in d_out"], bits: int) -> Kernel:
@@ -187,3 +215,44 @@ def _kernel(codes: Int8[Tensor, "d_in d_out"], bits: int) -> Kernel:
         return "float"
     largest = int(codes.to(torch.int16).abs().max())
     return kernel_for(largest) if bits == 8 else kernel_for(largest, ("int_mm",))
+
+
+# ---------------------------------------------------------------- layers that read one input
+
+
+def _is_hooked(layer: nn.Module) -> bool:
+    """Whether somebody watches calls of the layer, which must then be made."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
+
+
+def _sides(layers: Sequence[QuantLinear]) -> list[_Side] | None:
+    """Where each stands in one product of them all; None where they differ in more than their outputs."""
+    sides = [layer._side for layer in layers if layer._side is not None]
+    if len(sides) == len(layers) and all(side.whole is sides[0].whole for side in sides):
+        return sides
+    return _side_by_side(layers) if all(_is_alike(layer, layers[0]) for layer in layers) else None
+
+
+def _is_alike(one: QuantLinear, other: QuantLinear) -> bool:
+    if (one.scheme, one.d_in, one.bias is None) != (other.scheme, other.d_in, other.bias is None):
+        return False
+    return one.input_range is None or other.input_range is None or torch.equal(one.input_range, other.input_range)
+
+
+@torch.inference_mode(False)
+def _side_by_side(layers: Sequence[QuantLinear]) -> list[_Side]:
+    """Make one layer of all their outputs, which from now on holds their codes."""
+    for layer in layers:
+        layer._as_plain()
+    first = layers[0]
+    sides: list[_Side] = []
+    held = {name: [getattr(layer, name) for layer in layers] for name in BUFFERS}
+    joined = {name: None if parts[0] is None else torch.cat(parts, dim=-1) for name, parts in held.items()}
+    whole = QuantLinear(first.scheme, first.d_in, joined | {"input_range": first.input_range})
+    for layer in layers:
+        start = sides[-1].columns.stop if sides else 0
+        sides.append(_Side(whole, slice(start, start + len(layer.scale))))
+        layer._side = sides[-1]
+        for name in CODES:
+            setattr(layer, name, None)
+    return sides

@@ -7,7 +7,8 @@
     prepare_model_for_quantization(model, qat=Scheme(4))  # trains on the grid: train it, then quantize(..., bits=4)
 
 All Linears are quantized, the unembedding too; embeddings and norms stay float32. A tied unembedding gets weights of
-its own first. Queries, keys and values stay three layers, each with its own hook and its own place in a checkpoint.
+its own first. Queries, keys and values stay three layers, each with its own hook and its own place in a checkpoint;
+what reads one input is multiplied side by side (`linear`).
 """
 
 import copy
