@@ -1,12 +1,27 @@
 """Onsets and leads of artifacts written by hand, in several variants of one family."""
 
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from workspace import Workspace
 
-from miscope import order
-from miscope.core import MiscopeError
+from miscope import catalog, order
+from miscope.core import Artifact, MiscopeError, Output, OverTraining, PerCheckpoint
+
+sys.path.insert(0, str(Path(__file__).parent / "views"))
+
+import synthetic
+
+
+@pytest.fixture(scope="module")
+def sources() -> Mapping[str, Any]:
+    return synthetic.sources()
 
 
 def test_every_measure_that_moved_has_an_interval_between_two_checkpoints(tiny: Path) -> None:
@@ -49,3 +64,45 @@ def test_a_measure_that_moves_like_a_logistic_has_a_sharpness(tiny: Path) -> Non
     table = order.onsets(tiny, ["tiny"], has_sharpness=True)
     assert (table["sharpness"].dropna() > 0).all()
     assert table["sharpness"].notna().any()
+
+
+# they look at no single number: raw maps and activations, kernels for another instrument, and events themselves
+WITHOUT = {"attention_patterns", "neuron_activations", "phases", "representations"}
+
+
+@pytest.mark.parametrize("name", catalog.instruments())
+def test_every_instrument_names_its_measures_and_they_are_numbers(sources: Mapping[str, Any], name: str) -> None:
+    analyzer = catalog.instrument(name)
+    assert (analyzer.measures is None) == (name in WITHOUT)
+    if analyzer.measures is None:
+        return
+    source = sources[name]
+    if isinstance(analyzer, OverTraining):
+        found = {key: np.asarray(value) for key, value in analyzer.measures(source).items()}
+        assert {value.shape for value in found.values()} <= {(len(source.steps),)}
+    else:
+        found = {key: np.asarray(value) for key, value in analyzer.measures(source[source.steps[-1]]).items()}
+        assert all(isinstance(value, float) for value in analyzer.measures(source[source.steps[0]]).values())
+    assert found and all(re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*( of .+)?", key) for key in found)
+
+
+def test_an_instrument_without_named_measures_gives_its_numbers_and_named_lists() -> None:
+    @dataclass(frozen=True)
+    class Seen(Output):
+        score: float
+        part: tuple[str, ...]
+        share: np.ndarray
+        grid: np.ndarray
+
+    curves = {
+        0: Seen(1.0, ("a", "b"), np.array([0.1, 0.9]), np.eye(2)),
+        5: Seen(2.0, ("a", "b"), np.ones(2), np.eye(2)),
+    }
+    analyzer = PerCheckpoint(lambda checkpoint, context: curves[0])
+    found = {name: values.tolist() for name, (_, values) in order._curves(analyzer, Artifact((0, 5), curves.get))}
+    assert found == {"score": [1.0, 2.0], "share of a": [0.1, 1.0], "share of b": [0.9, 1.0]}
+
+
+def test_measures_of_trackers_and_of_checkpoints_are_ordered_together(tiny: Path) -> None:
+    instruments = {measure.partition(".")[0] for measure in order.onsets(tiny, ["tiny"])["measure"]}
+    assert {"losses", "weight_norms", "parameter_trajectory", "neuron_spectra", "singular_values"} <= instruments

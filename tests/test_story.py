@@ -26,7 +26,7 @@ def test_a_measure_moves_between_two_neighbouring_checkpoints(tiny: Path) -> Non
     moves = [what for what in story(tiny, "tiny").happenings if what.instrument != "phases"]
     assert "Train loss (losses) has come half of its way." in {what.sentence for what in moves}
     for what in moves:
-        steps = list(artifact(tiny, "tiny", what.instrument))  # an expensive one looks at some checkpoints only
+        steps = list(artifact(tiny, "tiny", what.instrument).steps)  # an expensive one looks at some checkpoints only
         assert what.before is not None
         assert steps.index(what.by) == steps.index(what.before) + 1
 

@@ -375,9 +375,15 @@ class Artifact(Mapping[int, T]):
 
 @dataclass(frozen=True)
 class _Plugin:
-    """What analyzers of both kinds share: the name is the file's name, the settings are keyword-only arguments."""
+    """What analyzers of both kinds share: the name is the file's name, the settings are keyword-only arguments.
+
+    `measures(output)` names what may be asked when it moved, with a number for each name (NaN: not measured); a tracker
+    gives a curve over its `steps`. A name ends on `loss` if it is one, and says `x of y` where it is one of many. None:
+    every number of the Output, and every entry of a list with names.
+    """
 
     compute: Callable[..., Output]
+    measures: Callable[[Any], Mapping[str, Any]] | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:

@@ -1,21 +1,21 @@
 """What moved first? The onsets of all measures in all variants of a family, and for every two the one that leads.
 
-A measure is a number that an instrument takes at each checkpoint: a field of its Output, or an entry of a named list of
-them. Losses count on a logarithmic scale. An onset is the interval between two checkpoints in which the measure passes
-half of its way from first to last, for good.
+A measure is a number that an instrument takes at each checkpoint, and that it names (`measures` of an analyzer). Losses
+count on a logarithmic scale. An onset is the interval between two checkpoints in which the measure passes half of its
+way from first to last, for good.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
 from miscope import analysis, catalog, config, freshness
-from miscope.core import Artifact, MiscopeError, NotApplicable, Output, PerCheckpoint
+from miscope.core import Analyzer, MiscopeError, NotApplicable, Output, OverTraining
 from miscope.maths.events import (
     Cost,
     Onset,
@@ -31,6 +31,8 @@ from miscope.maths.events import (
 
 MOST_ENTRIES = 32  # a list with more entries is a picture and no list of measures
 LEAST_LOSS = 1e-12  # nats
+LEAST_POINTS = 3  # of a curve, to speak of a move
+Curve = tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]
 KINDS: dict[Cost, str] = {"l2": "level", "linear": "slope"}
 LEAST_R2 = 0.9  # of a logistic fit, for its width to mean something
 
@@ -138,32 +140,42 @@ def _onsets_of(root: Path, variant: str) -> dict[str, Onset]:
     return {name: moved for name, (steps, values) in measures if (moved := onset(steps, values))}
 
 
-def _measures(root: Path, variant: str) -> dict[str, tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]:
+def _measures(root: Path, variant: str) -> dict[str, Curve]:
     """Every measure of the instruments whose artifacts are fresh: its steps and values, losses as logarithms."""
     found = {}
-    for name in catalog.analyzers():
+    for name in catalog.stored():
         analyzer = catalog.instrument(name)
-        if not (isinstance(analyzer, PerCheckpoint) and analyzer.is_stored):
-            continue
         try:
-            artifact = cast(Artifact[Output], analysis.artifact(root, variant, name))
+            artifact = analysis.artifact(root, variant, name)
         except (NotApplicable, MiscopeError):
             continue  # what is missing or stale is no measure yet; the page Variants says which
-        for measure, values in _curves(artifact):
-            scaled = np.log10(np.maximum(values, LEAST_LOSS)) if measure.endswith("loss") else values
-            found[f"{name}.{measure}"] = np.array(artifact.steps), scaled
+        for measure, (steps, values) in _curves(analyzer, artifact):
+            is_loss = measure.partition(" of ")[0].endswith("loss")
+            scaled = np.log10(np.maximum(values, LEAST_LOSS)) if is_loss else values
+            is_there = np.isfinite(scaled)
+            if is_there.sum() >= LEAST_POINTS:
+                found[f"{name}.{measure}"] = steps[is_there], scaled[is_there]
     return found
 
 
-def _curves(artifact: Artifact[Output]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every number, and every entry of a named list of numbers, over the checkpoints."""
-    outputs = list(artifact.values())
-    last = vars(outputs[-1])
-    names = {len(v): v for v in last.values() if isinstance(v, tuple) and 0 < len(v) <= MOST_ENTRIES}
-    for field, value in last.items():
-        values = [getattr(output, field) for output in outputs]
-        if isinstance(value, float) and all(isinstance(v, float) for v in values):
-            yield field, np.array(values)
-        elif isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f" and len(value) in names:
-            stacked = np.stack(values).astype(np.float64)
-            yield from ((f"{field} of {name}", stacked[:, i]) for i, name in enumerate(names[len(value)]))
+def _curves(analyzer: Analyzer, artifact: Any) -> Iterator[tuple[str, Curve]]:
+    """What the instrument names as its measures; else every number, and every entry of a named list of numbers."""
+    if isinstance(analyzer, OverTraining):
+        for name, values in (analyzer.measures(artifact) if analyzer.measures else {}).items():
+            yield name, (np.asarray(artifact.steps), np.asarray(values, dtype=np.float64))
+        return
+    steps, named = np.array(artifact.steps), analyzer.measures or _numbers
+    found = [named(output) for output in artifact.values()]
+    for name in found[-1]:
+        yield name, (steps, np.array([numbers.get(name, np.nan) for numbers in found], dtype=np.float64))
+
+
+def _numbers(output: Output) -> dict[str, float]:
+    """Every number of an Output, and every entry of a list of numbers that another field names."""
+    fields = vars(output)
+    names = {len(v): v for v in fields.values() if isinstance(v, tuple) and 0 < len(v) <= MOST_ENTRIES}
+    found = {field: value for field, value in fields.items() if isinstance(value, float)}
+    for field, value in fields.items():
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f" and len(value) in names:
+            found |= {f"{field} of {name}": float(x) for name, x in zip(names[len(value)], value, strict=True)}
+    return found

@@ -120,4 +120,9 @@ def _alignment(basis: Basis, maps: Float[np.ndarray, "layer head query key"]) ->
     return np.divide(cc + ss, nuclear, out=np.full_like(nuclear, np.nan), where=nuclear > 0)
 
 
-analyzer = PerCheckpoint(attention_spectra)
+def measures(found: AttentionSpectra) -> dict[str, float]:
+    """The largest share of one frequency in any head's scores, and in what any head moves."""
+    return {"largest_score_share": float(found.qk_share.max()), "largest_value_share": float(found.value_share.max())}
+
+
+analyzer = PerCheckpoint(attention_spectra, measures=measures)

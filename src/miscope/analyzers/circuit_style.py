@@ -109,4 +109,9 @@ def _irrelevance(by_distance: Float[np.ndarray, "distance a"]) -> float:
     return float(by_distance.std(axis=1).mean()) / whole if whole > 0 else 0.0
 
 
-analyzer = PerCheckpoint(circuit_style, needs=("logits", GRADIENTS))
+def measures(found: CircuitStyle) -> dict[str, float]:
+    """The two numbers that tell a clock from a pizza."""
+    return {"gradient_symmetry": found.gradient_symmetry, "distance_irrelevance": found.distance_irrelevance}
+
+
+analyzer = PerCheckpoint(circuit_style, needs=("logits", GRADIENTS), measures=measures)

@@ -121,4 +121,9 @@ def _random_scores(d_model: int, d_head: int, n_heads: int, seed: int) -> Float[
     return _scores(first, second)
 
 
-analyzer = PerCheckpoint(composition_scores)
+def measures(found: CompositionScores) -> dict[str, float]:
+    """The largest score of any two heads, by how the later reads the earlier."""
+    return {f"{kind}_composition": float(np.nanmax(score)) for kind, score in zip("QKV", found.score, strict=True)}
+
+
+analyzer = PerCheckpoint(composition_scores, measures=measures)

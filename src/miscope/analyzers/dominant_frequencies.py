@@ -97,4 +97,9 @@ def _unembedding_power(checkpoint: Checkpoint, basis: Basis) -> Float[np.ndarray
     return power_by_frequency(basis, weight.T.astype(np.float64))
 
 
-analyzer = PerCheckpoint(dominant_frequencies)
+def measures(found: DominantFrequencies) -> dict[str, float]:
+    """How few frequencies the embedding uses."""
+    return {"largest_share": float(found.power.max()), "gini": found.gini}
+
+
+analyzer = PerCheckpoint(dominant_frequencies, measures=measures)

@@ -136,4 +136,10 @@ def _similarity(power: Float[np.ndarray, "site freq"]) -> Float[np.ndarray, "sit
     return np.divide(power @ power.T, products, out=np.zeros_like(products), where=products > 0)
 
 
-analyzer = PerCheckpoint(gradient_spectra, needs=(GRADIENTS,))
+def measures(found: GradientSpectra) -> dict[str, float]:
+    """Of each site's gradient, how few frequencies it has and how large it is."""
+    both = (("concentration", found.concentration), ("norm", found.norm))
+    return {f"{name} of {site}": float(x) for name, of in both for site, x in zip(found.site, of, strict=True)}
+
+
+analyzer = PerCheckpoint(gradient_spectra, needs=(GRADIENTS,), measures=measures)

@@ -153,4 +153,10 @@ def _raised(circuits: Float[np.ndarray, "head d_head d_head"]) -> Float[np.ndarr
     return np.divide(values.sum(axis=1).real, size, out=np.full(len(size), np.nan), where=size > 0)
 
 
-analyzer = PerCheckpoint(head_scores, needs=("attn.hook_pattern",), positions="all")
+def measures(found: HeadScores) -> dict[str, float]:
+    """The largest score of any head."""
+    named = ("previous_token", "duplicate_token", "prefix_matching", "copying")
+    return {name: float(scores.max()) for name in named if (scores := getattr(found, name)) is not None}
+
+
+analyzer = PerCheckpoint(head_scores, needs=("attn.hook_pattern",), positions="all", measures=measures)

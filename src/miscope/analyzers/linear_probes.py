@@ -70,4 +70,12 @@ def _half(checkpoint: Checkpoint, context: Context, rng: np.random.Generator) ->
     return (rng.permutation(len(distinct)) < (len(distinct) + 1) // 2)[index.ravel()]
 
 
-analyzer = PerCheckpoint(linear_probes, needs=("hook_resid_pre", "hook_resid_post"))
+def measures(found: LinearProbes) -> dict[str, float]:
+    """Mean over latents at the best layer, and each latent at its best layer."""
+    best = found.accuracy.max(axis=0)
+    return {"accuracy": float(found.accuracy.mean(axis=1).max())} | {
+        f"accuracy of {latent}": float(x) for latent, x in zip(found.latent, best, strict=True)
+    }
+
+
+analyzer = PerCheckpoint(linear_probes, needs=("hook_resid_pre", "hook_resid_post"), measures=measures)

@@ -154,4 +154,9 @@ def _doubts(summary: _Summary) -> list[str]:
     return found
 
 
-analyzer = PerCheckpoint(local_learning_coefficient, needs=(GRADIENTS,), checkpoints=6)
+def measures(found: LocalLearningCoefficient) -> dict[str, float]:
+    """The estimate, where nothing speaks against it."""
+    return {"estimate": found.estimate if found.estimate is not None and not found.doubts else float("nan")}
+
+
+analyzer = PerCheckpoint(local_learning_coefficient, needs=(GRADIENTS,), checkpoints=6, measures=measures)

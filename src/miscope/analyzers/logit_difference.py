@@ -76,4 +76,10 @@ def _mass(
     return (odds[each, right] + odds[each, foil]) / odds.sum(axis=1)
 
 
-analyzer = PerCheckpoint(logit_difference, needs=("logits",))
+def measures(found: LogitDifference) -> dict[str, float]:
+    """On test inputs: how far the right answer leads the foil, and on how many of them."""
+    named = ("test_mean", "test_positive")
+    return {name: value for name in named if (value := getattr(found, name)) is not None}
+
+
+analyzer = PerCheckpoint(logit_difference, needs=("logits",), measures=measures)

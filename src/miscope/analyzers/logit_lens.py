@@ -137,4 +137,11 @@ def _mean(
     return np.asarray(values[:, chosen].mean(axis=1, dtype=np.float64)) if chosen.any() else None
 
 
-analyzer = PerCheckpoint(logit_lens, needs=("hook_resid_pre", "hook_attn_out", "hook_resid_post"))
+def measures(found: LogitLens) -> dict[str, float]:
+    """The test loss wherever the stream is read, and what each component adds to the right logit."""
+    losses = {} if found.test_loss is None else dict(zip(found.point, found.test_loss.tolist(), strict=True))
+    added = zip(found.component, found.attribution.tolist(), strict=True)
+    return {f"test_loss of {at}": x for at, x in losses.items()} | {f"attribution of {c}": x for c, x in added}
+
+
+analyzer = PerCheckpoint(logit_lens, needs=("hook_resid_pre", "hook_attn_out", "hook_resid_post"), measures=measures)

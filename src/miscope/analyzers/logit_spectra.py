@@ -95,4 +95,9 @@ def _excluded_loss(
     return losses_without(logits[chosen], context.probe.targets[chosen], place[chosen], removed)
 
 
-analyzer = PerCheckpoint(logit_spectra, needs=("logits",))
+def measures(found: LogitSpectra) -> dict[str, float]:
+    """How few frequencies the logits have."""
+    return {"largest_share": float(found.share.max())}
+
+
+analyzer = PerCheckpoint(logit_spectra, needs=("logits",), measures=measures)

@@ -56,4 +56,9 @@ def _score(loss: Float[np.ndarray, " asked"]) -> float | None:
     return float(measured[-tenth:].mean() - measured[:tenth].mean()) if len(measured) >= 2 else None
 
 
-analyzer = PerCheckpoint(loss_by_position, needs=("logits",), positions="all")
+def measures(found: LossByPosition) -> dict[str, float]:
+    """What the context is worth, in nats; below 0 it helps."""
+    return {} if found.score is None else {"in_context_score": found.score}
+
+
+analyzer = PerCheckpoint(loss_by_position, needs=("logits",), positions="all", measures=measures)

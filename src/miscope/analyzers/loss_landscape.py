@@ -111,4 +111,10 @@ def _unit_directions(n: int, size: int, seed: int) -> Iterator[Float32[np.ndarra
         yield block / np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True).astype(np.float32)
 
 
-analyzer = PerCheckpoint(loss_landscape, needs=(GRADIENTS,), checkpoints=10)
+def measures(found: LossLandscape) -> dict[str, float]:
+    """How sharp the minimum is, near by and far out."""
+    rise = float(np.median(found.rise[:, -1]))
+    return {"top_eigenvalue": found.top_eigenvalue, "trace": found.trace, "rise_far_out": rise}
+
+
+analyzer = PerCheckpoint(loss_landscape, needs=(GRADIENTS,), checkpoints=10, measures=measures)

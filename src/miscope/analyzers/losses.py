@@ -87,4 +87,10 @@ def _class_accuracy(
     return np.divide(right, inputs, out=np.full(n_classes, np.nan), where=inputs > 0)
 
 
-analyzer = PerCheckpoint(losses, needs=("logits",))
+def measures(found: Losses) -> dict[str, float]:
+    """Losses in nats and shares of right answers; the mean margin of test inputs in logits."""
+    named = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "test_margin_mean")
+    return {name: value for name in named if (value := getattr(found, name)) is not None}
+
+
+analyzer = PerCheckpoint(losses, needs=("logits",), measures=measures)

@@ -149,4 +149,10 @@ def _misalignment(read: _Side, write: _Side) -> Float[np.ndarray, "layer neuron"
     return np.where((sizes[0] > 0) & (sizes[1] > 0), phase_difference(2 * phi, psi), np.nan)
 
 
-analyzer = PerCheckpoint(neuron_fourier)
+def measures(found: NeuronFourier) -> dict[str, float]:
+    """Of the median neuron, the share that it reads and writes at one frequency."""
+    written = {} if found.write_share is None else {"median_write_share": float(np.median(found.write_share))}
+    return {"median_read_share": float(np.median(found.read_share))} | written
+
+
+analyzer = PerCheckpoint(neuron_fourier, measures=measures)

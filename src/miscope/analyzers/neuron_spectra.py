@@ -53,4 +53,10 @@ def neuron_spectra(
     )
 
 
-analyzer = PerCheckpoint(neuron_spectra, needs=("mlp.hook_post",))
+def measures(found: NeuronSpectra) -> dict[str, float]:
+    """The median neuron's peak, and the share of neurons above the first level."""
+    tuned = found.n_specialised[:, 0].sum() / found.peak_fraction.size
+    return {"median_peak_fraction": float(np.median(found.peak_fraction)), "share_specialised": float(tuned)}
+
+
+analyzer = PerCheckpoint(neuron_spectra, needs=("mlp.hook_post",), measures=measures)

@@ -190,4 +190,13 @@ def _has_native_order(basis: Basis, label: Int[np.ndarray, " cls"]) -> bool:
     return basis.kind == "fourier" and basis.is_native and is_whole
 
 
-analyzer = PerCheckpoint(representation_geometry, needs=HOOKS)
+def measures(found: RepresentationGeometry) -> dict[str, float]:
+    """Of each site: how far apart right answers lie, in how round a ring, in how many dimensions."""
+    rings = () if found.circularity is None else (("circularity", found.circularity),)
+    filled = np.array([np.nan if np.isnan(x).all() else np.nanmean(x) for x in found.participation_ratio])
+    numbers = (("snr", found.snr), ("fisher_min", found.fisher_min), ("dimensions", filled), *rings)
+    last = {name: float(of[-1]) for name, of in numbers}
+    return last | {f"{name} of {s}": float(x) for name, of in numbers for s, x in zip(found.site, of, strict=True)}
+
+
+analyzer = PerCheckpoint(representation_geometry, needs=HOOKS, measures=measures)

@@ -67,4 +67,16 @@ def _leaf(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-analyzer = PerCheckpoint(singular_values)
+def measures(found: SingularValues) -> dict[str, float]:
+    """How many directions matrices use: the mean over all, and of each kind the mean over layers and heads."""
+    kinds = [name.partition("W_")[2].partition(".")[0] for name in found.matrix]
+    numbers = (("participation_ratio", found.participation_ratio), ("effective_rank", found.effective_rank))
+    means = {name: float(of.mean()) for name, of in numbers}
+    return means | {
+        f"{name} of W_{kind}": float(of[[k == kind for k in kinds]].mean())
+        for name, of in numbers
+        for kind in dict.fromkeys(kinds)
+    }
+
+
+analyzer = PerCheckpoint(singular_values, measures=measures)

@@ -95,4 +95,9 @@ def _target_axes(context: Context) -> tuple[int, ...]:
     return tuple(range(len(context.grid or ()))) if context.relevant_axes is None else context.relevant_axes
 
 
-analyzer = PerCheckpoint(walsh_spectrum, needs=("logits",))
+def measures(found: WalshSpectrum) -> dict[str, float]:
+    """The share of the right set of bits in the output."""
+    return {"target_share": found.target_share}
+
+
+analyzer = PerCheckpoint(walsh_spectrum, needs=("logits",), measures=measures)

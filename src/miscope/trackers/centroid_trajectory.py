@@ -129,4 +129,9 @@ def _axes(
     return np.pad(shares, (0, missing)), np.pad(axes * np.where(largest < 0, -1, 1), ((0, 0), (0, missing)))
 
 
-analyzer = OverTraining(centroid_trajectory, needs=(geometry_file.analyzer,))
+def measures(found: CentroidTrajectory) -> dict[str, np.ndarray]:
+    """How much of the answers lies in their common axes, at the last site."""
+    return {"fit": found.fit[-1]}
+
+
+analyzer = OverTraining(centroid_trajectory, needs=(geometry_file.analyzer,), measures=measures)

@@ -66,4 +66,10 @@ def _first_of_a_run(
     return np.where(runs.any(axis=0), steps[runs.argmax(axis=0)], np.nan)
 
 
-analyzer = OverTraining(graduation, needs=(losses_file.analyzer,))
+def measures(found: Graduation) -> dict[str, np.ndarray]:
+    """The share of test inputs that are right from then on for `hold` checkpoints."""
+    of_test = found.graduation_step[~found.is_train]
+    return {"graduated_share": (of_test[:, None] <= found.steps).mean(axis=0)} if len(of_test) else {}
+
+
+analyzer = OverTraining(graduation, needs=(losses_file.analyzer,), measures=measures)

@@ -89,4 +89,9 @@ def _n_switches(
     return switches
 
 
-analyzer = OverTraining(neuron_dynamics, needs=(neuron_spectra.analyzer,))
+def measures(found: NeuronDynamics) -> dict[str, np.ndarray]:
+    """How few frequencies the neurons gather at, by layer."""
+    return {f"concentration of layer {i}": of for i, of in enumerate(found.concentration.T)}
+
+
+analyzer = OverTraining(neuron_dynamics, needs=(neuron_spectra.analyzer,), measures=measures)

@@ -181,4 +181,10 @@ def _scores(
     return found
 
 
-analyzer = OverTraining(neuron_groups, reads_weights=True)
+def measures(found: NeuronGroups) -> dict[str, np.ndarray]:
+    """How much of a group of neurons lies in two directions, mean over groups."""
+    of_groups = found.share[found.frequency > 0, :, :2].sum(axis=2)
+    return {"share_in_two_directions": of_groups.mean(axis=0)} if len(of_groups) else {}
+
+
+analyzer = OverTraining(neuron_groups, reads_weights=True, measures=measures)

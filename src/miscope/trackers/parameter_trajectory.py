@@ -147,4 +147,9 @@ def _proximity(
     return np.array([[linear_cka(root * a, root * b) for b in centred] for a in centred])
 
 
-analyzer = OverTraining(parameter_trajectory, reads_weights=True)
+def measures(found: ParameterTrajectory) -> dict[str, np.ndarray]:
+    """How far each group of weights is from where it began."""
+    return {f"distance of {group}": of for group, of in zip(found.group, found.distance, strict=True)}
+
+
+analyzer = OverTraining(parameter_trajectory, reads_weights=True, measures=measures)

@@ -200,9 +200,21 @@ def _mean(losses: Float[np.ndarray, " input"]) -> float:
     return float(losses.mean()) if len(losses) else float("nan")
 
 
+def measures(found: ProgressMeasures) -> dict[str, np.ndarray]:
+    """Losses of the logits with the key frequencies alone, without them, and without the costliest one."""
+    return {
+        "restricted_loss": found.restricted_loss[0],
+        "excluded_loss": found.excluded_loss,
+        "single_loss": found.single_loss,
+        "trig_loss": found.trig_loss,
+        "key_share": found.key_share,
+    }
+
+
 analyzer = OverTraining(
     progress_measures,
     needs=(logit_spectra_file.analyzer, losses_file.analyzer),
     hooks=("logits",),
     inputs="train",
+    measures=measures,
 )

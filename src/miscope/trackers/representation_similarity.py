@@ -89,4 +89,12 @@ def _flat(kernels: Float32[np.ndarray, "n input input"]) -> Float32[np.ndarray, 
     return kernels.reshape(len(kernels), -1)
 
 
-analyzer = OverTraining(representation_similarity, needs=(representations_file.analyzer,))
+def measures(found: RepresentationSimilarity) -> dict[str, np.ndarray]:
+    """How much of the final representation is there already, at the last site and at each."""
+    to_final = found.debiased_cka[:, :, -1]
+    return {"similarity_to_final": to_final[-1]} | {
+        f"similarity_to_final of {site}": of for site, of in zip(found.site, to_final, strict=True)
+    }
+
+
+analyzer = OverTraining(representation_similarity, needs=(representations_file.analyzer,), measures=measures)

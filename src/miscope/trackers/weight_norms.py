@@ -68,4 +68,10 @@ def _sizes(weight: np.ndarray, first: np.ndarray, before: np.ndarray) -> tuple[f
     return tuple(map(float, (np.linalg.norm(now), np.linalg.norm(change), np.abs(change).max(), np.linalg.norm(moved))))
 
 
-analyzer = OverTraining(weight_norms, reads_weights=True)
+def measures(found: WeightNorms) -> dict[str, np.ndarray]:
+    """The size of all weights, and of each matrix."""
+    each = zip(found.matrix[1:], found.norm[1:], strict=True)
+    return {"norm": found.norm[0]} | {f"norm of {matrix}": of for matrix, of in each}
+
+
+analyzer = OverTraining(weight_norms, reads_weights=True, measures=measures)
