@@ -1,5 +1,6 @@
 """The command line: what is listed, in what state, and one line for a mistake."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,22 @@ def test_every_view_of_a_variant_says_whether_it_is_beyond_chance(tiny_workspace
     said = dict(line.split(maxsplit=1) for line in miscope(tiny_workspace, "nulls", "tiny"))
     assert set(said) == {view for view in catalog.views() if workspace.is_shown(view)}
     assert {sentence.partition(":")[0] for sentence in said.values()} <= {nulls.BEYOND, nulls.WITHIN, nulls.NONE}
+
+
+def test_what_moved_first_is_told_of_two_instruments_or_of_one_measure(tiny_workspace: Workspace) -> None:
+    first, *pairs = miscope(tiny_workspace, "order", "modulo_addition")
+    assert first == "2 variants: tiny, untrained"
+    named = [re.findall(r"[a-z_]+\.[a-z_0-9]+", line) for line in pairs]
+    assert named and all(one.partition(".")[0] != other.partition(".")[0] for one, other in named)
+    _, *asked = miscope(tiny_workspace, "order", "modulo_addition", "losses.train_loss")
+    assert asked and all("losses.train_loss" in line for line in asked)
+
+
+def test_a_measure_that_did_not_move_is_one_line_that_names_the_nearest(tiny_workspace: Workspace) -> None:
+    words = ("python", "-m", "miscope", "order", "modulo_addition", "losses.trainloss")
+    assert_mistake(
+        tiny_workspace, "No measure `losses.trainloss` moved; the nearest that did: losses.train_loss.", *words
+    )
 
 
 def test_a_variant_is_shown_instrument_by_instrument(tiny_workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,9 @@ def main() -> None:
             sub.add_argument("path", help="a CSV with the columns loss and two of N, D and C, or a results.json")
         if function in (variant, lead_lag, plan, points, seeds, twin, nulls):
             sub.add_argument("name")
+        if function is lead_lag:
+            text = "show only the pairs with this measure, such as losses.test_loss"
+            sub.add_argument("measure", nargs="?", help=text)
         if function is seeds:
             sub.add_argument("n", type=int, nargs="?", default=4, help="how many more (default: 4)")
         if function is plan:
@@ -38,7 +42,7 @@ def main() -> None:
     function = COMMANDS[given.command][0]
     try:
         for line in function(
-            given.root, *(vars(given)[key] for key in ("path", "name", "n", "settings") if key in given)
+            given.root, *(vars(given)[key] for key in ("path", "name", "n", "measure", "settings") if key in given)
         ):
             print(line)
     except MiscopeError as error:
@@ -89,15 +93,29 @@ def nulls(root: Path, name: str) -> Iterator[str]:
             continue
 
 
-def lead_lag(root: Path, name: str) -> Iterator[str]:
+def lead_lag(root: Path, name: str, measure: str | None) -> Iterator[str]:
     chosen = order.variants_of(root, name)
     if not chosen:
         known = ", ".join(sorted({v.family_name for v in config.load(root).variants.values()}))
         raise MiscopeError(f"params.yaml declares no variant of `{name}`; it declares some of: {known}.")
+    pairs = _asked(order.lead_lag(root, chosen), measure)
     yield f"{len(chosen)} variants: {', '.join(chosen)}"
-    for row in order.lead_lag(root, chosen).itertuples():
+    for row in pairs.itertuples():
         counts = f"in {row.leads} of {row.variants}, {row.lags} the other way, {row.undecided} undecided"
         yield f"{row.first:44} {row.lead:8,.0f} steps before {row.then:44} {counts}, p = {row.p:.2g}"
+
+
+def _asked(table: pd.DataFrame, measure: str | None) -> pd.DataFrame:
+    """The pairs with one measure; without one, those that are no part of a list, of two instruments."""
+    first, then = table["first"], table["then"]
+    if measure is None:
+        is_part = first.str.contains(" of ") | then.str.contains(" of ")
+        return table[~is_part & (first.str.partition(".")[0] != then.str.partition(".")[0])]
+    known = sorted({*first, *then})
+    if measure not in known:
+        near = get_close_matches(measure, known, n=1, cutoff=0)
+        raise MiscopeError(f"No measure `{measure}` moved; the nearest that did: {', '.join(near)}.")
+    return table[(first == measure) | (then == measure)]
 
 
 def import_weights(root: Path, path: str, name: str, settings: list[str]) -> Iterator[str]:
