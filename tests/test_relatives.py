@@ -76,6 +76,8 @@ def test_the_curves_of_a_fresh_twin_lie_behind_and_reports_show_none(pair: Path,
     assert "its twin twin" in [t.name for t in with_twin.figure().data]
     assert with_twin.alone().figure() == alone.figure()
     assert with_twin.json() == before
+    assert with_twin.null() == alone.null()
+    assert with_twin.null().partition(": ")[2][:20] in with_twin.figure().layout.title.text
     shutil.rmtree(root / "artifacts/twin/instruments/losses")
     assert api.load_variant("tiny", root).view("losses").figure() == alone.figure()
 

@@ -88,7 +88,7 @@ def nulls(root: Path, name: str) -> Iterator[str]:
     loaded = api.load_variant(name, root)
     for view in catalog.views():
         try:
-            yield f"{view:40} {loaded.view(view).table().attrs['null']}"
+            yield f"{view:40} {loaded.view(view).null()}"
         except NotApplicable:
             continue
 

@@ -178,6 +178,10 @@ class BoundView:
             said = ", ".join(f"{name} = {value}" for name, value in self.options.items())
             raise MiscopeError(f"`{self.view.name}` has nothing at {said}: {error}.") from None
 
+    def null(self) -> str:
+        """Whether what the view shows is beyond what chance would show, in a sentence."""
+        return str(self.table().attrs["null"])
+
     def figure(self) -> "go.Figure":
         """The drawing, as a Plotly figure."""
         from miscope.renderers import Frame
