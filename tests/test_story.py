@@ -1,12 +1,14 @@
 """What happened, told from the artifacts of `tiny`."""
 
+import html
 import json
 import shutil
 from pathlib import Path
 
+import workspace
 from workspace import Workspace
 
-from miscope import report, store
+from miscope import api, catalog, report, store
 from miscope.analysis import artifact
 from miscope.story import EVENTS, story
 
@@ -36,6 +38,17 @@ def test_the_report_tells_it_with_links_to_the_views(tiny: Path) -> None:
     assert page.index("What happened, in order") < page.index('<h2 id="phases">')
     assert '<a href="#losses">losses</a>' in page
     assert "Verdict: <b>" in page
+
+
+def test_the_report_counts_what_chance_would_not_show_and_lists_the_rest(tiny: Path) -> None:
+    page = report.page(store.folder(tiny, "tiny"), story(tiny, "tiny"))
+    variant = api.load_variant("tiny", tiny)
+    said = [variant.view(name).null() for name in catalog.views() if workspace.is_shown(name)]
+    within = [sentence for sentence in said if sentence.startswith("Within its null")]
+    n_beyond = sum(sentence.startswith("Beyond its null") for sentence in said)
+    assert f"Of {len(said)} views {n_beyond} show more than chance would; these {len(within)} do not:" in page
+    chance = page[page.index('<h2 id="chance">') : page.index("<nav>")]
+    assert within and all(html.escape(sentence.partition(": ")[2]) in chance for sentence in within)
 
 
 def test_without_artifacts_there_is_nothing_to_tell_and_the_report_leaves_it_out(own_copy: Workspace) -> None:

@@ -216,7 +216,8 @@ class BoundView:
     def json(self) -> str:
         """The figure without a twin as Plotly JSON, or one that says why nothing is to show; its bytes are stable."""
         try:
-            figure = self.alone().figure().update_layout(meta={"reading": self.view.reading})
+            figure = self.alone().figure()
+            figure.update_layout(meta={**(figure.layout.meta or {}), "reading": self.view.reading})
         except NotApplicable as reason:
             from miscope.renderers import absence
 

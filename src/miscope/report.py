@@ -2,6 +2,8 @@
 
 import html
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from plotly.offline import get_plotlyjs
 from miscope.core import MiscopeError
 from miscope.store import Folder
 from miscope.story import Happening, Story
+from miscope.views.shared import nulls
 
 FIRST = ("phases", "losses")  # what happened, before how it looked from inside
 
@@ -28,6 +31,7 @@ nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
 <h1>{title}</h1>
 <table>{facts}</table>
 {story}
+{chance}
 <nav>{links}</nav>
 {sections}
 </body></html>
@@ -36,6 +40,15 @@ nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
 FIGURE = """<div id="{name}"></div><script>
 Plotly.newPlot("{name}", {figure}, {{responsive: true, displaylogo: false}});
 </script><p class="reading">{reading}</p>"""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A view as it was drawn: its figure as JSON, its `reading` and `null`, or why it is `absent`."""
+
+    name: str
+    text: str
+    meta: Mapping[str, str]
 
 
 def page(folder: Folder, told: Story) -> str:
@@ -48,6 +61,7 @@ def page(folder: Folder, told: Story) -> str:
         raise MiscopeError(f"`{folder.name}` is not trained and drawn. Run `dvc repro report@{folder.name}`.")
     record = json.loads(folder.record.read_text(encoding="utf-8"))
     instruments = sorted((path for path in folder.views.iterdir() if path.is_dir()), key=_place)
+    drawings = {path.name: _drawings(path) for path in instruments}
     return PAGE.format(
         title=html.escape(f"{record['variant']}: {record['label']}"),
         plotly=get_plotlyjs(),
@@ -56,7 +70,8 @@ def page(folder: Folder, told: Story) -> str:
         ),
         story=_story(told, {path.name for path in instruments}),
         links=" ".join(f'<a href="#{path.name}">{path.name.replace("_", " ")}</a>' for path in instruments),
-        sections="\n".join(_section(path) for path in instruments),
+        chance=_against_chance(one for found in drawings.values() for one in found),
+        sections="\n".join(_section(name, found) for name, found in drawings.items()),
     )
 
 
@@ -106,16 +121,34 @@ def _listed(values: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
-def _section(path: Path) -> str:
+def _drawings(path: Path) -> list[Drawing]:
+    """Of one instrument, its overview first."""
     drawn = sorted(path.glob("*.json"), key=lambda file: (file.stem != "overview", file.stem))
     texts = {f"{path.name}.{file.stem}": file.read_text(encoding="utf-8") for file in drawn}
-    said = {name: json.loads(text)["layout"]["meta"] for name, text in texts.items()}
+    return [Drawing(name, text, json.loads(text)["layout"]["meta"]) for name, text in texts.items()]
+
+
+def _against_chance(drawings: Iterable[Drawing]) -> str:
+    """How many views show more than chance would, and those that do not."""
+    said = {one.name: one.meta["null"] for one in drawings if "null" in one.meta}
+    beyond, within = (
+        [name for name, sentence in said.items() if sentence.startswith(kind)] for kind in (nulls.BEYOND, nulls.WITHIN)
+    )
+    rows = "".join(
+        f'<tr><td class="when"><a href="#{name}">{name}</a></td><td>{html.escape(sentence)}</td></tr>'
+        for name, sentence in ((name, said[name].partition(": ")[2]) for name in within)
+    )
+    counts = f"<p>Of {len(said)} views {len(beyond)} show more than chance would; these {len(within)} do not:</p>"
+    return f'<h2 id="chance">Would one see this by chance?</h2>{counts}<table class="story">{rows}</table>'
+
+
+def _section(instrument: str, drawings: list[Drawing]) -> str:
     # "</" would end the script element early
     figures = [
-        FIGURE.format(name=name, figure=text.replace("</", "<\\/"), reading=html.escape(said[name]["reading"]))
-        for name, text in texts.items()
-        if "absent" not in said[name]
+        FIGURE.format(name=one.name, figure=one.text.replace("</", "<\\/"), reading=html.escape(one.meta["reading"]))
+        for one in drawings
+        if "absent" not in one.meta
     ]
-    reasons = dict.fromkeys(meta["absent"] for meta in said.values() if "absent" in meta)
+    reasons = dict.fromkeys(one.meta["absent"] for one in drawings if "absent" in one.meta)
     figures += [f"<p>{html.escape(reason)}</p>" for reason in reasons]
-    return f'<h2 id="{path.name}">{path.name.replace("_", " ")}</h2>\n' + "\n".join(figures)
+    return f'<h2 id="{instrument}">{instrument.replace("_", " ")}</h2>\n' + "\n".join(figures)

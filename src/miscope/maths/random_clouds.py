@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from miscope.maths.clouds import RING_COMPONENTS, circularity, ring
+from miscope.maths.null_distributions import RARE
 
-RARE = 0.01
 DRAWS = 200
 HEAD = 32  # dimensions; more make rings likelier
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
+from miscope.maths.null_distributions import RARE
+
 DIMENSIONS = 100  # fewer than weights have, as noise does not go into all of them alike; a path in few bends less
 DRAWS = 100
 COINS = 10_000
-RARE = 0.01
 
 
 def random_walks(

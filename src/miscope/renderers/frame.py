@@ -132,6 +132,7 @@ def finish(
     height = top + plot_height + margins.bottom + 22 * rows
     figure.update_layout(
         template="miscope",
+        meta={"null": table.attrs.get("null", "")},
         title={"text": text, "x": 0, "xref": "container", "y": 1 - 26 / height, "yref": "container", "yanchor": "top",
                "pad": {"l": 14}},
         margin={"t": top, "r": margins.right, "b": margins.bottom + 22 * rows, "l": margins.left},

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from miscope.core import Context, View
-from miscope.maths.walks import RARE
+from miscope.maths.null_distributions import RARE
 from miscope.renderers import lines, theme
 from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 from miscope.views.shared import nulls

@@ -8,7 +8,8 @@ import pandas as pd
 from miscope.core import Context, View
 from miscope.maths.checkpoints import time_weights
 from miscope.maths.decomposition import centred_gram, linear_cka
-from miscope.maths.walks import RARE, proximity, random_walks
+from miscope.maths.null_distributions import RARE
+from miscope.maths.walks import proximity, random_walks
 from miscope.renderers import heatmap
 from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 from miscope.views.shared import nulls

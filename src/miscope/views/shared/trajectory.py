@@ -9,7 +9,8 @@ from jaxtyping import Float
 from miscope.core import NotApplicable
 from miscope.maths.checkpoints import time_weights
 from miscope.maths.geometry import cosines
-from miscope.maths.walks import RARE, random_walks, shares
+from miscope.maths.null_distributions import RARE
+from miscope.maths.walks import random_walks, shares
 from miscope.trackers.parameter_trajectory import ParameterTrajectory
 from miscope.views.shared import nulls
 from miscope.views.shared.tidy import once
