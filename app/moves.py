@@ -1,5 +1,6 @@
 """The page Order: which measure moved first, in every variant of a family, and what chance would make of it."""
 
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,7 @@ def page(root: Path) -> None:
     if not chosen:
         st.info("Choose at least one variant.")
         return
+    _read_all(root, chosen)
     stamps = tuple(data.variant_stamp(root, name) for name in chosen)
     onsets = _onsets(root, tuple(chosen), stamps)
     if not st.toggle("every matrix, head and site", key="order.entries"):
@@ -68,17 +70,37 @@ def _changes(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...], 
 def _change_points(
     root: Path, variants: tuple[str, ...], made_from: tuple[int, ...], measure: str, penalty: Literal["usual", "elbow"]
 ) -> pd.DataFrame:
-    return order.changes(root, variants, measure, penalty)
+    return order.changes(root, variants, measure, penalty, read=_read)
 
 
-@st.cache_data(show_spinner="Reading the artifacts ...", max_entries=8)
+def _read_all(root: Path, names: list[str]) -> None:
+    """Read the measures of every variant, with the time that is left."""
+    start, bar = time.monotonic(), st.empty()
+    for i, name in enumerate(names):
+        left = (time.monotonic() - start) / i * (len(names) - i) if i else 0.0
+        if left > 1:
+            bar.progress(i / len(names), f"Reading {name}; about {left:.0f} s left")
+        _read(root, name)
+    bar.empty()
+
+
+def _read(root: Path, name: str) -> dict[str, order.Curve]:
+    return _measures(root, name, data.variant_stamp(root, name))
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _measures(root: Path, name: str, made_from: int) -> dict[str, order.Curve]:
+    return order.measures(root, name)
+
+
+@st.cache_data(show_spinner="Finding what moved ...", max_entries=8)
 def _onsets(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...]) -> pd.DataFrame:
-    return order.onsets(root, variants, has_sharpness=True)
+    return order.onsets(root, variants, has_sharpness=True, read=_read)
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=8)
 def _leads(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...]) -> pd.DataFrame:
-    return order.lead_lag(root, variants)
+    return order.lead_lag(root, variants, read=_read)
 
 
 def _drawn(onsets: pd.DataFrame) -> go.Figure:

@@ -5,7 +5,7 @@ count on a logarithmic scale. An onset is the interval between two checkpoints i
 way from first to last, for good.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +32,9 @@ from miscope.maths.events import (
 MOST_ENTRIES = 32  # a list with more entries is a picture and no list of measures
 LEAST_LOSS = 1e-12  # nats
 LEAST_POINTS = 3  # of a curve, to speak of a move
+PART = " of "  # in the name of a measure that is one of many
 Curve = tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]
+Read = Callable[[Path, str], Mapping[str, Curve]]
 KINDS: dict[Cost, str] = {"l2": "level", "linear": "slope"}
 LEAST_R2 = 0.9  # of a logistic fit, for its width to mean something
 
@@ -44,20 +46,23 @@ def variants_of(root: Path, family: str) -> tuple[str, ...]:
     return tuple(name for name, v in declared.items() if v.family_name == family and name not in twins)
 
 
-def onsets(root: Path, variants: Sequence[str], *, has_sharpness: bool = False) -> pd.DataFrame:
+def onsets(
+    root: Path, variants: Sequence[str], *, has_sharpness: bool = False, read: Read | None = None
+) -> pd.DataFrame:
     """One row per variant and measure that moved: `before` < onset <= `by` in steps, `width` of the move, its levels.
 
     With `has_sharpness` also `sharpness`, the width of the move in ln step, fitted (see `maths.events.sharpness`; some
-    milliseconds a measure); NaN where no logistic has nine tenths of the curve's variance.
+    milliseconds a measure); NaN where no logistic has nine tenths of the curve's variance, and of one of many (`x of
+    y`), which are not fitted. `read`, here and below: in place of `measures`, for one that remembers.
 
     Raises:
         MiscopeError: no artifact of any variant is fresh.
     """
     rows = [
         {"variant": name, "measure": measure, **found._asdict()}
-        | ({"sharpness": _width(steps, values)} if has_sharpness else {})
+        | ({"sharpness": np.nan if PART in measure else _width(steps, values)} if has_sharpness else {})
         for name in variants
-        for measure, (steps, values) in _measures(root, name).items()
+        for measure, (steps, values) in (read or measures)(root, name).items()
         if (found := onset(steps, values))
     ]
     if not rows:
@@ -66,8 +71,9 @@ def onsets(root: Path, variants: Sequence[str], *, has_sharpness: bool = False) 
 
 
 def changes(
-    root: Path, variants: Sequence[str], measure: str, penalty: Literal["usual", "elbow"] = "usual"
-) -> pd.DataFrame:
+    root: Path, variants: Sequence[str], measure: str, penalty: Literal["usual", "elbow"] = "usual",
+    *, read: Read | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """Change points of one measure: `before` < change <= `by` in steps, the `kind` of change, the penalty it cost.
 
     `kind` is `level` or `slope`. With the penalty at the `elbow`, as many changes as hold over most penalties.
@@ -75,8 +81,8 @@ def changes(
     Raises:
         MiscopeError: no fresh artifact of any variant has this measure.
     """
-    found = {name: _measures(root, name) for name in variants}
-    if not any(measure in measures for measures in found.values()):
+    found = {name: (read or measures)(root, name) for name in variants}
+    if not any(measure in known for known in found.values()):
         raise MiscopeError(f"No fresh artifact of {', '.join(variants)} has the measure `{measure}`.")
     rows: list[dict[str, object]] = []
     for name in variants:
@@ -94,7 +100,7 @@ def _width(steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> flo
     return found.width if found and found.r2 >= LEAST_R2 else float("nan")
 
 
-def lead_lag(root: Path, variants: Sequence[str]) -> pd.DataFrame:
+def lead_lag(root: Path, variants: Sequence[str], *, read: Read | None = None) -> pd.DataFrame:
     """For every two measures that moved in a variant: which was first, in how many variants, and by how many steps.
 
     `first` is the one that leads more often. `leads`, `lags` and `undecided` count variants; `lead` is the median in
@@ -103,13 +109,12 @@ def lead_lag(root: Path, variants: Sequence[str]) -> pd.DataFrame:
     Raises:
         MiscopeError: no artifact of any variant is fresh.
     """
-    found = {name: _onsets_of(root, name) for name in variants}
+    found = {name: _moved((read or measures)(root, name)) for name in variants}
     if not any(found.values()):
         raise _nothing(variants)
-    measures = sorted({measure for moved in found.values() for measure in moved})
+    names = sorted({measure for moved in found.values() for measure in moved})
     rows = (
-        _pair(a, b, [moved for moved in found.values() if a in moved and b in moved])
-        for a, b in combinations(measures, 2)
+        _pair(a, b, [moved for moved in found.values() if a in moved and b in moved]) for a, b in combinations(names, 2)
     )
     table = pd.DataFrame([row for row in rows if row])
     if not len(table):
@@ -135,12 +140,11 @@ def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | 
     }  # fmt: skip
 
 
-def _onsets_of(root: Path, variant: str) -> dict[str, Onset]:
-    measures = _measures(root, variant).items()
-    return {name: moved for name, (steps, values) in measures if (moved := onset(steps, values))}
+def _moved(found: Mapping[str, Curve]) -> dict[str, Onset]:
+    return {name: moved for name, (steps, values) in found.items() if (moved := onset(steps, values))}
 
 
-def _measures(root: Path, variant: str) -> dict[str, Curve]:
+def measures(root: Path, variant: str) -> dict[str, Curve]:
     """Every measure of the instruments whose artifacts are fresh: its steps and values, losses as logarithms."""
     found = {}
     for name in catalog.stored():
@@ -150,7 +154,7 @@ def _measures(root: Path, variant: str) -> dict[str, Curve]:
         except (NotApplicable, MiscopeError):
             continue  # what is missing or stale is no measure yet; the page Variants says which
         for measure, (steps, values) in _curves(analyzer, artifact):
-            is_loss = measure.partition(" of ")[0].endswith("loss")
+            is_loss = measure.partition(PART)[0].endswith("loss")
             scaled = np.log10(np.maximum(values, LEAST_LOSS)) if is_loss else values
             is_there = np.isfinite(scaled)
             if is_there.sum() >= LEAST_POINTS:

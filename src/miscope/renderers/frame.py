@@ -147,10 +147,10 @@ def _header(table: pd.DataFrame, frame: Frame, *, shows_step: bool) -> tuple[int
     step = f"step {frame.step:,}" if shows_step and frame.step is not None else ""
     step = table.attrs.get("when", step)
     parts = [part for part in (frame.subtitle, step, table.attrs.get("note", "")) if part]
-    question = textwrap.wrap(frame.question, 62)
-    under = textwrap.wrap(" · ".join(parts), 86)
+    question = textwrap.wrap(frame.question, 56)
+    under = textwrap.wrap(" · ".join(parts), 78)
     small = "".join(f'<br><span style="font-size:12px;color:{theme.GREY}">{line}</span>' for line in under)
-    null = textwrap.wrap(table.attrs.get("null", "").replace(" %", "\u00a0%"), 90)
+    null = textwrap.wrap(table.attrs.get("null", "").replace(" %", "\u00a0%"), 76)
     small += "".join(f'<br><span style="font-size:12px;color:{theme.INK}">{line}</span>' for line in _bold_start(null))
     return 16 + 23 * len(question) + 19 * (len(under) + len(null)), "<br>".join(question) + small
 
