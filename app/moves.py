@@ -12,7 +12,7 @@ import streamlit as st
 from miscope import config, order, store
 from miscope.renderers.theme import PALETTE
 
-SHOWN = 30  # measures in the picture: those that moved first
+SHOWN = 45  # measures in the picture: those that moved first
 
 
 def page(root: Path) -> None:
