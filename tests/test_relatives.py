@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import workspace
 
-from miscope import api, config, order, relatives
+from miscope import analysis, api, config, order, relatives, store
 from miscope.core import MiscopeError
+from miscope.model.transformer import Transformer
+from miscope.training import imported
 
 
 @pytest.fixture
@@ -86,3 +88,19 @@ def test_what_moved_first_is_asked_of_those_that_may_succeed(root: Path) -> None
     list(relatives.declare_twin(root, "tiny"))
     list(relatives.declare_seeds(root, "tiny", 2))
     assert order.variants_of(root, "modulo_addition") == ("tiny", "tiny_seed_2", "tiny_seed_3")
+
+
+def test_a_twin_that_lacks_what_an_option_asks_for_is_left_out(tmp_path: Path) -> None:
+    toy = "family: induction_heads, n_tokens: 16, length: 23, max_period: 8, test_periods: [5, 7]"
+    shape = "d_model: 16, n_heads: 2, d_head: 8"
+    deep, flat = f"{{{toy}, twin: flat, model: {{{shape}}}}}", f"{{{toy}, model: {{{shape}, n_layers: 1}}}}"
+    (tmp_path / "params.yaml").write_text(f"variants:\n  deep: {deep}\n  flat: {flat}\n", encoding="utf-8")
+    for variant in config.load(tmp_path).variants.values():
+        networks = [(step, Transformer(variant.model, step)) for step in (0, 10)]
+        imported.written(variant, store.folder(tmp_path, variant.name), networks, {"files": {}})
+        analysis.write_probe(tmp_path, variant.name)
+        analysis.bring_up_to_date(tmp_path, variant.name, "representation_geometry")
+    loaded = api.load_variant("deep", tmp_path)
+    both, alone = (loaded.view("representation_geometry.separation", layer=layer) for layer in (0, 1))
+    assert "its twin flat" in [trace.name for trace in both.figure().data]
+    assert alone.figure() == alone.alone().figure()

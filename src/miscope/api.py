@@ -188,8 +188,17 @@ class BoundView:
 
         step = self._shown_step() if self.view.is_per_step else self.step
         frame = Frame(question=self.view.question, subtitle=self.loaded.label, step=step, phases=self._phases())
-        twin = self._twin()
-        return self.view.draw(self.table() if twin is None else self._table_beside(twin), frame)
+        return self.view.draw(self._drawn_table(), frame)
+
+    def _drawn_table(self) -> "pd.DataFrame":
+        """The view's table, and the twin's below it where the twin has what is asked for: it may lack a layer."""
+        own, twin = self.table(), self._twin()
+        if twin is None:
+            return own
+        try:
+            return self._beside(own, twin)
+        except MiscopeError:
+            return own
 
     def _twin(self) -> "BoundView | None":
         """The view of the twin, where curves lie over each other and its artifact is fresh."""
@@ -200,12 +209,11 @@ class BoundView:
             return None
         return replace(self, loaded=twin) if twin.status(self.view.needs.name).state == "fresh" else None
 
-    def _table_beside(self, twin: "BoundView") -> "pd.DataFrame":
+    def _beside(self, own: "pd.DataFrame", twin: "BoundView") -> "pd.DataFrame":
         """The view's table with the twin's below it, and its own words alone."""
         from miscope.views.shared.tidy import joined
 
-        own, other = self.table(), twin.table()
-        found = joined([own, other], [self.loaded.name, f"its twin {twin.loaded.name}"], "variant")
+        found = joined([own, twin.table()], [self.loaded.name, f"its twin {twin.loaded.name}"], "variant")
         found.attrs = {key: value for key, value in own.attrs.items() if key not in ("limits", "bands")}
         return found
 
