@@ -59,6 +59,17 @@ def test_what_has_no_relatives_is_one_sentence(root: Path) -> None:
         list(relatives.declare_twin(root, "tiny"))
 
 
+def test_weights_from_elsewhere_have_no_other_seeds_and_no_twin(root: Path) -> None:
+    config.add(root, "brought", {"family": "modulo_addition", "modulus": 13, "imported": "weights"})
+    for declare in (
+        lambda: relatives.declare_seeds(root, "brought", 1),
+        lambda: relatives.declare_twin(root, "brought"),
+    ):
+        with pytest.raises(MiscopeError, match="`brought` is imported or a branch, not trained from its own seed"):
+            list(declare())
+    assert set(config.load(root).variants) == {"tiny", "brought"}
+
+
 def test_a_twin_is_another_variant_of_the_same_task(root: Path) -> None:
     for wrong in ("tiny", "nobody"):
         (root / "params.yaml").write_text(workspace.TINY + f"    twin: {wrong}\n", encoding="utf-8")

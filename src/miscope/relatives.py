@@ -5,7 +5,7 @@ same again?"; a twin answers "would I see this in a network that never generalis
 those of its variant.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from miscope import config, freshness
@@ -23,8 +23,7 @@ def declare_seeds(root: Path, name: str, n: int) -> Iterator[str]:
     spec = config.spec(root, name)
     if not 1 <= n <= MOST_SEEDS:
         raise MiscopeError(f"{n} seeds; allowed: 1 to {MOST_SEEDS}.")
-    if "imported" in spec or "branch" in spec:
-        raise MiscopeError(f"`{name}` does not start from a seed of its own, so it has no other seeds.")
+    _check_trained_anew(name, spec)
     taken, seed = config.load(root).variants, int(spec.get("seed", 0))
     made: list[str] = []
     while len(made) < n:
@@ -35,20 +34,22 @@ def declare_seeds(root: Path, name: str, n: int) -> Iterator[str]:
             made.append(own)
             yield f"{own}: seed {seed}"
     reports = " ".join(f"report@{own}" for own in made)
-    yield f"Run `dvc repro {reports}`, then `python -m miscope order {spec['family']}`."
+    yield f"Run `dvc repro {reports}`, then `python -m miscope order {taken[name].family_name}`."
 
 
 def declare_twin(root: Path, name: str) -> Iterator[str]:
     """Declare the variant changed by its family's control, which must fail, and name it as the variant's twin.
 
     Raises:
-        MiscopeError: there is no such variant, it has a twin, or its family declares no control.
+        MiscopeError: there is no such variant, it has a twin, its family declares no control, or its weights are not
+            trained here from its own seed.
     """
     spec, variant = config.spec(root, name), config.load(root).variant(name)
     if variant.twin:
         raise MiscopeError(f"`{name}` has a twin: `{variant.twin}`. Run `{freshness.command(variant.twin)}`.")
     if not variant.family.controls:
         raise MiscopeError(f"The family `{variant.family_name}` declares no control, so `{name}` has no twin.")
+    _check_trained_anew(name, spec)
     sentence, changes = next(iter(variant.family.controls.items()))
     twin = f"{name}_twin"
     model = {"model": {**(spec.get("model") or {}), **changes["model"]}} if "model" in changes else {}
@@ -56,6 +57,15 @@ def declare_twin(root: Path, name: str) -> Iterator[str]:
     config.set_key(root, name, "twin", twin)
     yield f"{twin}: {sentence}"
     yield f"Run `{freshness.command(twin)}`; its curves then lie behind those of `{name}` in the app and the notebook."
+
+
+def _check_trained_anew(name: str, spec: Mapping[str, object]) -> None:
+    """
+    Raises:
+        MiscopeError: the weights come from elsewhere or from a parent, so other settings would not change them all.
+    """
+    if "imported" in spec or "branch" in spec:
+        raise MiscopeError(f"`{name}` is imported or a branch, not trained from its own seed, and has no relatives.")
 
 
 def _without_twin(spec: dict[str, object]) -> dict[str, object]:
