@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from miscope import catalog
-from miscope.core import GRADIENTS, Analyzer, OverTraining
+from miscope.instrument import GRADIENTS, OverTraining
 
 # wide formulas go on in the next line where the page is narrow; what is wider than the page alone, Streamlit scrolls
 CSS = """

@@ -9,10 +9,11 @@ import options
 import place
 import streamlit as st
 import style
-
-from miscope import api, catalog, store
 from miscope.comparison import EVENTS, MOST, Comparison, compare
+
+from miscope import api, catalog
 from miscope.core import MiscopeError, NotApplicable
+from miscope.workspace import files
 
 FIRST_VIEWS = ("losses.overview", "neuron_spectra.clusters")
 
@@ -20,7 +21,7 @@ FIRST_VIEWS = ("losses.overview", "neuron_spectra.clusters")
 def page(root: Path) -> None:
     """What to compare in the sidebar; a card for each view."""
     place.arrive()
-    trained = [name for name in api.variants(root) if store.folder(root, name).record.is_file()]
+    trained = [name for name in api.variants(root) if files.folder_of(root, name).record.is_file()]
     st.header("Compare")
     if len(trained) < 2:
         style.say(f"{len(trained)} of the variants in params.yaml are trained; it takes two. Run `dvc repro`.")

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from miscope import analysis, api, catalog, config, freshness, store, worker
-from miscope.core import Artifact, OverTraining, PerCheckpoint
+from miscope import api, catalog
+from miscope.instrument import Artifact, OverTraining, PerCheckpoint
+from miscope.workspace import analysis, configuration, files, status, worker
 
 Stamp = int  # of files: when they last changed, and their sizes
 Options = tuple[tuple[str, Any], ...]  # options that differ from their defaults, by name
@@ -27,7 +28,7 @@ class Remembered(api.LoadedVariant):
     def twin(self) -> "Remembered | None":
         return load(self.root, self.variant.twin) if self.variant.twin else None
 
-    def status(self, instrument: str) -> freshness.Status:
+    def status(self, instrument: str) -> status.Status:
         return _status(self.root, self.name, instrument, stamp(self.root, self.name, instrument))
 
     def artifact(self, instrument: str) -> Any:
@@ -55,18 +56,18 @@ def load(root: Path, name: str) -> Remembered:
     Raises:
         MiscopeError: params.yaml declares no such variant, or is not valid.
     """
-    config.load(root).variant(name)
-    return _loaded(root, name, _of_files([root / "params.yaml", store.folder(root, name).probe]))
+    configuration.load(root).variant(name)
+    return _loaded(root, name, _of_files([root / "params.yaml", files.folder_of(root, name).probe]))
 
 
 @lru_cache(maxsize=64)
 def _loaded(root: Path, name: str, made_from: Stamp) -> Remembered:
-    return Remembered(root, config.load(root).variant(name), worker.compute)
+    return Remembered(root, configuration.load(root).variant(name), worker.compute)
 
 
 @lru_cache(maxsize=1024)
-def _status(root: Path, variant: str, instrument: str, made_from: Stamp) -> freshness.Status:
-    return freshness.status(root, variant, instrument)
+def _status(root: Path, variant: str, instrument: str, made_from: Stamp) -> status.Status:
+    return status.status(root, variant, instrument)
 
 
 @lru_cache(maxsize=128)
@@ -75,7 +76,7 @@ def _artifact(root: Path, variant: str, instrument: str, made_from: Stamp) -> An
     found = analysis.artifact(root, variant, instrument, worker.compute)
     if isinstance(analyzer, PerCheckpoint) and not analyzer.is_stored:  # large: the worker's client alone keeps them
         return Artifact(
-            store.folder(root, variant).checkpoint_steps(), partial(worker.compute, root, variant, instrument)
+            files.folder_of(root, variant).checkpoint_steps(), partial(worker.compute, root, variant, instrument)
         )
     return found
 
@@ -90,7 +91,7 @@ def _table(root: Path, variant: str, view: str, options: Options, made_from: Sta
 
 def stamp(root: Path, variant: str, instrument: str) -> Stamp:
     """Of all files that the state of an instrument's artifact depends on."""
-    folder, analyzer = store.folder(root, variant), catalog.instrument(instrument)
+    folder, analyzer = files.folder_of(root, variant), catalog.instrument(instrument)
     needed = analyzer.needs if isinstance(analyzer, OverTraining) else ()
     names = [instrument, *(other.name for other in needed)]
     code = [path for name in names for path in catalog.sources(name)]

@@ -12,8 +12,10 @@ import streamlit as st
 import style
 from streamlit.delta_generator import DeltaGenerator
 
-from miscope import api, catalog, freshness
-from miscope.core import MiscopeError, NotApplicable, View
+from miscope import api, catalog
+from miscope.core import MiscopeError, NotApplicable
+from miscope.instrument import View
+from miscope.workspace import status
 
 FIRST_VIEWS = (
     "losses.overview",
@@ -35,7 +37,7 @@ def page(root: Path) -> None:
     if not loaded.steps:
         place.show({"variant": [loaded.name], "view": views})
         st.header(loaded.label)
-        style.say(f"`{loaded.name}` is not trained. Run `{freshness.command(loaded.name)}`.")
+        style.say(f"`{loaded.name}` is not trained. Run `{status.command(loaded.name)}`.")
         return
     chart.load_library()
     st.fragment(_body, run_every=st.session_state.get("pace"))(loaded, views, columns)

@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from miscope import config, order, store
 from miscope.renderers.theme import PALETTE
+from miscope.report import lead_lag
+from miscope.workspace import configuration, files
 
 SHOWN = 45  # measures in the picture: those that moved first
 
@@ -18,12 +19,16 @@ SHOWN = 45  # measures in the picture: those that moved first
 def page(root: Path) -> None:
     """Onsets as intervals, a colour per variant; below, the table of every two measures."""
     st.header("What moved first?")
-    families = sorted({variant.family_name for variant in config.load(root).variants.values()})
+    families = sorted({variant.family_name for variant in configuration.load(root).variants.values()})
     left, right = st.columns([1, 2])
-    drawn = [v.family_name for v in config.load(root).variants.values() if store.folder(root, v.name).record.is_file()]
+    drawn = [
+        v.family_name
+        for v in configuration.load(root).variants.values()
+        if files.folder_of(root, v.name).record.is_file()
+    ]
     first = families.index(drawn[0]) if drawn else 0
     family = left.selectbox("Family", families, index=first, key="order.family")
-    offered = order.variants_of(root, family)
+    offered = lead_lag.variants_of(root, family)
     chosen = right.multiselect("Variants", offered, default=offered, key=f"order.variants.{family}")
     if not chosen:
         st.info("Choose at least one variant.")
@@ -33,7 +38,7 @@ def page(root: Path) -> None:
     onsets = _onsets(root, tuple(chosen), stamps)
     if not st.toggle("every matrix, head and site", key="order.entries"):
         onsets = onsets[~onsets["measure"].str.contains(" of ")]
-    st.plotly_chart(_drawn(onsets), key="order.onsets")
+    st.plotly_chart(_drawn(onsets), key="lead_lag.onsets")
     st.caption(
         "A bar is the interval between two checkpoints in which a measure passes half of its way from first to last, "
         "for good. Bars that overlap have no order. Denser checkpoints make them shorter."
@@ -58,7 +63,7 @@ def _changes(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...], 
         measure = left.selectbox("Measure", measures, key="order.measure")
         at_elbow = right.toggle("penalty at the elbow", key="order.elbow")
         found = _change_points(root, variants, made_from, measure, "elbow" if at_elbow else "usual")
-        st.dataframe(found, hide_index=True, key="order.changes")
+        st.dataframe(found, hide_index=True, key="lead_lag.changes")
         st.caption(
             "Where the curve takes another level, or another slope: the cheapest way to cut it, each cut at the "
             "`penalty`. The usual one is 2 noise² ln n; at the elbow most penalties agree on the number of cuts. A "
@@ -70,7 +75,7 @@ def _changes(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...], 
 def _change_points(
     root: Path, variants: tuple[str, ...], made_from: tuple[int, ...], measure: str, penalty: Literal["usual", "elbow"]
 ) -> pd.DataFrame:
-    return order.changes(root, variants, measure, penalty, read=_read)
+    return lead_lag.changes(root, variants, measure, penalty, read=_read)
 
 
 def _read_all(root: Path, names: list[str]) -> None:
@@ -90,17 +95,17 @@ def _read(root: Path, name: str) -> dict[str, order.Curve]:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _measures(root: Path, name: str, made_from: int) -> dict[str, order.Curve]:
-    return order.measures(root, name)
+    return lead_lag.measures(root, name)
 
 
 @st.cache_data(show_spinner="Finding what moved ...", max_entries=8)
 def _onsets(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...]) -> pd.DataFrame:
-    return order.onsets(root, variants, has_sharpness=True, read=_read)
+    return lead_lag.onsets(root, variants, has_sharpness=True, read=_read)
 
 
 @st.cache_data(show_spinner="Comparing ...", max_entries=8)
 def _leads(root: Path, variants: tuple[str, ...], made_from: tuple[int, ...]) -> pd.DataFrame:
-    return order.lead_lag(root, variants, read=_read)
+    return lead_lag.lead_lag(root, variants, read=_read)
 
 
 def _drawn(onsets: pd.DataFrame) -> go.Figure:

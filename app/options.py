@@ -7,7 +7,7 @@ import data
 import place
 import streamlit as st
 
-from miscope.core import View
+from miscope.instrument import View
 
 
 def key_of(view: str, option: str) -> str:

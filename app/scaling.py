@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 import streamlit as st
 import style
 
-from miscope import config
 from miscope.core import MiscopeError
 from miscope.renderers.theme import PALETTE
 from miscope.scaling import figures, laws, page, results, tables, variants
+from miscope.workspace import configuration
 
 
 def page_of(root: Path) -> None:
@@ -68,7 +68,7 @@ def _studies(root: Path) -> list[str]:
     """Those that params.yaml declares, then those whose runs or fits lie there."""
     folder = root / "artifacts" / "scaling"
     lying = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return list(dict.fromkeys([*config.load(root).scaling, *lying]))
+    return list(dict.fromkeys([*configuration.load(root).scaling, *lying]))
 
 
 @st.cache_data(show_spinner="Drawing ...", max_entries=8)

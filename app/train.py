@@ -7,9 +7,10 @@ from typing import Any, get_type_hints
 import options
 import streamlit as st
 
-from miscope import catalog, config, freshness
+from miscope import catalog
 from miscope.core import Family, field_names
 from miscope.families import outside
+from miscope.workspace import configuration, status
 
 ITS_OWN = "of my own ..."
 
@@ -36,7 +37,7 @@ def page(root: Path) -> None:
 
 def _declared_outside(root: Path) -> list[str]:
     """Families of the user's own that params.yaml already names."""
-    return sorted({v.family_name for v in config.load(root).variants.values() if v.family_code})
+    return sorted({v.family_name for v in configuration.load(root).variants.values() if v.family_code})
 
 
 def _own_settings(cls: type[Family]) -> dict[str, Any]:
@@ -73,17 +74,17 @@ def _control(cls: type[Family]) -> dict[str, Any]:
 
 def _offer(root: Path, spec: dict[str, Any]) -> None:
     """The entry as it will stand in params.yaml, or what is wrong with it."""
-    taken = config.load(root).variants
+    taken = configuration.load(root).variants
     stem = re.sub(r"\W+", "_", str(spec.get("_target_", spec["family"])).rpartition(".")[2])
     free = next(name for i in range(1, len(taken) + 2) if (name := f"{stem}_{i}") not in taken)
     name = st.text_input("Name", value=free, key=f"train.name.{free}")
-    variant = config.variant(name, spec, root)  # an error is one line, and the page shows it
-    st.code(config.entry(name, spec), language="yaml")
+    variant = configuration.variant(name, spec, root)  # an error is one line, and the page shows it
+    st.code(configuration.entry(name, spec), language="yaml")
     st.caption(f"{variant.recipe.steps:,} steps, {len(variant.checkpoint_steps)} checkpoints.")
     if st.button("Add to params.yaml", type="primary", key="train.add"):
-        config.add(root, name, spec)
+        configuration.add(root, name, spec)
         st.success(f"`{name}` stands in params.yaml. Train, analyse and draw it with:")
-        st.code(freshness.command(name), language="bash")
+        st.code(status.command(name), language="bash")
 
 
 def _columns(n: int) -> list[Any]:

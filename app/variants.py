@@ -8,8 +8,9 @@ from typing import Any
 import data
 import streamlit as st
 
-from miscope import api, catalog, freshness
+from miscope import api, catalog
 from miscope.core import field_names
+from miscope.workspace import status
 
 
 def page(root: Path, exploring: Any) -> None:
@@ -27,7 +28,7 @@ def page(root: Path, exploring: Any) -> None:
         st.html(_matrix(loaded, states))
 
 
-def _card(variant: data.Remembered, states: dict[str, freshness.Status], exploring: Any) -> None:
+def _card(variant: data.Remembered, states: dict[str, status.Status], exploring: Any) -> None:
     left, right = st.columns([6, 1], vertical_alignment="center")
     with left:
         st.markdown(f"**{variant.label}** &nbsp; :gray[{variant.name} · {variant.variant.family_name}]")
@@ -37,7 +38,7 @@ def _card(variant: data.Remembered, states: dict[str, freshness.Status], explori
     if undone:
         some = f"{len(undone)} of {len(states)} instruments are to be made."
         st.caption(undone[0].detail if len(undone) == len(states) else some)
-        st.code(freshness.command(variant.name), language="bash")
+        st.code(status.command(variant.name), language="bash")
 
 
 def _settings(loaded: data.Remembered) -> str:
@@ -65,7 +66,7 @@ def _metrics(path: Path) -> dict[str, str]:
     return {key.replace("_", " "): text.format(found[key]) for key, text in texts.items() if key in found}
 
 
-def _matrix(loaded: list[data.Remembered], states: dict[str, dict[str, freshness.Status]]) -> str:
+def _matrix(loaded: list[data.Remembered], states: dict[str, dict[str, status.Status]]) -> str:
     """Instruments down, variants across: a word and a colour in each cell, the reason on hover."""
     head = "".join(f"<th>{html.escape(variant.label)}</th>" for variant in loaded)
     rows = "".join(
@@ -75,6 +76,6 @@ def _matrix(loaded: list[data.Remembered], states: dict[str, dict[str, freshness
     return f'<table class="matrix"><tr><th>instrument</th>{head}</tr>{rows}</table>'
 
 
-def _cell(status: freshness.Status) -> str:
+def _cell(status: status.Status) -> str:
     kind = status.state.replace(" ", "-")
     return f'<td><span class="state {kind}" title="{html.escape(status.sentence)}">{status.state}</span></td>'

@@ -20,21 +20,23 @@ import time
 from pathlib import Path
 
 import torch
+from miscope.observation import observed
 
-from miscope import analysis, catalog, config, store
-from miscope.core import CHECKPOINTS, Checkpoint, Context, NotApplicable, Output, OverTraining, PerCheckpoint, looked_at
+from miscope import catalog
+from miscope.core import Checkpoint, Context, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instrument import CHECKPOINTS, Output, OverTraining, PerCheckpoint
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.observation import observed
 from miscope.training.loop import train
+from miscope.workspace import analysis, configuration, files, store
 
 REPEATS = 5
 NUMBERS = (8, 24, 72)  # of checkpoints
 FIRST = 4  # of checkpoints of an analysis before these, which pays for imports
 STEPS = 355  # of the training that they are spread over: evenly for each of the numbers
 PASS, ALL = "passes over the probe", "all"
-Rows = dict[str, tuple[float, float]]  # seconds, megabytes
+UniqueRows = dict[str, tuple[float, float]]  # seconds, megabytes
 
 
 def main() -> None:
@@ -63,7 +65,7 @@ def main() -> None:
     print(json.dumps(figures | {f"seconds_{name}": round(row[0], 4) for name, row in rows.items() if name != PASS}))
 
 
-def costs(modulus: int) -> Rows:
+def costs(modulus: int) -> UniqueRows:
     """Seconds and megabytes of the shared passes and of each instrument, by its share of the checkpoints."""
     family = ModuloAddition(modulus, 0.3)
     context = family.context(598)
@@ -79,7 +81,7 @@ def costs(modulus: int) -> Rows:
     return rows
 
 
-def total_of(rows: Rows) -> tuple[float, float]:
+def total_of(rows: UniqueRows) -> tuple[float, float]:
     return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
 
 
@@ -104,7 +106,7 @@ def declared(number: int) -> str:
 
 def seconds_of(root: Path, name: str, parts: dict[str, list[str]]) -> dict[str, float]:
     """CPU seconds of each part of one variant's analysis, after its training."""
-    train(config.load(root).variant(name), store.folder(root, name), lambda evaluation: None)
+    train(configuration.load(root).variant(name), files.folder_of(root, name), lambda evaluation: None)
     analysis.write_probe(root, name)
     seconds = {}
     for part, instruments in parts.items():
@@ -136,7 +138,7 @@ def applies(name: str, checkpoint: Checkpoint, context: Context) -> bool:
 
 def share(name: str) -> float:
     """At which part of the calibration variant's checkpoints the instrument looks by default."""
-    steps = config.load(Path(__file__).parents[1]).variant("calibration").checkpoint_steps
+    steps = configuration.load(Path(__file__).parents[1]).variant("calibration").checkpoint_steps
     return len(looked_at(steps, catalog.instrument(name).settings)) / len(steps)
 
 

@@ -181,7 +181,7 @@ def largest_loss_difference(ours: Run, theirs: Lens) -> float:
 def step_flops(n_examples: int) -> int:
     """Floating-point operations of the matmuls that one update needs, forward and back: 6 a weight and row it meets.
 
-    Rows: an example for W_O, W_in, W_out, W_U; a distinct (token, position) for the rest, which adds less than 1 %.
+    UniqueRows: an example for W_O, W_in, W_out, W_U; a distinct (token, position) for the rest, which adds less than 1 %.
     """
     shape = ModuloAddition(P, FRACTION).model()
     per_example = shape.d_model * (shape.n_heads * shape.d_head + 2 * shape.d_mlp + shape.d_vocab_out)

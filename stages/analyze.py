@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from miscope import analysis, catalog
-from miscope.command import run
+from miscope import catalog
+from miscope.workspace import analysis
+from miscope.workspace.command import run
 
 
 def main(variant: str, *instruments: str) -> None:

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from miscope.calibration import table
 from miscope.calibration.case import Case
-from miscope.command import run
+from miscope.workspace.command import run
 
 
 def main() -> None:

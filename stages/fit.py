@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from miscope import store
-from miscope.command import run
 from miscope.scaling import laws, results
 from miscope.scaling.settings import settings
+from miscope.workspace import files
+from miscope.workspace.command import run
 
 
 def main(study: str) -> None:
     runs = results.read(results.path(Path(), study), study)
     found = laws.study(runs, settings(Path(), study))
-    store.write(laws.path(Path(), study), store.pretty_json(found))
+    files.write(laws.path(Path(), study), files.pretty_json(found))
     print(f"{study} fit: {found['n_fitted']} runs; {found['disagreement']['sentence']}")
 
 

@@ -5,10 +5,10 @@ With --dry-run the points, and the hours that they are thought to take here, are
 
 from pathlib import Path
 
-from miscope import store
-from miscope.command import run
 from miscope.core import MiscopeError
 from miscope.scaling import planfile, planner, study, timing
+from miscope.workspace import files
+from miscope.workspace.command import run
 
 
 def main(name: str, flag: str = "") -> None:
@@ -17,7 +17,7 @@ def main(name: str, flag: str = "") -> None:
     plan = planner.plan(study.load(Path(), name))
     lines = timing.lines(plan) if flag else [f"{name}: {len(plan['points'])} points planned", *plan["notes"]]
     if not flag:
-        store.write(planfile.path(Path(), name), store.pretty_json(plan))
+        files.write(planfile.path(Path(), name), files.pretty_json(plan))
     print("\n".join(lines))
 
 

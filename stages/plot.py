@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from miscope.command import run
 from miscope.scaling import page
+from miscope.workspace.command import run
 
 
 def main(study: str) -> None:

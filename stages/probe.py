@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from miscope import analysis
-from miscope.command import run
+from miscope.workspace import analysis
+from miscope.workspace.command import run
 
 
 def main(variant: str) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from miscope import drawing
-from miscope.command import run
+from miscope.workspace import drawing
+from miscope.workspace.command import run
 
 
 def main(variant: str) -> None:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from miscope import report, store, story
-from miscope.command import run
+from miscope.workspace import files
+from miscope.workspace.command import run
 
 
 def main(variant: str) -> None:
-    folder = store.folder(Path(), variant)
-    store.write(folder.report, report.page(folder, story.story(Path(), variant)))
+    folder = files.folder_of(Path(), variant)
+    files.write(folder.report, report.page(folder, story.story(Path(), variant)))
     print(f"{variant} report: {folder.report}")
 
 

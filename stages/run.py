@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from miscope.command import run
 from miscope.core import MiscopeError
 from miscope.scaling import planfile, sweep
+from miscope.workspace.command import run
 
 
 def main(name: str, flag: str = "", jobs: str = "0") -> None:

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from miscope import config, store
 from miscope.adapters.imported import ImportedText
-from miscope.command import run
 from miscope.importing import bring_in
 from miscope.training.device import device_for
 from miscope.training.loop import train
 from miscope.training.run import Evaluation
+from miscope.workspace import configuration, files
+from miscope.workspace.command import run
 
 
 def main(name: str) -> None:
-    declared = config.load(Path())
+    declared = configuration.load(Path())
     variant = declared.variant(name)
     if isinstance(variant.family, ImportedText):
         from miscope.adapters.importing import import_variant
@@ -33,7 +33,7 @@ def main(name: str) -> None:
             bar.set_postfix(train=f"{evaluation.train_loss:.3g}", test=f"{evaluation.test_loss:.3g}", refresh=False)
             bar.update(max(0, evaluation.step - bar.n))  # a replay for denser checkpoints goes back
 
-        metrics = train(variant, store.folder(Path(), name), show, peers)["metrics"]
+        metrics = train(variant, files.folder_of(Path(), name), show, peers)["metrics"]
     print(
         f"{name}: test accuracy {metrics['test_accuracy']:.4f}, "
         f"test loss {metrics['test_loss']:.3g} after {metrics['steps']:,} steps"

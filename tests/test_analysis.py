@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from miscope.analysis import Summary, artifact, bring_up_to_date
 from workspace import NOT_APPLICABLE, Workspace
 
-from miscope import analysis, catalog, config, freshness, store
-from miscope.analysis import Summary, artifact, bring_up_to_date
-from miscope.core import Artifact, MiscopeError, NotApplicable, OverTraining, PerCheckpoint
-from miscope.freshness import status
-from miscope.store import Folder
+from miscope import catalog
+from miscope.core import MiscopeError, NotApplicable
+from miscope.instrument import Artifact, OverTraining, PerCheckpoint
 from miscope.training.loop import train
+from miscope.workspace import analysis, configuration, files, status, store
+from miscope.workspace.files import Folder
+from miscope.workspace.status import status
 
 STEPS = (0, 20, 40)
 PARAMS = """\
@@ -57,8 +59,8 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose two variants are trained and analysed. Read it; to change it, take a copy."""
     root = tmp_path_factory.mktemp("analysed")
     (root / "params.yaml").write_text(PARAMS)
-    for variant in config.load(root).variants.values():
-        train(variant, store.folder(root, variant.name))
+    for variant in configuration.load(root).variants.values():
+        train(variant, files.folder_of(root, variant.name))
         analysis.write_probe(root, variant.name)
         for name in (*STORED, *catalog.trackers()):
             bring_up_to_date(root, variant.name, name)
@@ -72,7 +74,7 @@ def root(analysed: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(root: Path) -> Folder:
-    return store.folder(root, "small")
+    return files.folder_of(root, "small")
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -118,7 +120,7 @@ def test_what_is_fresh_is_not_computed_again(root: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in STORED if name not in NOT_APPLICABLE])
 def test_a_gap_is_filled_with_the_bytes_that_were_there_and_nothing_else_is_written(name: str, root: Path) -> None:
-    folder = store.folder(root, "small")
+    folder = files.folder_of(root, "small")
     before, stamps = contents(folder.instrument(name)), {s: folder.output(name, s).stat().st_mtime_ns for s in STEPS}
     folder.output(name, 20).unlink()
     assert str(bring_up_to_date(root, "small", name)) == "1 computed, 2 fresh, 0 removed"
@@ -210,8 +212,8 @@ def test_what_an_instrument_lacks_is_one_line(gone: str, sentence: str, root: Pa
 
 
 def other_probe(root: Path) -> None:
-    family = config.load(root).variant("small").family
-    store.save_context(store.folder(root, "small").probe, family.context(data_seed=5))
+    family = configuration.load(root).variant("small").family
+    store.save_context(files.folder_of(root, "small").probe, family.context(data_seed=5))
 
 
 def other_settings(root: Path) -> None:
@@ -219,11 +221,11 @@ def other_settings(root: Path) -> None:
 
 
 def other_code(root: Path) -> None:
-    remake_with_other_code(store.folder(root, "small"), "dominant_frequencies")
+    remake_with_other_code(files.folder_of(root, "small"), "dominant_frequencies")
 
 
 def other_weights(root: Path) -> None:
-    change_weights(store.folder(root, "small"), 20)
+    change_weights(files.folder_of(root, "small"), 20)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +321,7 @@ def test_a_tracker_does_not_read_what_is_stale(root: Path, folder: Folder) -> No
 @pytest.mark.parametrize("name", ["neuron_spectra", "neuron_dynamics"])
 def test_an_instrument_that_does_not_apply_says_why(name: str, root: Path) -> None:
     reason = r"^The model is attention-only \(`d_mlp` is 0\), so it has no `mlp\.hook_post`\.$"
-    assert set(contents(store.folder(root, "attention_only").instrument(name))) == {"not_applicable.npz"}
+    assert set(contents(files.folder_of(root, "attention_only").instrument(name))) == {"not_applicable.npz"}
     assert status(root, "attention_only", name).state == "not applicable"
     with pytest.raises(NotApplicable, match=reason):
         artifact(root, "attention_only", name)
@@ -396,7 +398,7 @@ def test_artifacts_of_another_training_are_refused_with_what_differs(
 ) -> None:
     copied = tiny_workspace.copy(tmp_path / "copy")
     copied.edit("params.yaml", f"    {old}\n", f"    {new}\n")
-    state = freshness.status(copied.path, "tiny", "losses")
+    state = status.status(copied.path, "tiny", "losses")
     assert state.state == "stale"
     assert words in state.sentence
     with pytest.raises(MiscopeError, match="was trained with"):

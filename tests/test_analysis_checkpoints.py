@@ -7,16 +7,18 @@ from typing import Literal
 
 import numpy as np
 import pytest
-
-from miscope import analysis, catalog, config, freshness, store
 from miscope.analysis import Summary, artifact, bring_up_to_date
-from miscope.core import Artifact, Context, MiscopeError, Output, OverTraining, PerCheckpoint, looked_at
-from miscope.freshness import status
+
+from miscope import catalog
+from miscope.core import Context, MiscopeError
+from miscope.instrument import Artifact, Output, OverTraining, PerCheckpoint
 from miscope.maths.statistics import answers
 from miscope.model.inspection import activations
-from miscope.store import Folder
 from miscope.trackers.progress_measures import ProgressMeasures
 from miscope.training.loop import train
+from miscope.workspace import analysis, configuration, files, status, store
+from miscope.workspace.files import Folder
+from miscope.workspace.status import status
 
 STEPS = (0, 20, 40)
 PARAMS = """\
@@ -40,7 +42,7 @@ RERUN = "Run `dvc repro report@small`."
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("measured")
     (root / "params.yaml").write_text(PARAMS)
-    train(config.load(root).variant("small"), store.folder(root, "small"))
+    train(configuration.load(root).variant("small"), files.folder_of(root, "small"))
     analysis.write_probe(root, "small")
     for name in ("losses", "loss_landscape"):
         bring_up_to_date(root, "small", name)
@@ -54,7 +56,7 @@ def root(measured: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(root: Path) -> Folder:
-    return store.folder(root, "small")
+    return files.folder_of(root, "small")
 
 
 def change(root: Path, old: str, new: str) -> None:
@@ -130,16 +132,16 @@ def test_a_tracker_may_read_weights_and_outputs_and_is_stale_when_either_has_cha
     assert list(weights) == list(outputs) == list(STEPS)
     assert weights[20].weights["embed.W_E"].shape == (8, 8)
     assert outputs[20].all_loss > 0
-    digests = [freshness.digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
+    digests = [status.digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
     remade = store.load_output(folder.output("losses", 20), losses.output_type)
     signed = store.load_provenance(folder.output("losses", 20))
     store.save_output(folder.output("losses", 20), replace(remade, all_loss=7.0), signed)  # type: ignore[call-arg]
-    after = [freshness.digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
+    after = [status.digest_of_inputs(folder, one) for one in (both, replace(both, needs=()))]
     assert [one != other for one, other in zip(digests, after, strict=True)] == [True, False]
     found = store.load_checkpoint(folder.checkpoint(20))
     moved = {name: 2 * weight for name, weight in found.weights.items()}
     store.save_checkpoint(folder.checkpoint(20), 20, found.model, moved)
-    assert freshness.digest_of_inputs(folder, both) != after[0]
+    assert status.digest_of_inputs(folder, both) != after[0]
 
 
 @pytest.mark.parametrize(("inputs", "positions"), [("all", "answer"), ("train", "answer"), ("all", "all")])
@@ -163,11 +165,11 @@ def test_a_tracker_of_activations_is_handed_those_of_one_checkpoint_at_a_time(
 
 def test_a_tracker_of_activations_is_stale_when_weights_have_changed(root: Path, folder: Folder) -> None:
     tracker = OverTraining(nothing, hooks=("logits",))
-    before = freshness.digest_of_inputs(folder, tracker)
-    assert before == freshness.digest_of_inputs(folder, OverTraining(nothing, reads_weights=True))
+    before = status.digest_of_inputs(folder, tracker)
+    assert before == status.digest_of_inputs(folder, OverTraining(nothing, reads_weights=True))
     found = store.load_checkpoint(folder.checkpoint(20))
     store.save_checkpoint(folder.checkpoint(20), 20, found.model, {n: 2 * w for n, w in found.weights.items()})
-    assert freshness.digest_of_inputs(folder, tracker) != before
+    assert status.digest_of_inputs(folder, tracker) != before
 
 
 def test_the_excluded_loss_of_a_variant_is_that_of_its_logits_at_every_checkpoint(root: Path, folder: Folder) -> None:

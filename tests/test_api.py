@@ -13,10 +13,12 @@ import workspace
 from PIL import Image
 
 import miscope
-from miscope import catalog, store
+from miscope import catalog
 from miscope.api import LoadedVariant
-from miscope.core import Artifact, MiscopeError, NotApplicable
+from miscope.core import MiscopeError, NotApplicable
+from miscope.instrument import Artifact
 from miscope.trackers.phases import Phases
+from miscope.workspace import files
 
 PER_STEP = "dominant_frequencies"
 OVER_TRAINING = "losses"
@@ -137,7 +139,7 @@ def test_a_figure_as_json_is_the_same_bytes_every_time(tiny: Path) -> None:
 
 @pytest.mark.parametrize("name", catalog.views())
 def test_the_pipeline_drew_what_the_notebook_draws(name: str, variant: LoadedVariant) -> None:
-    assert store.folder(variant.root, "tiny").view(name).read_text() == variant.view(name).json()
+    assert files.folder_of(variant.root, "tiny").view(name).read_text() == variant.view(name).json()
 
 
 def test_html_needs_no_network_and_is_the_same_bytes_every_time(variant: LoadedVariant, tmp_path: Path) -> None:

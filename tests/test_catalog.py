@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import workspace
+from miscope.config import load
 
 from miscope import catalog
-from miscope.config import load
-from miscope.core import Context, MiscopeError, Output, OverTraining, PerCheckpoint
+from miscope.core import Context, MiscopeError
+from miscope.instrument import Output, OverTraining, PerCheckpoint
 
 INSTRUMENTS = catalog.instruments()
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from miscope import config
 from miscope.core import Adaptive, MiscopeError, Recipe
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.workspace import configuration
 
 GOOD = """\
 variants:
@@ -25,7 +25,7 @@ instruments:
 
 def load(folder: Path, text: str) -> config.Config:
     (folder / "params.yaml").write_text(text)
-    return config.load(folder)
+    return configuration.load(folder)
 
 
 def test_a_variant_is_its_family_with_its_settings_and_the_recipe_with_what_is_overridden(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_variant_that_is_not_declared_names_those_that_are(tmp_path: Path) -> 
 
 def test_a_folder_without_params_says_so(tmp_path: Path) -> None:
     with pytest.raises(MiscopeError, match=r"params\.yaml does not exist"):
-        config.load(tmp_path)
+        configuration.load(tmp_path)
 
 
 def test_an_edited_file_is_read_again(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from workspace import Workspace
 
-from miscope import catalog, order
-from miscope.core import Artifact, MiscopeError, Output, OverTraining, PerCheckpoint
+from miscope import catalog
+from miscope.core import MiscopeError
+from miscope.instrument import Artifact, Output, OverTraining, PerCheckpoint
+from miscope.report import lead_lag
 
 sys.path.insert(0, str(Path(__file__).parent / "views"))
 
@@ -25,7 +27,7 @@ def sources() -> Mapping[str, Any]:
 
 
 def test_every_measure_that_moved_has_an_interval_between_two_checkpoints(tiny: Path) -> None:
-    table = order.onsets(tiny, order.variants_of(tiny, "modulo_addition"))
+    table = lead_lag.onsets(tiny, lead_lag.variants_of(tiny, "modulo_addition"))
     assert set(table["variant"]) == {"tiny"}
     assert "losses.train_loss" in set(table["measure"])
     assert (table["before"] < table["by"]).all()
@@ -33,8 +35,8 @@ def test_every_measure_that_moved_has_an_interval_between_two_checkpoints(tiny: 
 
 
 def test_every_two_measures_are_ordered_or_undecided(tiny: Path) -> None:
-    moved = order.onsets(tiny, ["tiny"]).set_index("measure")
-    table = order.lead_lag(tiny, ["tiny"])
+    moved = lead_lag.onsets(tiny, ["tiny"]).set_index("measure")
+    table = lead_lag.lead_lag(tiny, ["tiny"])
     assert len(table) == len(moved) * (len(moved) - 1) // 2
     assert (table["leads"] + table["lags"] + table["undecided"] == 1).all()
     for row in table.itertuples():
@@ -46,22 +48,22 @@ def test_every_two_measures_are_ordered_or_undecided(tiny: Path) -> None:
 def test_variants_without_artifacts_say_what_to_run(own_copy: Workspace) -> None:
     own_copy.edit("params.yaml", "variants:\n", "variants:\n  fresh: {family: modulo_addition, modulus: 13, seed: 3}\n")
     with pytest.raises(MiscopeError, match=r"No fresh artifact of fresh\. Run `dvc repro report@fresh`"):
-        order.onsets(own_copy.path, ["fresh"])
+        lead_lag.onsets(own_copy.path, ["fresh"])
     with pytest.raises(MiscopeError, match=r"No fresh artifact of fresh\."):
-        order.lead_lag(own_copy.path, ["fresh"])
+        lead_lag.lead_lag(own_copy.path, ["fresh"])
 
 
 def test_the_change_points_of_a_measure_lie_between_checkpoints(tiny: Path) -> None:
-    found = order.changes(tiny, ["tiny"], "losses.train_loss")
+    found = lead_lag.changes(tiny, ["tiny"], "losses.train_loss")
     assert set(found["kind"]) <= {"level", "slope"}
     assert (found["by"] - found["before"] == 20).all()
     assert (found["penalty"] > 0).all()
     with pytest.raises(MiscopeError, match=r"has the measure `losses\.speed`"):
-        order.changes(tiny, ["tiny"], "losses.speed")
+        lead_lag.changes(tiny, ["tiny"], "losses.speed")
 
 
 def test_a_measure_that_moves_like_a_logistic_has_a_sharpness(tiny: Path) -> None:
-    table = order.onsets(tiny, ["tiny"], has_sharpness=True)
+    table = lead_lag.onsets(tiny, ["tiny"], has_sharpness=True)
     assert (table["sharpness"].dropna() > 0).all()
     assert table["sharpness"].notna().any()
 
@@ -104,5 +106,5 @@ def test_an_instrument_without_named_measures_gives_its_numbers_and_named_lists(
 
 
 def test_measures_of_trackers_and_of_checkpoints_are_ordered_together(tiny: Path) -> None:
-    instruments = {measure.partition(".")[0] for measure in order.onsets(tiny, ["tiny"])["measure"]}
+    instruments = {measure.partition(".")[0] for measure in lead_lag.onsets(tiny, ["tiny"])["measure"]}
     assert {"losses", "weight_norms", "parameter_trajectory", "neuron_spectra", "singular_values"} <= instruments

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from miscope import store
-from miscope.core import MiscopeError, ModelConfig, Output
-from miscope.families.modulo_addition import ModuloAddition
 from miscope.store import Provenance
+
+from miscope import keys
+from miscope.core import MiscopeError, ModelConfig
+from miscope.families.modulo_addition import ModuloAddition
+from miscope.instrument import Output
+from miscope.workspace import files, store
 
 MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=8, n_ctx=3, d_vocab=6, d_vocab_out=5)
 MADE_FROM = Provenance(instrument="x", inputs="1", probe="2", code="3", settings="{}")
@@ -86,14 +88,14 @@ def test_a_truncated_artifact_is_one_line_that_says_what_to_do(tmp_path: Path) -
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.write(tmp_path / "x", "old")
+    files.write(tmp_path / "x", "old")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        store.write(tmp_path / "x", "new")
+        files.write(tmp_path / "x", "new")
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "old"
 
@@ -110,4 +112,4 @@ def test_the_probe_and_its_context_come_back_as_they_were(tmp_path: Path) -> Non
 
 @given(st.lists(st.binary(), max_size=4), st.lists(st.binary(), max_size=4))
 def test_only_the_same_parts_have_the_same_digest(left: list[bytes], right: list[bytes]) -> None:
-    assert (store.digest(*left) == store.digest(*right)) == (left == right)
+    assert (keys.digest(*left) == keys.digest(*right)) == (left == right)

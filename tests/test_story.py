@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import workspace
-from workspace import Workspace
-
-from miscope import api, catalog, report, store
 from miscope.analysis import artifact
 from miscope.story import EVENTS, story
+from workspace import Workspace
+
+from miscope import api, catalog
+from miscope.workspace import files
 
 
 def test_events_of_the_phases_are_told_in_order_each_once(tiny: Path) -> None:
@@ -34,14 +35,14 @@ def test_a_measure_moves_between_two_neighbouring_checkpoints(tiny: Path) -> Non
 
 
 def test_the_report_tells_it_with_links_to_the_views(tiny: Path) -> None:
-    page = report.page(store.folder(tiny, "tiny"), story(tiny, "tiny"))
+    page = report.page(files.folder_of(tiny, "tiny"), story(tiny, "tiny"))
     assert page.index("What happened, in order") < page.index('<h2 id="phases">')
     assert '<a href="#losses">losses</a>' in page
     assert "Verdict: <b>" in page
 
 
 def test_the_report_counts_what_chance_would_not_show_and_lists_the_rest(tiny: Path) -> None:
-    page = report.page(store.folder(tiny, "tiny"), story(tiny, "tiny"))
+    page = report.page(files.folder_of(tiny, "tiny"), story(tiny, "tiny"))
     variant = api.load_variant("tiny", tiny)
     said = [variant.view(name).null() for name in catalog.views() if workspace.is_shown(name)]
     within = [sentence for sentence in said if sentence.startswith("Within its null")]
@@ -55,6 +56,6 @@ def test_without_artifacts_there_is_nothing_to_tell_and_the_report_leaves_it_out
     shutil.rmtree(own_copy.path / "artifacts/tiny/instruments")
     told = story(own_copy.path, "tiny")
     assert (told.happenings, told.verdict) == ((), "")
-    page = report.page(store.folder(own_copy.path, "tiny"), told)
+    page = report.page(files.folder_of(own_copy.path, "tiny"), told)
     assert "What happened" not in page
     assert json.dumps("losses.overview") in page

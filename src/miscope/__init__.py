@@ -4,8 +4,7 @@ import miscope
 miscope.load_variant("calibration").view("losses").show()
 """
 
-from miscope.api import load_family, load_variant, variants
-from miscope.comparison import compare
+from miscope.api import compare, load_family, load_variant, variants
 from miscope.core import MiscopeError, NotApplicable
 
 __all__ = ["MiscopeError", "NotApplicable", "compare", "load_family", "load_variant", "variants"]

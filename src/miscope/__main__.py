@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from miscope import api, catalog, config, freshness, order, relatives, store
+from miscope import api, catalog
 from miscope.calibration import table as known_answers
-from miscope.core import MiscopeError, NotApplicable, OverTraining
+from miscope.core import MiscopeError, NotApplicable
+from miscope.instrument import OverTraining
+from miscope.report import lead_lag
+from miscope.workspace import configuration, files, relatives, status
 
 
 def main() -> None:
@@ -59,7 +62,7 @@ def families(root: Path) -> Iterator[str]:
 
 
 def variants(root: Path) -> Iterator[str]:
-    for name in config.load(root).variants:
+    for name in configuration.load(root).variants:
         yield f"{name:24} {api.load_variant(name, root).label:32} {_state(root, name)}"
 
 
@@ -94,11 +97,11 @@ def nulls(root: Path, name: str) -> Iterator[str]:
 
 
 def lead_lag(root: Path, name: str, measure: str | None) -> Iterator[str]:
-    chosen = order.variants_of(root, name)
+    chosen = lead_lag.variants_of(root, name)
     if not chosen:
-        known = ", ".join(sorted({v.family_name for v in config.load(root).variants.values()}))
+        known = ", ".join(sorted({v.family_name for v in configuration.load(root).variants.values()}))
         raise MiscopeError(f"params.yaml declares no variant of `{name}`; it declares some of: {known}.")
-    pairs = _asked(order.lead_lag(root, chosen), measure)
+    pairs = _asked(lead_lag.lead_lag(root, chosen), measure)
     yield f"{len(chosen)} variants: {', '.join(chosen)}"
     for row in pairs.itertuples():
         counts = f"in {row.leads} of {row.variants}, {row.lags} the other way, {row.undecided} undecided"
@@ -143,15 +146,13 @@ def plan(root: Path, name: str) -> Iterator[str]:
 
 def _state(root: Path, name: str) -> str:
     """untrained, trained, analysed or stale."""
-    if not store.folder(root, name).checkpoint_steps():
-        return f"untrained: run `{freshness.command(name)}`"
-    states = [freshness.status(root, name, instrument).state for instrument in catalog.instruments()]
+    if not files.folder_of(root, name).checkpoint_steps():
+        return f"untrained: run `{status.command(name)}`"
+    states = [status.status(root, name, instrument).state for instrument in catalog.instruments()]
     if "stale" in states:
-        return f"stale: {states.count('stale')} of {len(states)} instruments; run `{freshness.command(name)}`"
+        return f"stale: {states.count('stale')} of {len(states)} instruments; run `{status.command(name)}`"
     if "missing" in states:
-        return (
-            f"trained: {states.count('missing')} of {len(states)} instruments missing; run `{freshness.command(name)}`"
-        )
+        return f"trained: {states.count('missing')} of {len(states)} instruments missing; run `{status.command(name)}`"
     return "analysed"
 
 

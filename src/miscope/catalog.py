@@ -1,135 +1,276 @@
-"""The plugin rule: a plugin is a file, its name is the file's name, it binds one object named for its kind.
+"""The plugin rule: an instrument is a folder, a family is a file, and the folder's or file's name is the plugin's.
 
-analyzers/<name>.py            binds `analyzer`     per checkpoint
-trackers/<name>.py             binds `analyzer`     over training
-views/<instrument>/<name>.py   binds `view`         called `<instrument>.<name>`
-families/<name>.py             binds `family`
+    instruments/<name>/measure.py   binds `instrument`; views.py holds its views, known.py binds `cases`
+    families/<name>.py              binds `family`
+
+Those of other packages are found by dotted path, as params.yaml names them (`instruments: {my_lab.head_entropy: {}}`,
+`_target_: my_lab.tasks.S5`), or by the entry point group `miscope.instruments`. Nothing else is edited; there is no
+list. What is wrong with a plugin is one line when it is loaded.
 """
 
-import ast
 import importlib
+import importlib.util
+import inspect
+import logging
 import pkgutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from miscope.core import GRADIENTS, Analyzer, Family, MiscopeError, OverTraining, View
+from miscope.calibration.case import Case
+from miscope.core import Family, MiscopeError
+from miscope.instrument import BLOCK_HOOKS, GRADIENTS, Instrument, Output, OverTraining, PerCheckpoint, View
+from miscope.keys import PACKAGE, SOURCE
 
-SOURCE = Path(__file__).parent
+OURS = f"{PACKAGE}.instruments"
+GROUP = f"{PACKAGE}.instruments"  # of entry points: name = "package.module" of an instrument
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One instrument with its views and known answers, each part loaded when it is asked for."""
+
+    name: str
+    module: str  # a package with the modules measure, views and known; or one module that is all three
+
+    @cached_property
+    def instrument(self) -> Instrument:
+        """
+        Raises:
+            MiscopeError: one line that says what is wrong with it.
+        """
+        module = self._part("measure")
+        instrument = getattr(module, "instrument", None)
+        if not isinstance(instrument, (PerCheckpoint, OverTraining)):
+            raise MiscopeError(f"{_place(module)} binds no `instrument = PerCheckpoint(...)` or `OverTraining(...)`.")
+        if faults := list(_faults(instrument)):
+            raise MiscopeError(f"{_place(module)}: {'; '.join(faults)}.")
+        return instrument
+
+    @cached_property
+    def views(self) -> Mapping[str, View]:
+        """Name -> view, the overview first.
+
+        Raises:
+            MiscopeError: there are views, and the instrument measures no null for them.
+        """
+        if not self.has("views"):
+            return {}
+        module = self._part("views")
+        views = [view for view in vars(module).values() if isinstance(view, View)]
+        own = [replace(v, instrument=self.instrument) for v in views if v.table.__module__ == module.__name__]
+        if own and self.instrument.nulls is None and getattr(self.instrument, "is_stored", True):
+            raise MiscopeError(
+                f"{_place(module)} has views, and `instrument` no `nulls=`: say for each what chance would show, if "
+                "only with `Null.absent(reason).of(view)`."
+            )
+        return {view.name: view for view in sorted(own, key=lambda v: (v.leaf != "overview", v.leaf))}
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The models and runs whose answer is known beforehand."""
+        answers = getattr(self._part("known"), "cases", ()) if self.has("known") else ()
+        return tuple(Case(self.name, each) for each in answers)
+
+    def has(self, part: str) -> bool:
+        return _spec(self._path(part)) is not None
+
+    def source(self, part: str = "measure") -> Path:
+        """The file of a part."""
+        spec = _spec(self._path(part))
+        assert spec is not None and spec.origin is not None, self._path(part)
+        return Path(spec.origin)
+
+    def _path(self, part: str) -> str:
+        spec = _spec(self.module)
+        is_package = spec is not None and spec.submodule_search_locations is not None
+        return f"{self.module}.{part}" if is_package else self.module
+
+    def _part(self, part: str) -> ModuleType:
+        return imported(self._path(part), f"The instrument `{self.name}`")
+
+
+class Catalog:
+    """The instruments of this package, of installed ones, and those that a workspace names by dotted path."""
+
+    def __init__(self, outside: Iterable[str] = ()) -> None:
+        ours = [Plugin(name, f"{OURS}.{name}") for name in _names("instruments")]
+        installed = [Plugin(point.name, point.value) for point in entry_points(group=GROUP)]
+        named = [Plugin(path.rpartition(".")[2], path) for path in outside]
+        self.plugins: dict[str, Plugin] = {}
+        for plugin in (*ours, *installed, *named):
+            other = self.plugins.setdefault(plugin.name, plugin)
+            if other.module != plugin.module:
+                raise MiscopeError(
+                    f"The instruments {other.module} and {plugin.module} share the name `{plugin.name}`."
+                )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All instruments, those of one checkpoint before those over training, each in the order of the alphabet."""
+        kinds = {name: isinstance(plugin.instrument, OverTraining) for name, plugin in self.plugins.items()}
+        return tuple(sorted(kinds, key=lambda name: (kinds[name], name)))
+
+    @cached_property
+    def stored(self) -> tuple[str, ...]:
+        """Instruments whose Outputs lie on disk, in an order in which each finds what it needs."""
+        return tuple(name for name in self.names if getattr(self.instrument(name), "is_stored", True))
+
+    def plugin(self, name: str) -> Plugin:
+        return self.plugins[known("instrument", name, self.plugins)]
+
+    def instrument(self, name: str) -> Instrument:
+        return self.plugin(name).instrument
+
+    def views(self, instrument: str | None = None) -> tuple[str, ...]:
+        """Names of all views, or of those that draw one instrument; the overview first."""
+        chosen = [instrument] if instrument else sorted(self.plugins)
+        return tuple(view for name in chosen for view in self.plugin(name).views)
+
+    def view(self, name: str) -> View:
+        """The view `instrument.view`; the instrument's name alone means its `overview`."""
+        full = name if "." in name else f"{name}.overview"
+        folder = self.plugins.get(full.partition(".")[0])
+        if folder is not None and full in folder.views:
+            return folder.views[full]
+        known("view", full, self.views())
+        raise AssertionError(full)
+
+
+@cache
+def builtin() -> Catalog:
+    """The catalog of a workspace that names no instrument of its own."""
+    return Catalog()
+
+
+# ---------------------------------------------------------------- families
 
 
 def families() -> tuple[str, ...]:
-    """Tasks of this repository; the file `outside` brings in those of others."""
-    return tuple(name for name in _names("families") if name != "outside")
+    """Tasks of this package; params.yaml names others by `_target_`."""
+    return _names("families")
 
 
-def analyzers() -> tuple[str, ...]:
-    """Instruments that look at one checkpoint."""
-    return _names("analyzers")
-
-
-def trackers() -> tuple[str, ...]:
-    """Instruments that look at the whole of training."""
-    return _names("trackers")
-
-
-def instruments() -> tuple[str, ...]:
-    return analyzers() + trackers()
-
-
-@cache
-def stored() -> tuple[str, ...]:
-    """Instruments whose Outputs lie on disk, in an order in which each finds what it needs."""
-    return tuple(name for name in instruments() if getattr(instrument(name), "is_stored", True))
-
-
-@cache
-def views(instrument: str | None = None) -> tuple[str, ...]:
-    """Names of all views, or of those that draw one instrument; the overview first."""
-    folders = [_known("instrument", instrument, instruments())] if instrument else list(instruments())
-    found = [f"{folder}.{name}" for folder in folders for name in _names(f"views/{folder}")]
-    return tuple(sorted(found, key=lambda name: (name.split(".")[0], not name.endswith(".overview"), name)))
-
-
-@cache
 def family(name: str) -> type[Family]:
-    return _load("families", _known("family", name, families()), "family")
+    path = f"{PACKAGE}.families.{known('family', name, families())}"
+    cls = getattr(imported(path, f"The family `{name}`"), "family", None)
+    if cls is None:
+        raise MiscopeError(f"families/{name}.py binds no `family`.")
+    return cls
 
 
-@cache
-def instrument(name: str) -> Analyzer:
-    kind = "trackers" if name in trackers() else "analyzers"
-    return _load(kind, _known("instrument", name, instruments()), "analyzer")
+# ---------------------------------------------------------------- loading
 
 
-@cache
-def view(name: str) -> View:
-    """The view `instrument.view`; the instrument's name alone means its `overview`."""
-    full = name if "." in name else f"{name}.overview"
-    folder, _, leaf = _known("view", full, views()).partition(".")
-    return _load(f"views/{folder}", leaf, "view")
+def located(path: Any, where: str, root: Path | None = None) -> Any:
+    """The object at a dotted path; modules are looked for beside params.yaml in `root`, too.
 
-
-@cache
-def sources(name: str) -> tuple[Path, ...]:
-    """The files whose text decides what an instrument computes: its own, the maths it uses, the model if it runs one.
-
-    The basis belongs to every context, so its maths always counts. Files of upstream analyzers are left out: a tracker
-    meets their Outputs, not their code.
+    Raises:
+        MiscopeError: there is none, or its module fails.
     """
-    analyzer = instrument(name)
-    basis = SOURCE / "maths" / "spectra.py"
-    folder = "trackers" if isinstance(analyzer, OverTraining) else "analyzers"
-    runs_model = [SOURCE / "model" / "inspection.py"] if analyzer.hooks else []
-    if GRADIENTS in analyzer.needs:
-        runs_model.append(SOURCE / "model" / "differentiation.py")
-    return closure(SOURCE / folder / f"{name}.py", basis, *runs_model, within=("maths", "model"))
+    if not isinstance(path, str):
+        raise MiscopeError(f"{where} = {path!r} must be a dotted path, such as my_lab.tasks.S5.")
+    from hydra.utils import get_object
+
+    look_in(root or Path())
+    logging.getLogger("hydra").setLevel(logging.CRITICAL)  # it prints what is raised here
+    try:
+        return get_object(path)
+    except Exception as error:  # whatever a module of the user's raises
+        raise MiscopeError(f"{where} = {path!r} cannot be loaded: {reason(error)}") from None
 
 
-def closure(*paths: Path, within: tuple[str, ...]) -> tuple[Path, ...]:
-    """The files and those of the packages `within` miscope that they import, directly or through one another."""
-    found: set[Path] = set()
-    queue = list(paths)
-    while queue:
-        current = queue.pop()
-        if current not in found:
-            found.add(current)
-            queue += [path for path in _imports(current) if path.relative_to(SOURCE).parts[0] in within]
-    return tuple(sorted(found))
+def imported(path: str, what: str) -> ModuleType:
+    """A module by its dotted path.
+
+    Raises:
+        MiscopeError: there is none, or it fails; one line that begins with `what`.
+    """
+    try:
+        return importlib.import_module(path)
+    except MiscopeError:
+        raise
+    except Exception as error:  # whatever a module of the user's raises
+        raise MiscopeError(f"{what} cannot be loaded from {path}: {reason(error)}") from None
 
 
-@cache
-def _imports(path: Path) -> set[Path]:
-    """The product's own files that a file imports."""
-    modules: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-    parts = [module.split(".")[1:] for module in modules if module.startswith("miscope.")]
-    files = (SOURCE.joinpath(*part, end) for part in parts for end in ("", "__init__.py"))
-    found = (path if path.suffix else path.with_suffix(".py") for path in files)
-    return {file for file in found if file.is_file() and file.stat().st_size}
+def look_in(root: Path) -> None:
+    """Have modules found beside params.yaml, too."""
+    if str(root.resolve()) not in sys.path:
+        sys.path.append(str(root.resolve()))
+        importlib.invalidate_caches()
 
 
-@cache
-def _names(folder: str) -> tuple[str, ...]:
-    found = pkgutil.iter_modules([str(SOURCE / folder)])
-    return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
+def reason(error: BaseException) -> str:
+    """What lies at the bottom of an exception, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, MiscopeError) else f"{type(error).__name__}: {text}"
 
 
-def _load(folder: str, name: str, attribute: str) -> Any:
-    module = importlib.import_module(f"miscope.{folder.replace('/', '.')}.{name}")
-    if not hasattr(module, attribute):
-        raise MiscopeError(f"{folder}/{name}.py binds no `{attribute}`; a plugin's file must bind one.")
-    return getattr(module, attribute)
-
-
-def _known(kind: str, name: str, names: tuple[str, ...]) -> str:
+def known(kind: str, name: str, names: Iterable[str]) -> str:
+    """
+    Raises:
+        MiscopeError: the name is none of those; the nearest, or all.
+    """
+    names = tuple(names)
     if name in names:
         return name
     close = get_close_matches(name, names, n=1)
     hint = f"Did you mean `{close[0]}`?" if close else f"Known: {', '.join(names)}."
     raise MiscopeError(f"There is no {kind} `{name}`. {hint}")
+
+
+@cache
+def _names(folder: str) -> tuple[str, ...]:
+    """Plugins of a folder: files, and folders with a measure.py."""
+    modules = (module.name for module in pkgutil.iter_modules([str(SOURCE / folder)]))
+    folders = (path.parent.name for path in (SOURCE / folder).glob("*/measure.py"))
+    return tuple(sorted(name for name in {*modules, *folders} if not name.startswith("_")))
+
+
+def _spec(path: str) -> Any:
+    try:
+        return importlib.util.find_spec(path)
+    except (ImportError, ValueError):
+        return None
+
+
+def _place(module: ModuleType) -> str:
+    path = Path(module.__file__ or module.__name__)
+    return str(path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name)
+
+
+def _faults(instrument: Instrument) -> Iterator[str]:
+    """What keeps an instrument from being run, in words."""
+    name = instrument.compute.__name__
+    try:
+        output = instrument.output_type
+    except KeyError:
+        output = None
+    except Exception as error:  # whatever an annotation evaluates to
+        yield f"an annotation of `{name}` cannot be read ({reason(error)})"
+        return
+    if not (isinstance(output, type) and issubclass(output, Output)):
+        yield f"`{name}` must say which Output it returns: `def {name}(...) -> MyOutput`"
+    elif "__dataclass_params__" not in vars(output) or not vars(output)["__dataclass_params__"].frozen:
+        yield f"`{output.__name__}` lacks @dataclass(frozen=True)"
+    positional = [p for p in inspect.signature(instrument.compute).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    n = 2 if isinstance(instrument, PerCheckpoint) else len(instrument.needs) + instrument.sees_checkpoints + 1
+    if len(positional) != n:
+        yield f"`{name}` takes {len(positional)} arguments before its settings; it is handed {n}, the context last"
+    for setting, default in instrument.settings.items():
+        if default is inspect.Parameter.empty:
+            yield f"the setting `{setting}` of `{name}` has no default"
+    for need in instrument.hooks if isinstance(instrument, OverTraining) else instrument.needs:
+        if need not in (*BLOCK_HOOKS, "logits", GRADIENTS):
+            close = get_close_matches(need, BLOCK_HOOKS, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known: logits, gradients, {', '.join(BLOCK_HOOKS)}"
+            yield f"there is no activation `{need}`; {hint}"

@@ -1,14 +1,12 @@
-"""The nouns of the product, frozen: what a family gives, what an instrument sees, what a view needs.
+"""The nouns of the product, frozen: what is trained, and what an instrument sees of it.
 
-Nothing here imports torch, so that configuration, views and the app open fast.
+Nothing here imports torch, so that configuration, views and the app open fast. What an instrument is: `instrument`.
 """
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -101,7 +99,7 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast of the matmuls
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     eval_every: int = 10
-    cohort: str = ""  # variants of one cohort, which differ in seeds and rates alone, train side by side on a GPU
+    ensemble: str = ""  # variants of one ensemble, which differ in seeds and rates alone, train side by side on a GPU
     resume_points: int = -1  # how many states are kept to resume from; -1: a quarter of the checkpoints, at most 8
 
 
@@ -111,7 +109,7 @@ def weights_only(recipe: Recipe) -> Recipe:
     The number of steps decides weights only through a cosine schedule.
     """
     steps = recipe.steps if recipe.schedule == "cosine" else 1
-    return replace(recipe, steps=steps, eval_every=1, resume_points=-1, cohort="")
+    return replace(recipe, steps=steps, eval_every=1, resume_points=-1, ensemble="")
 
 
 @dataclass(frozen=True)
@@ -231,7 +229,7 @@ class Variant:
     branch: Branch | None = None
     family_code: str = ""  # the digest of the file of a family from outside
     imported: Imported | None = None
-    twin: str = ""  # the variant that must fail where this one succeeds: its curves are drawn behind, as a null
+    control: str = ""  # the control run, which must fail where this one succeeds: its curves are drawn behind
 
     @property
     def label(self) -> str:
@@ -267,7 +265,7 @@ class Probe:
     targets: Int[np.ndarray, " batch"]  # the right answer at the answer position
     is_train: Bool[np.ndarray, " batch"]  # whether the model trains on this input
     allowed: Bool[np.ndarray, "batch vocab"] | None = None  # all answers that count as right; None: the target alone
-    foils: Int[np.ndarray, " batch"] | None = None  # the wrong answer that a logit difference is taken against
+    distractors: Int[np.ndarray, " batch"] | None = None  # the wrong answer that a logit difference is taken against
     corrupted: Int[np.ndarray, "batch pos"] | None = None  # the counterpart of each input whose right answer differs
     following: Int[np.ndarray, "batch pos"] | None = None  # the right answer at every position; -1: none is asked there
 
@@ -312,7 +310,7 @@ class Checkpoint:
             MiscopeError: the instrument did not ask for it.
         """
         if self.differentiable is None:
-            raise MiscopeError(f'This checkpoint has no network to differentiate; needs=("{GRADIENTS}",) asks for one.')
+            raise MiscopeError('This checkpoint has no network to differentiate; needs=("gradients",) asks for one.')
         return self.differentiable
 
     def layers(self, hook: str) -> np.ndarray:
@@ -320,188 +318,12 @@ class Checkpoint:
         return np.stack([self.activations[f"blocks.{i}.{hook}"] for i in range(self.model.n_layers)])
 
 
-GRADIENTS = "gradients"  # what an analyzer `needs` to find a Network in `checkpoint.network`
-
-
-def place_in_model(name: str) -> tuple[int, int, str]:
+def weight_order(name: str) -> tuple[int, int, str]:
     """What to sort the names of weights by: embeddings, then the blocks by number, then the rest."""
     first, _, rest = name.partition(".")
     number = rest.partition(".")[0]
     layer = int(number) if number.isdigit() else 0
     return {"embed": 0, "pos_embed": 1, "blocks": 2}.get(first, 3), layer, name
-
-
-@dataclass(frozen=True)
-class Output:
-    """What one call of an analyzer returns. Fields are arrays, numbers, texts, tuples of texts, or None (absent)."""
-
-
-T = TypeVar("T")
-
-
-class Artifact(Mapping[int, T]):
-    """The stored Outputs of one analyzer over training: step -> Output, in order of steps, read when asked for."""
-
-    def __init__(self, steps: tuple[int, ...], load: Callable[[int], T]) -> None:
-        self._steps, self._load = steps, load
-        self._members = frozenset(steps)
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        return self._steps
-
-    def __getitem__(self, step: int) -> T:
-        if step not in self._members:
-            raise KeyError(step)
-        return self._load(step)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._steps)
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def last_by(self, step: int) -> int:
-        """The last step measured up to `step`: an instrument may look at some of the checkpoints only."""
-        return max((s for s in self._steps if s <= step), default=self._steps[0])
-
-    def stack(self, name: str) -> np.ndarray:
-        """The field `name` of every Output, stacked on a first axis `step`."""
-        return np.stack([np.asarray(getattr(output, name)) for output in self.values()])
-
-
-# ---------------------------------------------------------------- instruments and views
-
-
-@dataclass(frozen=True)
-class _Plugin:
-    """What analyzers of both kinds share: the name is the file's name, the settings are keyword-only arguments.
-
-    `measures(output)` names what may be asked when it moved, with a number for each name (NaN: not measured); a tracker
-    gives a curve over its `steps`. A name ends on `loss` if it is one, and says `x of y` where it is one of many. None:
-    every number of the Output, and every entry of a list with names.
-    """
-
-    compute: Callable[..., Output]
-    measures: Callable[[Any], Mapping[str, Any]] | None = field(default=None, kw_only=True)
-
-    @property
-    def name(self) -> str:
-        return self.compute.__module__.rpartition(".")[2]
-
-    @cached_property
-    def output_type(self) -> type[Output]:
-        return get_type_hints(self.compute)["return"]
-
-    @cached_property
-    def settings(self) -> Mapping[str, Any]:
-        """Setting -> default."""
-        return keyword_defaults(self.compute)
-
-
-CHECKPOINTS = "checkpoints"  # the setting of an expensive instrument: at how many checkpoints it looks; 0: at all
-
-
-def looked_at(steps: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """The steps at which an instrument with these settings looks: the first, the last, and even in number between.
-
-    Raises:
-        MiscopeError: the setting `checkpoints` is below 0 or is 1.
-    """
-    n = settings.get(CHECKPOINTS, 0)
-    if n < 0 or n == 1:
-        raise MiscopeError(f"`{CHECKPOINTS}` = {n}; allowed: at least 2 (the first and the last), or 0 for all.")
-    if not 0 < n < len(steps):
-        return steps
-    return tuple(steps[i] for i in np.linspace(0, len(steps) - 1, n).round().astype(int))
-
-
-@dataclass(frozen=True)
-class PerCheckpoint(_Plugin):
-    """An analyzer of one checkpoint: `compute(checkpoint, context, *, settings...) -> Output`.
-
-    `needs` names activations by hook (`mlp.hook_post` of every layer, or `logits`), and `gradients` for
-    `checkpoint.network`; empty means weights only, and then torch is never imported. `is_stored=False`: computed when
-    asked for and never written. `checkpoints`: for one that is expensive, at how many of a variant's checkpoints it
-    looks by default; this becomes a setting, which `compute` never sees (see `looked_at`).
-    """
-
-    needs: tuple[str, ...] = ()
-    positions: Literal["answer", "all"] = "answer"
-    is_stored: bool = True
-    checkpoints: int = 0
-
-    @cached_property
-    def settings(self) -> Mapping[str, Any]:
-        """Setting -> default."""
-        chosen = {CHECKPOINTS: self.checkpoints} if self.checkpoints else {}
-        return MappingProxyType(chosen | dict(keyword_defaults(self.compute)))
-
-    @property
-    def hooks(self) -> tuple[str, ...]:
-        """The activations among what it needs."""
-        return tuple(need for need in self.needs if need != GRADIENTS)
-
-
-@dataclass(frozen=True)
-class OverTraining(_Plugin):
-    """A tracker: `compute(*artifacts, context, *, settings...) -> Output`, one Output for the whole of training.
-
-    `needs` are the analyzers whose artifacts it reads, in that order; with `reads_weights` the first argument is an
-    Artifact-like mapping step -> Checkpoint (weights only). With `hooks`, named as in `PerCheckpoint.needs`, its
-    Checkpoints carry those activations on the probe, or on the inputs of it that the network trains on alone. Each is
-    made when it is asked for, by one forward pass, and none is kept: a tracker takes what it wants from one before it
-    asks for the next.
-    """
-
-    needs: tuple[PerCheckpoint, ...] = ()
-    reads_weights: bool = False
-    hooks: tuple[str, ...] = ()
-    positions: Literal["answer", "all"] = "answer"
-    inputs: Literal["all", "train"] = "all"
-
-    @property
-    def sees_checkpoints(self) -> bool:
-        """Whether its first argument is the mapping of Checkpoints."""
-        return self.reads_weights or bool(self.hooks)
-
-
-Analyzer = PerCheckpoint | OverTraining
-
-
-@dataclass(frozen=True)
-class View:
-    """A question, the table that answers it, and a drawing of that table.
-
-    `table(artifact, context, *, options...)`, or of one step `table(artifact, context, step, *, options...)`; for a
-    tracker the first argument is its one Output. `draw(table, frame)` is a renderer.
-    """
-
-    question: str
-    reading: str  # how to read the drawing, one or two sentences
-    needs: Analyzer
-    table: Callable[..., Any]
-    draw: Callable[..., Any]
-
-    @property
-    def name(self) -> str:
-        """`instrument.view`, from the folder and the file."""
-        return ".".join(self.table.__module__.split(".")[-2:])
-
-    @cached_property
-    def is_per_step(self) -> bool:
-        return "step" in inspect.signature(self.table).parameters
-
-    @cached_property
-    def options(self) -> Mapping[str, Any]:
-        """Option -> default."""
-        return keyword_defaults(self.table)
-
-
-def keyword_defaults(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """The keyword-only arguments of a function with their defaults: how plugins declare settings."""
-    found = inspect.signature(function).parameters.values()
-    return MappingProxyType({p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY})
 
 
 def field_names(cls: type) -> tuple[str, ...]:

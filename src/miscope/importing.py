@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from miscope import config, store
 from miscope.core import MiscopeError, ModelConfig, Variant
 from miscope.weight_files import Found, read
+from miscope.workspace import configuration, store
 
 if TYPE_CHECKING:
     from miscope.model.transformer import Transformer
@@ -42,7 +42,7 @@ def declare(root: Path, path: str, name: str, settings: Sequence[str]) -> Iterat
     entry = _entry(settings)
     said = entry.pop("imported", {})
     entry["imported"] = path if not said else {"path": path, **said}
-    variant = config.variant(name, entry, root)
+    variant = configuration.variant(name, entry, root)
     files = weight_files(root, variant)
     found = {step: _read(file, variant) for step, file in files.items()}
     model = next(iter(found.values())).model
@@ -50,9 +50,9 @@ def declare(root: Path, path: str, name: str, settings: Sequence[str]) -> Iterat
     if chosen := {**entry.get("model", {}), **own}:
         entry["model"] = chosen
     entry.setdefault("steps", max(*files, 1))
-    config.add(root, name, entry)
+    configuration.add(root, name, entry)
     yield from (f"note: {note}" for note in next(iter(found.values())).notes)
-    metrics = bring_in(root, config.load(root).variant(name))["metrics"]
+    metrics = bring_in(root, configuration.load(root).variant(name))["metrics"]
     yield f"{name}: {len(files)} checkpoints; test loss {metrics['test_loss']:.6g} nats at step {metrics['steps']:,}"
     yield f"Run `dvc repro report@{name}` to analyse and draw it."
 
@@ -122,7 +122,7 @@ def bring_in(root: Path, variant: Variant) -> dict[str, Any]:
         _check(one.model, variant.model, files[step], variant.name)
     notes = sorted({note for one in found.values() for note in one.notes})
     source = {"notes": notes, "files": {str(step): file.name for step, file in files.items()}}
-    return imported.written(variant, store.folder(root, variant.name), _networks(variant, found), source)
+    return imported.written(variant, files.folder_of(root, variant.name), _networks(variant, found), source)
 
 
 def _networks(variant: Variant, found: Mapping[int, Found]) -> Iterator[tuple[int, "Transformer"]]:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from miscope import store
 from miscope.adapters.base import BaseAdapter
 from miscope.adapters.characters import CharacterTokenizer
 from miscope.adapters.custom_transformer import CustomTransformerAdapter
@@ -23,6 +22,7 @@ from miscope.training.device import Device, device_for
 from miscope.training.loss import cross_entropy
 from miscope.training.optimization import optimizer
 from miscope.training.updates import Updates, moments_of
+from miscope.workspace import store
 
 SENTENCE = "the quick brown fox jumps over the lazy dog"
 CHARACTERS = CharacterTokenizer("".join(sorted(set(SENTENCE + "\n狐"))))

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from miscope import analysis, api, catalog, config, report, store
+from miscope import api, catalog
 from miscope.adapters.importing import import_checkpoints, import_variant
 from miscope.adapters.qwen import QwenAdapter
 from miscope.core import MiscopeError, NotApplicable
 from miscope.model.inspection import activations
 from miscope.training.loop import train
+from miscope.workspace import analysis, configuration, files, store
 
 TEXT = "the quick brown fox jumps over the lazy dog. a lazy fox is quick; the brown dog jumps! "
 STEPS = (0, 10, 1000)
@@ -50,8 +51,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, make: Callable) -> Path:
     words = np.random.default_rng(0).permutation(TEXT.split() * 200)
     (root / "corpus.txt").write_text(" ".join(words))
     (root / "params.yaml").write_text(PARAMS.format(root=root))
-    import_variant(config.load(root).variant("tiny_qwen"), root)
-    train(config.load(root).variant("trained"), store.folder(root, "trained"))
+    import_variant(configuration.load(root).variant("tiny_qwen"), root)
+    train(configuration.load(root).variant("trained"), files.folder_of(root, "trained"))
     return root
 
 
@@ -67,21 +68,21 @@ def analysed(request: pytest.FixtureRequest, root: Path) -> tuple[str, dict[str,
 
 
 def test_twenty_steps_of_qwens_architecture_lower_the_loss(root: Path) -> None:
-    record = json.loads(store.folder(root, "trained").record.read_text())
-    first = store.folder(root, "trained").curves.read_text().splitlines()[1].split(",")
+    record = json.loads(files.folder_of(root, "trained").record.read_text())
+    first = files.folder_of(root, "trained").curves.read_text().splitlines()[1].split(",")
     assert record["metrics"]["train_loss"] < 0.9 * float(first[1])
-    assert store.folder(root, "trained").checkpoint_steps() == (0, 10, 20)
-    stored = store.load_checkpoint(store.folder(root, "trained").checkpoint(20))
-    assert stored.model == config.load(root).variant("trained").model
+    assert files.folder_of(root, "trained").checkpoint_steps() == (0, 10, 20)
+    stored = store.load_checkpoint(files.folder_of(root, "trained").checkpoint(20))
+    assert stored.model == configuration.load(root).variant("trained").model
     assert "pos_embed.W_pos" not in stored.weights
     assert stored.weights["blocks.0.mlp.W_gate"].shape == (16, 24)
 
 
 def test_a_training_of_this_shape_goes_on_bit_equal(root: Path, tmp_path: Path) -> None:
-    variant, other = config.load(root).variant("trained"), store.folder(tmp_path, "trained")
+    variant, other = configuration.load(root).variant("trained"), files.folder_of(tmp_path, "trained")
     train(variant, other)
     again = store.load_checkpoint(other.checkpoint(20)).weights
-    for name, weight in store.load_checkpoint(store.folder(root, "trained").checkpoint(20)).weights.items():
+    for name, weight in store.load_checkpoint(files.folder_of(root, "trained").checkpoint(20)).weights.items():
         np.testing.assert_array_equal(weight, again[name], err_msg=name)
 
 
@@ -110,9 +111,9 @@ def test_every_view_is_drawn_or_says_why(root: Path, analysed: tuple[str, dict[s
 
 @torch.no_grad()
 def test_an_imported_checkpoint_is_the_model_it_came_from(root: Path) -> None:
-    folder = store.folder(root, "tiny_qwen")
+    folder = files.folder_of(root, "tiny_qwen")
     assert folder.checkpoint_steps() == STEPS
-    context = config.load(root).variant("tiny_qwen").family.context(0)
+    context = configuration.load(root).variant("tiny_qwen").family.context(0)
     checkpoint = store.load_checkpoint(folder.checkpoint(1000))
     ours = activations(checkpoint, context, ("logits",), "all")["logits"]
     theirs = QwenAdapter.load_checkpoint(root / "source" / "step1000")(torch.from_numpy(context.probe.tokens))
@@ -120,11 +121,11 @@ def test_an_imported_checkpoint_is_the_model_it_came_from(root: Path) -> None:
 
 
 def test_the_losses_of_an_import_are_measured_and_what_is_not_known_is_absent(root: Path) -> None:
-    folder = store.folder(root, "tiny_qwen")
+    folder = files.folder_of(root, "tiny_qwen")
     record = json.loads(folder.record.read_text())
     assert not {"tokens", "flops_6nd", "recipe"} & record.keys()
     assert "seconds" not in record["metrics"]
-    tokens = config.load(root).variant("tiny_qwen").family.split(0).test
+    tokens = configuration.load(root).variant("tiny_qwen").family.split(0).test
     model = QwenAdapter.load_checkpoint(root / "source" / "step1000")
     logits = model(torch.from_numpy(tokens.tokens)).flatten(0, 1).double()
     expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(tokens.targets).flatten()).item()
@@ -135,11 +136,11 @@ def test_the_losses_of_an_import_are_measured_and_what_is_not_known_is_absent(ro
 def test_the_stage_that_trains_other_variants_imports_this_one(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    before = store.folder(root, "tiny_qwen").record.read_bytes()
+    before = files.folder_of(root, "tiny_qwen").record.read_bytes()
     monkeypatch.chdir(root)
     runpy.run_path(str(Path(__file__).parents[2] / "stages" / "train.py"))["main"]("tiny_qwen")
     assert capsys.readouterr().out.startswith("tiny_qwen: 3 checkpoints, test loss ")
-    assert store.folder(root, "tiny_qwen").record.read_bytes() == before
+    assert files.folder_of(root, "tiny_qwen").record.read_bytes() == before
     facts = report._facts(json.loads(before))
     assert facts["training"].startswith("imported: step0, step10, step1000")
 
@@ -147,7 +148,7 @@ def test_the_stage_that_trains_other_variants_imports_this_one(
 def test_importing_twice_gives_the_same_bytes_and_removes_what_is_gone(root: Path, tmp_path: Path) -> None:
     for once in range(2):
         assert import_checkpoints(tmp_path, f"v{once}", root / "source") == STEPS
-    first, second = (store.folder(tmp_path, f"v{once}") for once in range(2))
+    first, second = (files.folder_of(tmp_path, f"v{once}") for once in range(2))
     assert [first.checkpoint(s).read_bytes() for s in STEPS] == [second.checkpoint(s).read_bytes() for s in STEPS]
     (tmp_path / "fewer").mkdir()
     (tmp_path / "fewer" / "checkpoint-10").symlink_to(root / "source" / "step10")
@@ -183,6 +184,6 @@ def test_an_imported_variant_takes_no_training_settings(root: Path) -> None:
     }
     for odd in ({"steps": 5}, {"model": {"n_layers": 3}}):
         with pytest.raises(MiscopeError, match=r"`v` is imported: .* set neither"):
-            import_variant(config.variant("v", spec | odd, root), root)
+            import_variant(configuration.variant("v", spec | odd, root), root)
     with pytest.raises(MiscopeError, match="`length` = 65; allowed: 4 to 64"):
-        config.variant("v", spec | {"length": 65}, root)
+        configuration.variant("v", spec | {"length": 65}, root)

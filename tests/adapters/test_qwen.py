@@ -118,7 +118,9 @@ def padded(tokens: Tensor, n: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("of", ["library", "core"])
 def test_a_row_padded_at_the_left_equals_the_row_alone(of: str, qwen: QwenAdapter, tokens: Tensor) -> None:
     core = qwen.core()
-    model = qwen if of == "library" else lambda x, mask=None: core(x, is_real=None if mask is None else mask.bool())
+    model = (
+        qwen if of == "library" else lambda x, mask=None: core(x, attention_mask=None if mask is None else mask.bool())
+    )
     together, mask = padded(tokens, 4)
     logits = model(together, mask)
     assert (logits[1, 4:] - model(tokens[1:2, 4:])[0]).abs().max() <= 1e-4

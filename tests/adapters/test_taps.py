@@ -1,4 +1,4 @@
-"""Our tap on Qwen's weights against TransformerLens' own bridge of the library's model: names, shapes, values."""
+"""Our hook on Qwen's weights against TransformerLens' own bridge of the library's model: names, shapes, values."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_tap_and_bridge_of_the_librarys_model_show_the_same(
         seen[name] = x
         return x
 
-    qwen.core()(tokens, tap=keep)
+    qwen.core()(tokens, hook=keep)
     qwen.model.config._attn_implementation = "eager"
     lens = TransformerBridge.boot_transformers(str(folder), hf_model=qwen.model, tokenizer=qwen.get_tokenizer())
     _, cache = lens.run_with_cache(tokens)

@@ -10,7 +10,8 @@ import pytest
 import workspace
 from streamlit.testing.v1 import AppTest
 
-from miscope import catalog, config
+from miscope import catalog
+from miscope.workspace import configuration
 
 APP = Path(__file__).parents[2] / "app"
 EXPLORE = """
@@ -159,7 +160,7 @@ def test_the_page_order_draws_onsets_and_the_table_of_leads(tiny: Path) -> None:
 def test_the_app_draws_the_twin_behind_and_can_leave_it_out(pair: Path, tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     shutil.copytree(pair, root)
-    config.set_key(root, "tiny", "twin", "twin")
+    configuration.set_key(root, "tiny", "twin", "twin")
     import data
     import figures
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from miscope import store
 from miscope.maths.power_laws import Law
 from miscope.scaling import laws, results
 from miscope.scaling.settings import Settings
+from miscope.workspace import files
 
 PAGE = """
 from pathlib import Path
@@ -29,7 +29,7 @@ def opened(root: Path) -> AppTest:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`toy` is fitted, `planned` only declared."""
     made = tmp_path_factory.mktemp("scaling")
-    store.write(made / "params.yaml", "variants: {}\nscaling: {planned: {}, toy: {}}\n")
+    files.write(made / "params.yaml", "variants: {}\nscaling: {planned: {}, toy: {}}\n")
     budget = np.repeat(np.geomspace(1e19, 1e21, 3), 6)
     sizes = np.asarray(TRUE.best_parameters(budget)) * np.tile(np.geomspace(0.2, 5, 6), 3)
     noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(18))
@@ -45,10 +45,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(18)
     ]
     content = {"schema": 1, "study": "toy", "convention": "all but embeddings", "entropy": None, "points": points}
-    store.write(results.path(made, "toy"), json.dumps(content))
+    files.write(results.path(made, "toy"), json.dumps(content))
     runs = results.read(results.path(made, "toy"), "toy")
     fit = laws.study(runs, Settings(methods=("squared",), draws=40))
-    store.write(laws.path(made, "toy"), store.pretty_json(fit))
+    files.write(laws.path(made, "toy"), files.pretty_json(fit))
     return made
 
 
@@ -77,7 +77,7 @@ def test_a_study_that_is_not_fitted_names_the_command(root: Path) -> None:
 
 
 def test_without_a_study_the_page_says_so(tmp_path: Path) -> None:
-    store.write(tmp_path / "params.yaml", "variants: {}\n")
+    files.write(tmp_path / "params.yaml", "variants: {}\n")
     test = opened(tmp_path)
     assert not test.exception
     assert "no scaling study" in test.info[0].value

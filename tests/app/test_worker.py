@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from miscope import analysis, catalog
-from miscope.core import MiscopeError, Output, PerCheckpoint
 from miscope.worker import Client, Memory
+
+from miscope import catalog
+from miscope.core import MiscopeError
+from miscope.instrument import Output, PerCheckpoint
+from miscope.workspace import analysis
 
 
 @pytest.fixture

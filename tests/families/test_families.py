@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miscope import catalog, config
+from miscope import catalog
 from miscope.core import Family, MiscopeError, Variant
 from miscope.families import outside
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.device import device_for
 from miscope.training.run import Run
+from miscope.workspace import configuration
 
 FAMILIES = catalog.families()
 
@@ -99,10 +100,10 @@ def test_the_recipe_runs_and_learns_something_in_twenty_steps(family: Family) ->
 def test_it_has_a_control_that_params_may_declare(family: Family, tmp_path: Path) -> None:
     assert family.controls
     name = next(name for name in FAMILIES if type(family) is catalog.family(name))
-    plain = config.variant("v", {"family": name, "seed": 1}, tmp_path)
+    plain = configuration.variant("v", {"family": name, "seed": 1}, tmp_path)
     for sentence, changes in family.controls.items():
         assert sentence.endswith(".")
-        twin = config.variant("v", {"family": name, "seed": 1, **changes}, tmp_path)
+        twin = configuration.variant("v", {"family": name, "seed": 1, **changes}, tmp_path)
         assert twin.declaration() != plain.declaration()
 
 

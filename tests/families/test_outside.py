@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import workspace
+from miscope.story import story
 from streamlit.testing.v1 import AppTest
 from workspace import Workspace
 
-from miscope import analysis, api, catalog, config, report, store
+from miscope import api, catalog
 from miscope.core import MiscopeError
-from miscope.story import story
+from miscope.workspace import analysis, configuration, files
 
 MODULE = '''
 """The later of two letters: a task with an order."""
@@ -125,14 +126,14 @@ def test_the_whole_catalogue_runs_on_it_and_every_view_draws_or_says_why_not(lab
     assert all(reason.endswith(".") for reason in absent)
     assert sum(bool(figure["data"]) for figure in figures) == len(figures) - len(absent) > 20
     lab.run("python", "stages/render.py", "mine")
-    page = report.page(store.folder(lab.path, "mine"), story(lab.path, "mine"))
+    page = report.page(files.folder_of(lab.path, "mine"), story(lab.path, "mine"))
     assert "<p>The network has one layer, so no head reads what another head writes.</p>" in page
 
 
 def test_changed_code_of_the_family_is_seen_though_dvc_does_not_watch_it(lab: Workspace, tmp_path: Path) -> None:
     copied = lab.copy(tmp_path / "copy")
     copied.edit("outside_lab_of_tests/tasks.py", "np.maximum(a, b)", "np.minimum(a, b)")
-    code = "from pathlib import Path; from miscope import freshness; print(freshness.status(Path(), 'mine', 'losses'))"
+    code = "from pathlib import Path; from miscope import freshness; print(status.status(Path(), 'mine', 'losses'))"
     out = copied.run("python", "-c", code).stdout
     assert "was trained with other code of `outside_lab_of_tests.tasks.Later`" in out
 
@@ -150,7 +151,7 @@ def test_its_form_is_made_from_its_settings_and_adds_a_variant(
     test.radio(key="train.Later.control").set_value("Without weight decay nothing else changes.").run()
     test.button(key="train.add").click().run()
     assert not test.exception
-    added = config.load(copied.path).variants["Later_1"]
+    added = configuration.load(copied.path).variants["Later_1"]
     assert (added.family.n_letters, added.family.is_reversed, added.recipe.weight_decay) == (11, True, 0.0)
     assert "dvc repro report@Later_1" in "\n".join(code.value for code in test.code)
     assert "n_letters: 7" in (copied.path / "params.yaml").read_text()
@@ -170,7 +171,7 @@ def test_what_is_no_family_is_refused_with_what_it_lacks(name: str, sentence: st
     settings = {"n_letters": 7} if name in ("Wild", "Broken") else {}
     spec = {"family": "outside", "_target_": f"outside_lab_of_tests.tasks.{name}", **settings}
     with pytest.raises(MiscopeError) as caught:
-        config.variant("x", spec, lab.path)
+        configuration.variant("x", spec, lab.path)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -178,4 +179,4 @@ def test_what_is_no_family_is_refused_with_what_it_lacks(name: str, sentence: st
 def test_a_path_without_the_family_outside_is_refused_and_the_other_way_round(lab: Workspace) -> None:
     for spec in ({"family": "outside"}, {"family": "modulo_addition", "_target_": "a.B"}):
         with pytest.raises(MiscopeError, match="must have `family: outside` and `_target_: a dotted path` together"):
-            config.variant("x", spec, lab.path)
+            configuration.variant("x", spec, lab.path)

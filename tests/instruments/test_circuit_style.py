@@ -7,13 +7,13 @@ import pytest
 from safetensors.numpy import load_file
 from workspace import SHARED
 
-from miscope import analysis
 from miscope.analyzers.circuit_style import CircuitStyle, _by_distance, _irrelevance, analyzer, circuit_style
 from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.differentiation import network
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.workspace import analysis
 
 P = 11
 TASK = ModuloAddition(P, 0.5)

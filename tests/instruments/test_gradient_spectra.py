@@ -6,13 +6,13 @@ import calibration_model
 import numpy as np
 import pytest
 
-from miscope import analysis
 from miscope.analyzers.gradient_spectra import GradientSpectra, _Sites, analyzer
 from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.maths.spectra import Basis
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.workspace import analysis
 
 P = 11
 TASK = ModuloAddition(P, 0.5)

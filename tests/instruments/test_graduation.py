@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-
 from miscope.analyzers.losses import Losses
-from miscope.core import Artifact, Context, MiscopeError, NotApplicable, Probe
+
+from miscope.core import Context, MiscopeError, NotApplicable, Probe
+from miscope.instrument import Artifact
 from miscope.maths.spectra import Basis
 from miscope.trackers.graduation import Graduation, graduation
 

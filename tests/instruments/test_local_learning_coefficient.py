@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import quadratic
 
-from miscope import analysis
 from miscope.analyzers.local_learning_coefficient import (
     LocalLearningCoefficient,
     analyzer,
@@ -14,6 +13,7 @@ from miscope.core import Checkpoint, MiscopeError
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.workspace import analysis
 
 TASK = ModuloAddition(7, 0.6)
 SETTLED = {"chains": 60, "draws": 1500, "step_size": 1e-3, "localisation": 1.0, "n_beta": 100.0}

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from miscope.analyzers.losses import losses
 
 from miscope.analyzers.logit_lens import LogitLens, analyzer, logit_lens
-from miscope.analyzers.losses import losses
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.maths.spectra import Basis
 from miscope.model.inspection import activations

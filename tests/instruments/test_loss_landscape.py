@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import quadratic
 
-from miscope import analysis
 from miscope.analyzers.loss_landscape import LossLandscape, analyzer, loss_landscape
 from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.differentiation import network
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.workspace import analysis
 
 TASK = ModuloAddition(7, 0.6)
 MODEL = replace(TASK.model(), d_model=6, n_heads=2, d_head=3, d_mlp=10)

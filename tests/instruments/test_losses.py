@@ -3,8 +3,8 @@
 import calibration_model
 import numpy as np
 import pytest
+from miscope.instruments.losses.measure import Losses, losses
 
-from miscope.analyzers.losses import Losses, losses
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.maths.spectra import Basis
 

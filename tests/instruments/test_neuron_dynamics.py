@@ -3,7 +3,8 @@
 import numpy as np
 
 from miscope.analyzers.neuron_spectra import NeuronSpectra
-from miscope.core import Artifact, Context, Probe
+from miscope.core import Context, Probe
+from miscope.instrument import Artifact
 from miscope.maths.spectra import Basis
 from miscope.trackers.neuron_dynamics import NeuronDynamics, neuron_dynamics
 

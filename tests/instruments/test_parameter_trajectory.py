@@ -3,10 +3,10 @@
 import calibration_model
 import numpy as np
 import pytest
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, parameter_trajectory
 
 from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
 from miscope.maths.spectra import Basis
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, parameter_trajectory
 
 MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=4, n_ctx=1, d_vocab=4, d_vocab_out=4)
 PROBE = Probe(np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))

@@ -5,10 +5,11 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
-
 from miscope.analyzers.losses import Losses, losses
+
 from miscope.analyzers.singular_values import SingularValues, singular_values
-from miscope.core import Artifact, Context, Probe
+from miscope.core import Context, Probe
+from miscope.instrument import Artifact
 from miscope.maths.spectra import Basis
 from miscope.trackers.phases import NAMES, Phases, phases
 

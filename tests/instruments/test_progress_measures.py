@@ -5,11 +5,12 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
+from miscope.analyzers.losses import losses
 from test_logit_spectra import MODEL, P, context, wave
 
 from miscope.analyzers.logit_spectra import logit_spectra
-from miscope.analyzers.losses import losses
-from miscope.core import Artifact, Checkpoint, Context, MiscopeError
+from miscope.core import Checkpoint, Context, MiscopeError
+from miscope.instrument import Artifact
 from miscope.maths.statistics import answers
 from miscope.trackers.progress_measures import ProgressMeasures, progress_measures
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from miscope import analysis
 from miscope.analyzers.losses import analyzer as losses
+
 from miscope.analyzers.quantization_sensitivity import QuantizationSensitivity, _rounded, analyzer
 from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.workspace import analysis
 
 TASK = ModuloAddition(11, 0.5)
 MODEL = replace(TASK.model(), d_model=16, n_heads=2, d_head=8, d_mlp=32)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from miscope.analyzers.representations import BITS, Representations
-from miscope.core import Artifact, Context, NotApplicable, Probe
+from miscope.core import Context, NotApplicable, Probe
+from miscope.instrument import Artifact
 from miscope.maths.codes import coded
 from miscope.maths.spectra import Basis
 from miscope.trackers.representation_similarity import RepresentationSimilarity, representation_similarity

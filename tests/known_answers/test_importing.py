@@ -9,9 +9,10 @@ import pytest
 import workspace
 from safetensors.numpy import save_file
 
-from miscope import analysis, api, config, importing
+from miscope import api, importing
 from miscope.calibration.models import Addition
 from miscope.core import MiscopeError
+from miscope.workspace import analysis, configuration
 
 ADDITION = Addition(p=11, frequencies=(2, 3, 5), gains=(3.0, 2.0, 1.0), n_phases=21)
 TASK = ("family=modulo_addition", "modulus=11", "train_fraction=0.4", "data_seed=0")
@@ -35,7 +36,7 @@ def test_a_folder_of_weights_becomes_a_variant_that_instruments_analyse(root: Pa
     said = list(importing.declare(root, "run", "elsewhere", TASK))
     assert said[-2].startswith("elsewhere: 2 checkpoints; test loss ")
     assert said[-1] == "Run `dvc repro report@elsewhere` to analyse and draw it."
-    declared = config.load(root).variant("elsewhere")
+    declared = configuration.load(root).variant("elsewhere")
     assert declared.model == ADDITION.model
     assert declared.recipe.steps == 3000
     analysis.write_probe(root, "elsewhere")
@@ -54,7 +55,7 @@ def test_a_folder_of_weights_becomes_a_variant_that_instruments_analyse(root: Pa
 def test_importing_again_writes_the_same_bytes_and_follows_the_files(root: Path) -> None:
     list(importing.declare(root, "run", "elsewhere", TASK))
     made = workspace.Workspace(root)
-    before, variant = made.bytes_of("artifacts"), config.load(root).variant("elsewhere")
+    before, variant = made.bytes_of("artifacts"), configuration.load(root).variant("elsewhere")
     importing.bring_in(root, variant)
     assert made.bytes_of("artifacts") == before
     (root / "run" / "100.safetensors").unlink()
@@ -100,7 +101,7 @@ def test_weights_of_another_shape_than_declared_are_refused(root: Path) -> None:
     text = (root / "params.yaml").read_text()
     (root / "params.yaml").write_text(text.replace("d_mlp: 63", "d_mlp: 64"))
     with pytest.raises(MiscopeError, match=r"`d_mlp` = 63; params\.yaml says 64 in variants\.elsewhere\.model"):
-        importing.bring_in(root, config.load(root).variant("elsewhere"))
+        importing.bring_in(root, configuration.load(root).variant("elsewhere"))
 
 
 def test_the_command_and_the_stage_import(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bridge and the tap show the same activations, and an edit through either has the same effect."""
+"""The bridge and the hook show the same activations, and an edit through either has the same effect."""
 
 import copy
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def tapped(model: Transformer, tokens: Tensor) -> dict[str, Tensor]:
         seen[name] = x
         return x
 
-    return seen | {"logits": model(tokens, tap=keep)}
+    return seen | {"logits": model(tokens, hook=keep)}
 
 
 @torch.no_grad()
@@ -106,7 +106,7 @@ def test_editing_a_head_through_a_hook_equals_editing_it_through_the_tap(
     hook: str, deep: ModelConfig, make: Callable, draw: Draw
 ) -> None:
     model, tokens, edited = make(deep), draw(deep), f"blocks.0.attn.{hook}"
-    ours = model(tokens, tap=lambda name, x: without_head_one(x, name) if name == edited else x)
+    ours = model(tokens, hook=lambda name, x: without_head_one(x, name) if name == edited else x)
     theirs = bridged(model).run_with_hooks(tokens, fwd_hooks=[(edited, lambda x, hook: without_head_one(x, edited))])
     assert (ours - model(tokens)).abs().max() > 1e-3
     assert_equal_activations(edited, ours, theirs)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from miscope.core import MiscopeError, ModelConfig
 from miscope.model.attention import Attention
+from miscope.model.hooks import Hook, untouched
 from miscope.model.mlp import MLP
 from miscope.model.norm import norm
-from miscope.model.rows import Rows, distinct_rows
-from miscope.model.tap import Tap, untouched
+from miscope.model.rows import UniqueRows, unique_rows
 from miscope.model.transformer import Block, Transformer
 from miscope.model.weights import load_weights, weights
 
@@ -40,7 +40,7 @@ def everywhere(x: Tensor) -> Tensor:
     return torch.arange(x.shape[1])
 
 
-def tap_into(seen: dict[str, Tensor]) -> Tap:
+def tap_into(seen: dict[str, Tensor]) -> Hook:
     def keep(name: str, x: Tensor) -> Tensor:
         seen[name] = x
         return x
@@ -110,10 +110,10 @@ def test_logits_at_some_positions_are_those_of_all_positions(
 # ---------------------------------------------------------------- distinct rows
 
 
-def repeated(config: ModelConfig, positions: tuple[int, ...]) -> tuple[Tensor, Rows]:
+def repeated(config: ModelConfig, positions: tuple[int, ...]) -> tuple[Tensor, UniqueRows]:
     """A batch in which every token stands at every position many times over, with its plan."""
     few = torch.randint(4, (200, config.n_ctx), generator=torch.Generator().manual_seed(0))
-    rows = distinct_rows(few, torch.tensor(positions), config.n_ctx)
+    rows = unique_rows(few, torch.tensor(positions), config.n_ctx)
     assert rows is not None
     return few, rows
 
@@ -124,20 +124,20 @@ def test_distinct_rows_give_the_logits_and_gradients_of_the_batch(
 ) -> None:
     tokens, rows = repeated(model.config, positions)
     found = []
-    for logits in (model(tokens, positions=positions), model.of_rows(rows)):
+    for logits in (model(tokens, positions=positions), model.forward_unique(rows)):
         model.zero_grad()
         logits.square().mean().backward()
         found.append((logits.detach(), {name: p.grad.clone() for name, p in model.named_parameters()}))
-    (expected, gradients), (actual, of_rows) = found
+    (expected, gradients), (actual, forward_unique) = found
     close(actual, expected)
-    assert gradients.keys() == of_rows.keys()
+    assert gradients.keys() == forward_unique.keys()
     for name, gradient in gradients.items():
-        close(of_rows[name], gradient)
+        close(forward_unique[name], gradient)
 
 
 def test_rows_are_planned_only_where_they_repeat() -> None:
     tokens = torch.arange(24).reshape(8, 3)
-    assert distinct_rows(tokens, torch.tensor([2]), 3) is None
+    assert unique_rows(tokens, torch.tensor([2]), 3) is None
 
 
 def test_the_plan_names_each_token_and_position_once(small: ModelConfig) -> None:
@@ -192,7 +192,7 @@ def test_heads_mix_values_as_scaled_dot_product_attention_does(deep: ModelConfig
 @torch.no_grad()
 def test_the_future_gets_no_attention_at_all_unless_attention_is_not_causal(model: Transformer, draw: Draw) -> None:
     seen: dict[str, Tensor] = {}
-    model(draw(model.config), tap=tap_into(seen))
+    model(draw(model.config), hook=tap_into(seen))
     is_future = torch.ones(model.config.n_ctx, model.config.n_ctx, dtype=torch.bool).triu(1)
     for layer in range(model.config.n_layers):
         pattern = seen[f"blocks.{layer}.attn.hook_pattern"]
@@ -398,35 +398,35 @@ def test_a_missing_an_unknown_and_a_misshapen_weight_are_named(small: ModelConfi
         load_weights(model, stored | {"blocks.0.attn.W_Q": stored["blocks.0.attn.W_Q"][:, :, :-1]})
 
 
-# ---------------------------------------------------------------- tap
+# ---------------------------------------------------------------- hook
 
 
 @torch.no_grad()
 def test_a_tap_that_only_looks_changes_nothing(model: Transformer, draw: Draw) -> None:
     tokens = draw(model.config)
-    assert torch.equal(model(tokens, tap=tap_into({})), model(tokens))
+    assert torch.equal(model(tokens, hook=tap_into({})), model(tokens))
 
 
 @torch.no_grad()
 def test_any_activation_can_be_replaced_and_the_logits_follow(model: Transformer, draw: Draw) -> None:
     """Each activation in turn gets its value on other tokens; what comes later, and the logits, change."""
     tokens, seen, other = draw(model.config), {}, {}
-    logits = model(tokens, tap=tap_into(seen))
-    model(draw(model.config, 5).flip(0), tap=tap_into(other))
+    logits = model(tokens, hook=tap_into(seen))
+    model(draw(model.config, 5).flip(0), hook=tap_into(other))
     differs = [name for name in seen if name != "hook_pos_embed"]  # which is the same on all tokens
     for replaced in differs:
-        patched = model(tokens, tap=lambda name, x, r=replaced: other[r] if name == r else x)
+        patched = model(tokens, hook=lambda name, x, r=replaced: other[r] if name == r else x)
         assert (patched - logits).abs().max() > 1e-5, replaced
     if model.W_pos is None:
         return
-    moved = model(tokens, tap=lambda name, x: 2 * x if name == "hook_pos_embed" else x)
+    moved = model(tokens, hook=lambda name, x: 2 * x if name == "hook_pos_embed" else x)
     assert (moved - logits).abs().max() > 1e-5
 
 
 @torch.no_grad()
 def test_replacing_the_last_residual_stream_decides_the_logits(deep: ModelConfig, make: Make, draw: Draw) -> None:
     model, last = make(deep), "blocks.1.hook_resid_post"
-    zero = model(draw(deep), tap=lambda name, x: torch.zeros_like(x) if name == last else x)
+    zero = model(draw(deep), hook=lambda name, x: torch.zeros_like(x) if name == last else x)
     expected = model.unembed(model.ln_final(torch.zeros(5, deep.n_ctx, deep.d_model)))
     assert torch.equal(zero, expected)
 
@@ -434,8 +434,8 @@ def test_replacing_the_last_residual_stream_decides_the_logits(deep: ModelConfig
 @torch.no_grad()
 def test_at_one_position_the_tap_sees_what_it_sees_there_at_all(deep: ModelConfig, make: Make, draw: Draw) -> None:
     model, tokens, whole, part = make(deep), draw(deep), {}, {}
-    model(tokens, tap=tap_into(whole))
-    model(tokens, positions=(4,), tap=tap_into(part))
+    model(tokens, hook=tap_into(whole))
+    model(tokens, positions=(4,), hook=tap_into(part))
     assert whole.keys() == part.keys()
     for name, activation in part.items():
         axis = 2 if name.endswith(("hook_pattern", "hook_attn_scores")) else 1

@@ -128,18 +128,18 @@ def test_what_is_not_finite_does_not_come_out_as_a_number(quantized: Transformer
 
 @torch.no_grad()
 def test_a_tap_that_only_looks_changes_nothing(quantized: Transformer, tokens: Tensor) -> None:
-    assert torch.equal(quantized(tokens, tap=lambda hook, x: x), quantized(tokens))
+    assert torch.equal(quantized(tokens, hook=lambda hook, x: x), quantized(tokens))
 
 
 @torch.no_grad()
 def test_taps_see_and_change_a_quantized_model(quantized: Transformer, floats: Transformer, tokens: Tensor) -> None:
     seen: dict[str, dict[str, Tensor]] = {"quantized": {}, "floats": {}}
     for name, model in (("quantized", quantized), ("floats", floats)):
-        model(tokens, tap=lambda hook, x, name=name: seen[name].setdefault(hook, x))
+        model(tokens, hook=lambda hook, x, name=name: seen[name].setdefault(hook, x))
     assert seen["quantized"].keys() == seen["floats"].keys()
     post = "blocks.1.mlp.hook_post"
     assert relative_error(seen["quantized"][post], seen["floats"][post]) < 0.25
-    edited = quantized(tokens, tap=lambda hook, x: torch.zeros_like(x) if hook == post else x)
+    edited = quantized(tokens, hook=lambda hook, x: torch.zeros_like(x) if hook == post else x)
     assert not torch.equal(edited, quantized(tokens))
 
 
@@ -163,7 +163,7 @@ def test_inference_mode_and_its_absence_may_follow_each_other(
 
 def test_a_gradient_through_a_quantized_model_is_refused(quantized: Transformer, tokens: Tensor) -> None:
     with pytest.raises(MiscopeError, match="passes no gradient"):
-        quantized(tokens, tap=lambda hook, x: x.requires_grad_() if hook == "hook_embed" else x)
+        quantized(tokens, hook=lambda hook, x: x.requires_grad_() if hook == "hook_embed" else x)
 
 
 # ---------------------------------------------------------------- layers that read one input
@@ -239,7 +239,7 @@ def test_a_gated_model_with_shared_keys_keeps_its_answers(mode: str, tokens: Ten
     quantized = made(model, Scheme(8, mode), tokens)
     found = quantized(tokens)
     assert relative_error(found, model(tokens)) < 0.05
-    assert torch.equal(quantized(tokens, tap=lambda hook, x: x), found)
+    assert torch.equal(quantized(tokens, hook=lambda hook, x: x), found)
     mlp, x = quantized.blocks[0].mlp, block_input()
     alone = [copy.deepcopy(layer)(x) for layer in (mlp.fc_gate, mlp.fc_in)]
     assert all(map(torch.equal, outputs(x, mlp.fc_gate, mlp.fc_in), alone))

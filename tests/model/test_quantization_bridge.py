@@ -17,7 +17,7 @@ def test_a_bridge_shows_the_activations_and_weights_of_a_quantized_model(
 ) -> None:
     model: Transformer = quantize(make(deep), bits)
     tokens, seen = draw(deep), {}
-    logits = model(tokens, tap=lambda name, x: seen.setdefault(name, x))
+    logits = model(tokens, hook=lambda name, x: seen.setdefault(name, x))
     bridge = bridge_of(model)
     found, cache = bridge.run_with_cache(tokens)
     assert torch.equal(found, logits)

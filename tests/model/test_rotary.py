@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from miscope import store
 from miscope.core import MiscopeError, ModelConfig
 from miscope.model.attention import Attention
 from miscope.model.mlp import MLP
 from miscope.model.rotary import places, rotated
-from miscope.model.rows import distinct_rows
+from miscope.model.rows import unique_rows
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.workspace import store
 
 Make = Callable[..., Transformer]
 
@@ -53,8 +53,8 @@ def test_turning_keeps_lengths_and_position_zero_is_untouched() -> None:
 
 
 def test_positions_count_from_the_first_real_token() -> None:
-    is_real = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]]).bool()
-    assert places(is_real, 4, torch.device("cpu")).tolist() == [[0, 1, 2, 3], [0, 0, 0, 1]]
+    attention_mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]]).bool()
+    assert places(attention_mask, 4, torch.device("cpu")).tolist() == [[0, 1, 2, 3], [0, 0, 0, 1]]
     assert places(None, 3, torch.device("cpu")).tolist() == [0, 1, 2]
 
 
@@ -89,9 +89,9 @@ def test_distinct_rows_give_the_same_logits(model: Transformer) -> None:
     config = model.config
     tokens = torch.randint(3, (400, 3), generator=torch.Generator().manual_seed(0))
     read = torch.tensor([2])
-    rows = distinct_rows(tokens, read, config.n_ctx)
+    rows = unique_rows(tokens, read, config.n_ctx)
     assert rows is not None
-    torch.testing.assert_close(model.of_rows(rows), model(tokens, positions=(2,)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.forward_unique(rows), model(tokens, positions=(2,)), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from miscope import store
 from miscope.maths.power_laws import Law
 from miscope.scaling import results
 from miscope.scaling.results import Results
+from miscope.workspace import files
 
 TRUE = Law(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
 PARAMS = """
@@ -45,6 +45,6 @@ def as_json(runs: Results) -> str:
 
 def workspace(root: Path, runs: Results) -> Path:
     """A folder with params.yaml and the study's results, not yet fitted."""
-    store.write(root / "params.yaml", PARAMS)
-    store.write(results.path(root, runs.study), as_json(runs))
+    files.write(root / "params.yaml", PARAMS)
+    files.write(results.path(root, runs.study), as_json(runs))
     return root

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from drawn_runs import TRUE, as_json, drawn, workspace
 
-from miscope import store
 from miscope.core import MiscopeError
 from miscope.scaling import figures, laws, page, results, tables
 from miscope.scaling.settings import Settings, settings
+from miscope.workspace import files
 
 STAGES = Path(__file__).parents[2] / "stages"
 PICTURES = ["isoflop", "loss_against_compute", "best_sizes", "best_tokens", "residuals", "surface"]
@@ -96,7 +96,7 @@ def test_the_drawn_minima_and_the_frontier_are_those_of_the_law(shown: dict[str,
 
 def test_a_fit_of_other_runs_is_not_drawn(root: Path, tmp_path: Path) -> None:
     workspace(tmp_path, drawn(0.003, seed=1))
-    store.write(laws.path(tmp_path, "toy"), laws.path(root, "toy").read_text())
+    files.write(laws.path(tmp_path, "toy"), laws.path(root, "toy").read_text())
     with pytest.raises(MiscopeError, match="made from other runs"):
         page.write(tmp_path, "toy")
 
@@ -160,7 +160,7 @@ def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
 
 
 def test_unknown_settings_of_the_fit_are_named(tmp_path: Path) -> None:
-    store.write(tmp_path / "params.yaml", "variants: {}\nscaling: {toy: {fit: {drews: 100}}}\n")
+    files.write(tmp_path / "params.yaml", "variants: {}\nscaling: {toy: {fit: {drews: 100}}}\n")
     with pytest.raises(MiscopeError, match=r"drews.*Did you mean `draws`"):
         settings(tmp_path, "toy")
 

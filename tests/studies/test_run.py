@@ -14,7 +14,6 @@ import pytest
 import torch
 from test_plan import GPT, NET
 
-from miscope import store
 from miscope.core import MiscopeError
 from miscope.scaling import planfile, planner, sweep
 from miscope.scaling.point import PointRun, recipe_of
@@ -22,6 +21,7 @@ from miscope.scaling.results import path as results_path
 from miscope.scaling.study import study
 from miscope.training import engine, updates
 from miscope.training.device import device_for
+from miscope.workspace import files, store
 
 TIMED = ("seconds",)
 
@@ -29,7 +29,7 @@ TIMED = ("seconds",)
 def plan(root: Path, spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The plan of a study called `tiny`, written where the stage writes it."""
     made = planner.plan(study("tiny", {**spec, **changes}))
-    store.write(planfile.path(root, "tiny"), store.pretty_json(made))
+    files.write(planfile.path(root, "tiny"), files.pretty_json(made))
     return planfile.read(root, "tiny")
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_trained_twice_and_a_new_point_trains_alone(done: Any, tmp_pa
 
 
 def test_side_by_side_gives_the_same_results_in_the_plans_order(done: Any, tmp_path: Path) -> None:
-    store.write(planfile.path(tmp_path, "tiny"), store.pretty_json(done[1]))
+    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json(done[1]))
     seen: dict[str, int] = {}
     results = sweep.bring_up_to_date(tmp_path, "tiny", jobs=2, on_progress=lambda name, n: seen.update({name: n}))
     assert untimed(results) == untimed(done[2])
@@ -101,14 +101,14 @@ from miscope.scaling.point import train
 torch.set_num_threads(1)
 plan = planfile.read(Path(), "tiny")
 point = plan["points"][0]
-folder = store.Folder(Path("artifacts/scaling/tiny/runs") / point["id"])
+folder = files.Folder(Path("artifacts/scaling/tiny/runs") / point["id"])
 train(plan, point, folder, lambda step: print(step, flush=True))
 """
 
 
 def test_a_killed_point_resumes_to_the_same_weights_and_loss(done: Any, tmp_path: Path) -> None:
     planned = done[1]["points"][0]
-    store.write(planfile.path(tmp_path, "tiny"), store.pretty_json({**done[1], "points": [planned]}))
+    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json({**done[1], "points": [planned]}))
     process = subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
@@ -116,7 +116,7 @@ def test_a_killed_point_resumes_to_the_same_weights_and_loss(done: Any, tmp_path
             process.send_signal(signal.SIGKILL)
             break
     process.communicate()
-    folder = store.Folder(planfile.path(tmp_path, "tiny").parent / "runs" / planned["id"])
+    folder = files.Folder(planfile.path(tmp_path, "tiny").parent / "runs" / planned["id"])
     kept = folder.resume_steps()
     assert kept
     assert kept[-1] <= planned["steps"] * 3 // 4
@@ -188,7 +188,7 @@ def test_one_loop_trains_text_images_and_families(
 def test_checkpoints_of_a_point_are_read_by_the_instruments(tmp_path: Path) -> None:
     made = plan(tmp_path, GPT, budgets=[1e8], sizes=[1500], keep_checkpoints=True)
     (point,) = sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)["points"]
-    folder = store.Folder(planfile.path(tmp_path, "tiny").parent / "runs" / point["id"])
+    folder = files.Folder(planfile.path(tmp_path, "tiny").parent / "runs" / point["id"])
     assert folder.checkpoint_steps() == (0, 1, 2, 4, 8, 16, 32, point["steps"])
     last = store.load_checkpoint(folder.checkpoint(point["steps"]))
     assert last.weights["embed.W_E"].shape == (8, last.model.d_model)
@@ -211,7 +211,7 @@ def test_a_failure_side_by_side_is_the_same_line(tmp_path: Path) -> None:
 def test_data_that_changed_after_planning_are_refused(tmp_path: Path) -> None:
     made = plan(tmp_path, NET)
     made["data"]["digest"] = "0" * 32
-    store.write(planfile.path(tmp_path, "tiny"), store.pretty_json(made))
+    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json(made))
     with pytest.raises(MiscopeError, match="gives other data than when the plan was made"):
         sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)
 
@@ -234,7 +234,7 @@ sweep.bring_up_to_date(Path(), "tiny")
 
 def test_two_processes_agree_with_one(done: Any, tmp_path: Path) -> None:
     short = {**done[1], "points": done[1]["points"][:1]}
-    store.write(planfile.path(tmp_path, "tiny"), store.pretty_json(short))
+    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json(short))
     (tmp_path / "two.py").write_text(TWO)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "two.py"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from test_run import plan
 
-from miscope import analysis, config, freshness, importing, store
+from miscope import importing
 from miscope.core import MiscopeError
 from miscope.scaling import sweep
 from miscope.scaling.variants import against_scale, declare, name_of
+from miscope.workspace import analysis, configuration, files, status
 
 SPEC = {
     "model": {"name": "gpt", "d_vocab": 65, "d_vocab_out": 64, "n_ctx": 48, "positions": "rotary"},
@@ -34,7 +35,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = list(declare(root, "tiny"))
     assert len(lines) == 3
     assert list(declare(root, "tiny"))[:-1] == []  # each is declared once
-    for variant in config.load(root).variants.values():
+    for variant in configuration.load(root).variants.values():
         importing.bring_in(root, variant)
         analysis.write_probe(root, variant.name)
         analysis.bring_all_up_to_date(root, variant.name, ("losses", "head_scores", "singular_values"))
@@ -43,14 +44,14 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_point_is_a_variant_of_its_family_with_the_points_own_weights(studied: Path) -> None:
     points = sweep.bring_up_to_date(studied, "tiny", jobs=1)["points"]
-    variants = config.load(studied).variants
+    variants = configuration.load(studied).variants
     assert list(variants) == [name_of("tiny", point["id"]) for point in points]
     for point in points:
         variant = variants[name_of("tiny", point["id"])]
-        kept = store.Folder(studied / "artifacts/scaling/tiny/runs" / point["id"])
+        kept = files.Folder(studied / "artifacts/scaling/tiny/runs" / point["id"])
         assert variant.model.positions == "rotary"
-        assert store.folder(studied, variant.name).checkpoint_steps() == kept.checkpoint_steps()
-        assert freshness.status(studied, variant.name, "head_scores").state == "fresh"
+        assert files.folder_of(studied, variant.name).checkpoint_steps() == kept.checkpoint_steps()
+        assert status.status(studied, variant.name, "head_scores").state == "fresh"
         found = analysis.artifact(studied, variant.name, "losses")
         assert found[point["steps"]].train_loss != found[0].train_loss
 

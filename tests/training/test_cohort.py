@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miscope import store
 from miscope.core import MiscopeError, Recipe, Variant
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.loop import train
+from miscope.workspace import files, store
 
 FAMILY = ModuloAddition(13, 0.5)
 MODEL = replace(FAMILY.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
@@ -27,7 +27,7 @@ def members(steps: int = 40, **recipe: object) -> list[Variant]:
     ]
 
 
-def weights(folder: store.Folder, step: int) -> np.ndarray:
+def weights(folder: files.Folder, step: int) -> np.ndarray:
     found = store.load_checkpoint(folder.checkpoint(step)).weights
     return np.concatenate([found[name].ravel() for name in sorted(found)])
 
@@ -46,21 +46,21 @@ def test_each_member_is_its_lone_run_but_for_rounding(
     recipe: dict[str, object], act_fn: str, steps: tuple[int, ...], apart: float, tmp_path: Path
 ) -> None:
     first, *others = (replace(v, model=replace(MODEL, act_fn=act_fn)) for v in members(**recipe))
-    train(first, store.Folder(tmp_path / "a"), peers=others)
+    train(first, files.Folder(tmp_path / "a"), peers=others)
     for variant in (first, *others):
-        alone = store.Folder(tmp_path / "alone" / variant.name)
+        alone = files.Folder(tmp_path / "alone" / variant.name)
         train(variant, alone)
         for step in steps:
-            together = weights(store.Folder(tmp_path / variant.name), step)
+            together = weights(files.Folder(tmp_path / variant.name), step)
             np.testing.assert_allclose(together, weights(alone, step), rtol=0, atol=apart)
-    assert not np.allclose(weights(store.Folder(tmp_path / "a"), 40), weights(store.Folder(tmp_path / "b"), 40))
+    assert not np.allclose(weights(files.Folder(tmp_path / "a"), 40), weights(files.Folder(tmp_path / "b"), 40))
 
 
 def test_whoever_comes_next_finds_its_work_done(tmp_path: Path) -> None:
     first, second, third = members()
-    done = train(first, store.Folder(tmp_path / "a"), peers=[second, third])
+    done = train(first, files.Folder(tmp_path / "a"), peers=[second, third])
     assert done["this_time"] == done["this_time"] | {"updates": 40, "checkpoints": 9}
-    record = train(second, store.Folder(tmp_path / "b"), peers=[first, third])
+    record = train(second, files.Folder(tmp_path / "b"), peers=[first, third])
     assert record["this_time"]["updates"] == 0
     assert record["variant"] == "b"
     assert record["metrics"]["steps"] == 40
@@ -69,11 +69,11 @@ def test_whoever_comes_next_finds_its_work_done(tmp_path: Path) -> None:
 def test_a_longer_cohort_goes_on_from_its_states_to_the_same_bytes(tmp_path: Path) -> None:
     for where, steps in (("later", 40), ("later", 60), ("once", 60)):
         first, *others = members(steps)
-        record = train(first, store.Folder(tmp_path / where / "a"), peers=others)
+        record = train(first, files.Folder(tmp_path / where / "a"), peers=others)
         assert record["this_time"]["updates"] == {("later", 40): 40, ("later", 60): 20, ("once", 60): 60}[where, steps]
     for name in "abc":
         for step in (0, 20, 40, 60):
-            later, once = (store.Folder(tmp_path / where / name).checkpoint(step) for where in ("later", "once"))
+            later, once = (files.Folder(tmp_path / where / name).checkpoint(step) for where in ("later", "once"))
             assert later.read_bytes() == once.read_bytes()
 
 
@@ -84,4 +84,4 @@ def test_a_longer_cohort_goes_on_from_its_states_to_the_same_bytes(tmp_path: Pat
 def test_members_of_another_shape_are_refused(changed: dict[str, object], what: str, tmp_path: Path) -> None:
     first, second, _ = members()
     with pytest.raises(MiscopeError, match=f"Cohort `seeds`: `b` differs from `a` in its {what}"):
-        train(first, store.Folder(tmp_path / "a"), peers=[replace(second, **changed)])
+        train(first, files.Folder(tmp_path / "a"), peers=[replace(second, **changed)])

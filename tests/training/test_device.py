@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from miscope import store
 from miscope.core import MiscopeError, Recipe, Variant
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.device import device_for
 from miscope.training.loop import train
 from miscope.training.optimization import learning_rate
 from miscope.training.run import Run
+from miscope.workspace import files
 
 FAMILY = ModuloAddition(13, 0.5)
 MODEL = replace(FAMILY.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
@@ -78,14 +78,14 @@ family = ModuloAddition(13, 0.5)
 model = replace(family.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
 recipe = Recipe(steps=60, eval_every=5, resume_points=3)
 variant = Variant("tiny", "modulo_addition", family, 1, 1, model, recipe, (0, 30, 60), Adaptive(4, "train_loss"))
-train(variant, store.Folder(Path("two")))
+train(variant, files.Folder(Path("two")))
 """
 
 
 def test_two_processes_write_one_whole_training_and_go_on_from_it(tmp_path: Path) -> None:
     (tmp_path / "whole.py").write_text(WHOLE)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "whole.py"]
-    folder = store.Folder(tmp_path / "two")
+    folder = files.Folder(tmp_path / "two")
     for updates in (range(61, 200), range(1)):  # the second time nothing is left to do
         subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
         record = json.loads(folder.record.read_text())
@@ -106,9 +106,9 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused() -> None:
 
 
 def test_bfloat16_says_in_the_record_what_it_costs(tmp_path: Path) -> None:
-    record = train(variant(precision="bfloat16"), store.Folder(tmp_path / "v"))
+    record = train(variant(precision="bfloat16"), files.Folder(tmp_path / "v"))
     assert "bfloat16" in record["warning"]
-    assert "warning" not in train(variant(), store.Folder(tmp_path / "w"))
+    assert "warning" not in train(variant(), files.Folder(tmp_path / "w"))
 
 
 def test_micro_batches_make_the_update_of_the_whole_batch() -> None:

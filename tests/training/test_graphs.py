@@ -21,7 +21,7 @@ from replays import (
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miscope import catalog, store
+from miscope import catalog
 from miscope.core import Branch, MiscopeError, Recipe, Variant
 from miscope.training.cohort import Cohort
 from miscope.training.device import Device, device_for
@@ -30,6 +30,7 @@ from miscope.training.graphs import Capture, Replayed, Update, can_replay
 from miscope.training.ledger import Ledger
 from miscope.training.loop import warning
 from miscope.training.run import Run
+from miscope.workspace import files
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_what_cannot_be_replayed_goes_on_eagerly_and_the_record_says_so(
 ) -> None:
     run, expected, work = eager(variant()), eager(variant()), Work()
     run.graph = Replayed([run.optimizer], capture)
-    ledger = Ledger(store.Folder(tmp_path / "v"), "key")
+    ledger = Ledger(files.Folder(tmp_path / "v"), "key")
     fill(lambda: run, Asked({20}, {20}), ledger, run.device, work, lambda _: None)
     for _ in range(20):
         expected.advance()

@@ -8,13 +8,13 @@ import torch
 from replays import FAMILY, RECIPES, assert_same, cohort_eager, eager, members, variant
 from torch import Tensor
 
-from miscope import store
 from miscope.core import Branch
 from miscope.training.cohort import Cohort
 from miscope.training.device import device_for
 from miscope.training.graphs import Replayed
 from miscope.training.loop import train
 from miscope.training.run import Run
+from miscope.workspace import files
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -47,7 +47,7 @@ def test_fifty_replays_of_a_cohort_are_fifty_eager_updates_to_the_bit(recipe: di
 def test_a_training_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(
     recipe: dict[str, object], tmp_path: Path
 ) -> None:
-    once, again, later = (store.Folder(tmp_path / name) for name in ("once", "again", "later"))
+    once, again, later = (files.Folder(tmp_path / name) for name in ("once", "again", "later"))
     there = variant(device="cuda", **recipe)
     wanted = replace(there, checkpoint_steps=(0, 20, 25, 60))
     assert "warning" not in train(wanted, once)
@@ -62,10 +62,10 @@ def test_a_training_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(
 def test_a_cohort_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(tmp_path: Path) -> None:
     for where, checkpoints in (("later", (0, 60)), ("later", (0, 25, 60)), ("once", (0, 25, 60))):
         first, *others = (replace(v, checkpoint_steps=checkpoints) for v in members(device="cuda"))
-        assert "warning" not in train(first, store.Folder(tmp_path / where / "a"), peers=others)
+        assert "warning" not in train(first, files.Folder(tmp_path / where / "a"), peers=others)
     for name in "abc":
         for step in (0, 25, 60):
-            later, once = (store.Folder(tmp_path / where / name).checkpoint(step) for where in ("later", "once"))
+            later, once = (files.Folder(tmp_path / where / name).checkpoint(step) for where in ("later", "once"))
             assert later.read_bytes() == once.read_bytes()
 
 

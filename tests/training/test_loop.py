@@ -17,12 +17,12 @@ import pytest
 import torch
 import workspace
 
-from miscope import store
 from miscope.core import MiscopeError, Recipe, Variant
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.device import device_for
 from miscope.training.loop import train
 from miscope.training.run import Run
+from miscope.workspace import files, store
 
 
 def variant(**recipe: object) -> Variant:
@@ -33,7 +33,7 @@ def variant(**recipe: object) -> Variant:
 
 
 def test_the_same_variant_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    one, two = (store.Folder(tmp_path / name) for name in ("one", "two"))
+    one, two = (files.Folder(tmp_path / name) for name in ("one", "two"))
     train(variant(), one)
     torch.manual_seed(0)  # what others do with the global generator does not matter
     train(variant(), two)
@@ -47,7 +47,7 @@ def test_the_same_variant_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_curve_has_each_evaluation_and_each_checkpoint_once(tmp_path: Path) -> None:
-    folder = store.Folder(tmp_path / "v")
+    folder = files.Folder(tmp_path / "v")
     train(variant(eval_every=20), folder)
     with folder.curves.open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
@@ -59,7 +59,7 @@ def test_the_losses_are_those_of_the_checkpoint_in_float64(tmp_path: Path) -> No
     from miscope.model.transformer import Transformer
     from miscope.model.weights import load_weights
 
-    folder = store.Folder(tmp_path / "v")
+    folder = files.Folder(tmp_path / "v")
     train(variant(), folder)
     with folder.curves.open() as file:
         curve = {int(row["step"]): row for row in csv.DictReader(file)}
@@ -76,7 +76,7 @@ def test_the_losses_are_those_of_the_checkpoint_in_float64(tmp_path: Path) -> No
 
 
 def test_the_record_says_what_was_trained_on_what_and_at_what_cost(tmp_path: Path) -> None:
-    folder = store.Folder(tmp_path / "v")
+    folder = files.Folder(tmp_path / "v")
     train(variant(), folder)
     record = json.loads(folder.record.read_text())
     assert record["seeds"] == {"seed": 1, "data_seed": 1}
@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_what_to_change(tmp_path: P
     with pytest.raises(
         MiscopeError, match=r"train loss of `tiny` is (nan|inf) at step \d+; lower variants.tiny.learning_rate"
     ):
-        train(variant(learning_rate=1e6, weight_decay=0.0, steps=60), store.Folder(tmp_path / "v"))
+        train(variant(learning_rate=1e6, weight_decay=0.0, steps=60), files.Folder(tmp_path / "v"))
 
 
 def test_training_leaves_the_global_generator_as_it_was() -> None:
@@ -111,7 +111,7 @@ def test_a_run_that_is_stopped_leaves_whole_files_only(how: signal.Signals, tmp_
     process = subprocess.Popen(
         [sys.executable, "stages/train.py", "tiny"], cwd=made.path, env=environment, stderr=subprocess.PIPE, text=True
     )
-    folder = store.folder(made.path, "tiny")
+    folder = files.folder_of(made.path, "tiny")
     _wait_for(lambda: len(folder.checkpoint_steps()) > 3)
     time.sleep(random.Random(how).random() * 0.2)
     process.send_signal(how)

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 import workspace
 
-from miscope import analysis, catalog, config, store
+from miscope import catalog
 from miscope.calibration.models import Addition, Induction
 from miscope.core import Variant
 from miscope.model.transformer import Transformer
 from miscope.model.weights import load_weights
 from miscope.training import imported
+from miscope.workspace import analysis, configuration, files
 
 STEPS = (0, 50, 100, 150, 200, 300, 400, 600)
 TOY = "d_model: 32, n_heads: 2, d_head: 16, d_mlp: 96"
@@ -46,8 +47,8 @@ def written(root: Path) -> Path:
     """A workspace of untrained networks, drawn anew at each step or on a walk, and of ways to a solution."""
     root.mkdir(parents=True)
     (root / "params.yaml").write_text(f"{VARIANTS}\n{workspace.instruments()}", encoding="utf-8")
-    for variant in config.load(root).variants.values():
-        imported.written(variant, store.folder(root, variant.name), _networks(variant), {"files": {}})
+    for variant in configuration.load(root).variants.values():
+        imported.written(variant, files.folder_of(root, variant.name), _networks(variant), {"files": {}})
         analysis.write_probe(root, variant.name)
         analysis.bring_all_up_to_date(root, variant.name, catalog.instruments())
     return root

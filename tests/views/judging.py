@@ -6,7 +6,8 @@ from typing import Any
 from synthetic import context, table_of
 
 from miscope import catalog
-from miscope.core import Artifact, Context
+from miscope.core import Context
+from miscope.instrument import Artifact
 
 
 def said(view: str, source: Any, of: Context | None = None, **options: Any) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from miscope.analyzers.losses import Losses
+from miscope.trackers.parameter_trajectory import ParameterTrajectory
 
 from miscope.analyzers import representation_geometry as geometry_file
 from miscope.analyzers import representations as representations_file
@@ -21,7 +23,6 @@ from miscope.analyzers.logit_lens import LogitLens
 from miscope.analyzers.logit_spectra import LogitSpectra
 from miscope.analyzers.loss_by_position import LossByPosition
 from miscope.analyzers.loss_landscape import LossLandscape
-from miscope.analyzers.losses import Losses
 from miscope.analyzers.neuron_activations import NeuronActivations
 from miscope.analyzers.neuron_fourier import NeuronFourier
 from miscope.analyzers.neuron_spectra import NeuronSpectra
@@ -30,14 +31,14 @@ from miscope.analyzers.representation_geometry import RepresentationGeometry
 from miscope.analyzers.representations import Representations
 from miscope.analyzers.singular_values import SingularValues
 from miscope.analyzers.walsh_spectrum import WalshSpectrum
-from miscope.core import Artifact, Context, Output, Probe, View
+from miscope.core import Context, Probe
+from miscope.instrument import Artifact, Output, View
 from miscope.maths.codes import coded
 from miscope.maths.spectra import Basis
 from miscope.trackers.centroid_trajectory import CentroidTrajectory
 from miscope.trackers.graduation import Graduation
 from miscope.trackers.neuron_dynamics import NeuronDynamics
 from miscope.trackers.neuron_groups import NeuronGroups
-from miscope.trackers.parameter_trajectory import ParameterTrajectory
 from miscope.trackers.phases import Phases
 from miscope.trackers.progress_measures import ProgressMeasures
 from miscope.trackers.representation_similarity import RepresentationSimilarity

@@ -10,7 +10,7 @@ import synthetic
 from synthetic import table_of
 
 from miscope import catalog
-from miscope.core import PerCheckpoint
+from miscope.instrument import PerCheckpoint
 from miscope.renderers import Frame
 
 BUILT = [name for name in catalog.views() if name.partition(".")[0] in synthetic.sources()]

@@ -10,7 +10,8 @@ import pytest
 from synthetic import table_of
 
 from miscope import api, catalog
-from miscope.core import Artifact, NotApplicable, Output
+from miscope.core import NotApplicable
+from miscope.instrument import Artifact, Output
 from miscope.views.shared import nulls
 
 KINDS = (nulls.BEYOND, nulls.WITHIN, nulls.NONE)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import synthetic
 from judging import over, said
+from miscope.views.shared.guessing import deviates
 from synthetic import P, context, table_of
 
 from miscope import catalog
-from miscope.core import Context, Output
+from miscope.core import Context
+from miscope.instrument import Output
 from miscope.views.shared import nulls
-from miscope.views.shared.guessing import deviates
 from miscope.views.shared.latents import MARGIN
 
 BEYOND, WITHIN = nulls.BEYOND, nulls.WITHIN

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from miscope import catalog
-from miscope.core import Artifact, Output
+from miscope.instrument import Artifact, Output
 from miscope.views.shared import nulls
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import synthetic
 from judging import over, said
+from miscope.views.shared.guessing import deviates
 from synthetic import HEADS, N_FREQ
 
-from miscope.core import Output
+from miscope.instrument import Output
 from miscope.maths.null_distributions import largest_share
 from miscope.views.shared import nulls
-from miscope.views.shared.guessing import deviates
 from miscope.views.shared.heads import even_attention, random_alignment
 
 BEYOND, WITHIN = nulls.BEYOND, nulls.WITHIN

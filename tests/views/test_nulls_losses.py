@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import synthetic
 from judging import over, said
+from miscope.analyzers.losses import Losses, losses
 from synthetic import P
 
 from miscope import catalog
-from miscope.analyzers.losses import Losses, losses
-from miscope.core import Artifact, Checkpoint, Context, ModelConfig
+from miscope.core import Checkpoint, Context, ModelConfig
+from miscope.instrument import Artifact
 from miscope.trackers.graduation import graduation
 from miscope.views.shared import guessing, nulls
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from judging import over, said
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, parameter_trajectory
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, representation_geometry
 from miscope.analyzers.representations import representations
-from miscope.core import Artifact, Checkpoint, Context, ModelConfig, Output, Probe
+from miscope.core import Checkpoint, Context, ModelConfig, Probe
+from miscope.instrument import Artifact, Output
 from miscope.maths.spectra import Basis
 from miscope.trackers.centroid_trajectory import centroid_trajectory
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, parameter_trajectory
 from miscope.trackers.representation_similarity import representation_similarity
 from miscope.views.shared import nulls
 

@@ -15,9 +15,10 @@ from miscope.analyzers.neuron_activations import NeuronActivations
 from miscope.analyzers.neuron_fourier import neuron_fourier
 from miscope.analyzers.neuron_spectra import NeuronSpectra, neuron_spectra
 from miscope.analyzers.walsh_spectrum import walsh_spectrum
-from miscope.core import Artifact, Checkpoint, Context, ModelConfig, Output
+from miscope.core import Checkpoint, Context, ModelConfig
 from miscope.families.parity import Parity
 from miscope.families.sparse_parity import SparseParity
+from miscope.instrument import Artifact, Output
 from miscope.maths.walsh import bits
 from miscope.trackers.neuron_dynamics import neuron_dynamics
 from miscope.trackers.neuron_groups import NeuronGroups

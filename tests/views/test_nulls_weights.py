@@ -10,7 +10,8 @@ from synthetic import P, table_of
 
 from miscope import catalog
 from miscope.analyzers.singular_values import SingularValues, singular_values
-from miscope.core import Artifact, Checkpoint, ModelConfig
+from miscope.core import Checkpoint, ModelConfig
+from miscope.instrument import Artifact
 from miscope.trackers.weight_norms import WeightNorms, weight_norms
 from miscope.views.shared import nulls
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from miscope.views.shared.tidy import long
 from synthetic import P, context, phases, table_of
 
 from miscope import catalog
-from miscope.core import Artifact, MiscopeError
+from miscope.core import MiscopeError
+from miscope.instrument import Artifact
 from miscope.renderers import Frame
-from miscope.views.shared.tidy import long
 
 
 def test_long_gives_one_row_per_measured_cell_in_c_order():

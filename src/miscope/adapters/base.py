@@ -12,8 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from miscope import store
 from miscope.core import MiscopeError
+from miscope.workspace import files
 
 HEADER = "adapter.json"  # the file of a checkpoint's folder that says which architecture it is of
 
@@ -93,7 +93,7 @@ def whole_folder(path: Path, architecture: str) -> Iterator[Path]:
     unfinished = Path(tempfile.mkdtemp(dir=path.parent, prefix=".unfinished-"))
     try:
         yield unfinished
-        store.write(unfinished / HEADER, store.pretty_json({"architecture": architecture}))
+        files.write(unfinished / HEADER, files.pretty_json({"architecture": architecture}))
         if path.exists():
             shutil.rmtree(path)
         unfinished.rename(path)

@@ -8,12 +8,12 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from miscope import store
 from miscope.adapters.base import BaseAdapter, Tokenizer, whole_folder
 from miscope.adapters.characters import CharacterTokenizer
 from miscope.core import MiscopeError
 from miscope.model.transformer import Transformer
 from miscope.model.weights import load_weights, weights
+from miscope.workspace import files, store
 
 
 class CustomTransformerAdapter(BaseAdapter):
@@ -26,7 +26,7 @@ class CustomTransformerAdapter(BaseAdapter):
     def forward(
         self, input_ids: Int[Tensor, "batch pos"], attention_mask: Int[Tensor, "batch pos"] | None = None
     ) -> Float[Tensor, "batch pos vocab"]:
-        return self.model(input_ids, is_real=None if attention_mask is None else attention_mask.bool())
+        return self.model(input_ids, attention_mask=None if attention_mask is None else attention_mask.bool())
 
     def get_config(self) -> dict[str, Any]:
         return asdict(self.model.config) | {"vocab_size": self.model.config.d_vocab}
@@ -36,7 +36,7 @@ class CustomTransformerAdapter(BaseAdapter):
             store.save_checkpoint(folder / "model.safetensors", 0, self.model.config, weights(self.model))
             if self._tokenizer is not None:
                 text = json.dumps({"characters": self._tokenizer.characters}, ensure_ascii=False)
-                store.write(folder / "tokenizer.json", text)
+                files.write(folder / "tokenizer.json", text)
 
     @classmethod
     def load_checkpoint(cls, path: Path) -> "CustomTransformerAdapter":

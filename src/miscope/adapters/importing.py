@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from miscope import store
 from miscope.adapters.huggingface import HuggingFaceAdapter
 from miscope.adapters.imported import ImportedText, checkpoint_folders
 from miscope.adapters.registry import load
 from miscope.core import MiscopeError, Variant
 from miscope.model.transformer import Transformer
 from miscope.training import imported
+from miscope.workspace import files
 
 
 def import_checkpoints(root: Path, name: str, folder: Path) -> tuple[int, ...]:
@@ -22,11 +22,11 @@ def import_checkpoints(root: Path, name: str, folder: Path) -> tuple[int, ...]:
         MiscopeError: a checkpoint is of an architecture that our transformer does not compute, of another shape than
             the first, or its weights do not fit.
     """
-    files, steps = store.folder(root, name), []
+    files, steps = files.folder_of(root, name), []
     for step, network in networks(folder):
         imported.save(files, step, network)
         steps.append(step)
-    store.sweep(files.checkpoints, keep=set(map(files.checkpoint, steps)))
+    files.sweep(files.checkpoints, keep=set(map(files.checkpoint, steps)))
     return tuple(steps)
 
 
@@ -42,7 +42,7 @@ def import_variant(variant: Variant, root: Path) -> dict[str, Any]:
         raise MiscopeError(f"`{variant.name}` is imported: its model and its training are what they are; set neither.")
     folder = Path(family.folder)
     source = {"files": {str(step): path.name for step, path in checkpoint_folders(folder).items()}}
-    return imported.written(variant, store.folder(root, variant.name), networks(folder), source)
+    return imported.written(variant, files.folder_of(root, variant.name), networks(folder), source)
 
 
 def networks(folder: Path) -> Iterator[tuple[int, Transformer]]:

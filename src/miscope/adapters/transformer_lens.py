@@ -36,10 +36,10 @@ from transformer_lens.model_bridge.generalized_components.base import Generalize
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from miscope.core import Checkpoint, MiscopeError, ModelConfig
+from miscope.model.hooks import Hook, untouched
 from miscope.model.linear import Linear
-from miscope.model.norm import Norm
+from miscope.model.norm import LayerNorm
 from miscope.model.quantization.linear import QuantLinear
-from miscope.model.tap import Tap, untouched
 from miscope.model.transformer import Transformer, check_tokens
 from miscope.model.weights import load_weights
 
@@ -95,18 +95,18 @@ class LensModel(nn.Module):
 
 
 def _watched(name: str, x: Tensor) -> Tensor:
-    """A tap that is not `untouched`: the model must overwrite nothing that a hook of the bridge may hold."""
+    """A hook that is not `untouched`: the model must overwrite nothing that a hook of the bridge may hold."""
     return x
 
 
 class LensAttention(AttentionBridge):
-    """Fires the bridge's hooks of scores, pattern and turned queries and keys from our tap: an edit takes effect."""
+    """Fires the bridge's hooks of scores, pattern and turned queries and keys from our hook: an edit takes effect."""
 
     fired = ("hook_attn_scores", "hook_pattern")
     fired_by_head = ("hook_rot_q", "hook_rot_k")  # the bridge takes [batch head pos d_head], and shows our order
 
-    def forward(self, x: Tensor, read: Tensor, tap: Tap, is_real: Tensor | None = None) -> Tensor:
-        return self.hook_out(self.original_component(self.hook_in(x), read, self._fire, is_real))
+    def forward(self, x: Tensor, read: Tensor, hook: Hook, attention_mask: Tensor | None = None) -> Tensor:
+        return self.hook_out(self.original_component(self.hook_in(x), read, self._fire, attention_mask))
 
     def _fire(self, name: str, x: Tensor) -> Tensor:
         if name in self.fired_by_head:
@@ -115,9 +115,9 @@ class LensAttention(AttentionBridge):
 
 
 class LensNorm(NormalizationBridge):
-    """TransformerLens' norm, which has hooks of its own and no need of our tap."""
+    """TransformerLens' norm, which has hooks of its own and no need of our hook."""
 
-    def forward(self, x: Tensor, tap: Tap = untouched) -> Tensor:
+    def forward(self, x: Tensor, hook: Hook = untouched) -> Tensor:
         return super().forward(x)
 
 
@@ -189,13 +189,13 @@ def _lens_config(config: ModelConfig) -> TransformerBridgeConfig:
 
 
 def _in_lens_form(module: nn.Module) -> None:
-    """Replace every Linear and Norm below the module by torch's own with the same weights."""
+    """Replace every Linear and LayerNorm below the module by torch's own with the same weights."""
     for name, child in module.named_children():
         if isinstance(child, Linear):
             setattr(module, name, _torch_linear(child))
         elif isinstance(child, QuantLinear):
             setattr(module, name, child.turned())
-        elif isinstance(child, Norm):
+        elif isinstance(child, LayerNorm):
             setattr(module, name, _torch_norm(child))
         else:
             _in_lens_form(child)
@@ -209,7 +209,7 @@ def _torch_linear(own: Linear) -> nn.Linear:
     return linear
 
 
-def _torch_norm(own: Norm) -> nn.Module:
+def _torch_norm(own: LayerNorm) -> nn.Module:
     d_model = len(own.w)
     torch_norm: Any = nn.RMSNorm(d_model, eps=own.eps) if own.b is None else nn.LayerNorm(d_model, eps=own.eps)
     torch_norm.weight = own.w

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from miscope.core import Checkpoint, Context, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.codes import Codes, coded, decoded
 from miscope.maths.spectra import Basis, grid_variance_fractions, is_square_grid
 

@@ -28,7 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.spectra import Basis, energy_by_frequency, variance_fractions
 
 

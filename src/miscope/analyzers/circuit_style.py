@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from miscope.core import GRADIENTS, Checkpoint, Context, MiscopeError, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable
+from miscope.instrument import GRADIENTS, Output, PerCheckpoint
 from miscope.maths.spectra import is_square_grid
 from miscope.network import Network
 

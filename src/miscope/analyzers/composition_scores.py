@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 
 KINDS = ("Q", "K", "V")
 

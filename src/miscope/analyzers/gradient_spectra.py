@@ -31,7 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from miscope.core import GRADIENTS, Checkpoint, Context, ModelConfig, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable
+from miscope.instrument import GRADIENTS, Output, PerCheckpoint
 from miscope.maths.spectra import Basis, energy_by_frequency
 from miscope.maths.waves import token_reads
 

@@ -27,7 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 
 N_RANDOM_HEADS = 64
 

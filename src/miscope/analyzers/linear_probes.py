@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.probes import majority_accuracies, ridge_accuracies
 
 

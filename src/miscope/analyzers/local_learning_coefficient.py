@@ -29,7 +29,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
-from miscope.core import GRADIENTS, Checkpoint, Context, MiscopeError, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, MiscopeError
+from miscope.instrument import GRADIENTS, Output, PerCheckpoint
 from miscope.maths.sampling import Chains, Dynamics, sgld, split_r_hat
 
 MOST_R_HAT, MOST_DRIFT, MOST_HEAT, MOST_ERROR = 1.2, 0.25, 0.2, 0.5  # beyond which an estimate is in doubt

@@ -1,9 +1,9 @@
-r"""By how much the right answer beats the one wrong answer that the task names: logit(right) - logit(foil).
+r"""By how much the right answer beats the one wrong answer that the task names: logit(right) - logit(distractor).
 
-In the indirect object the foil is the subject. A network that knows which two names are in play and not which to choose
+In the indirect object the distractor is the subject. A network that knows which two names are in play and not which to choose
 stands at 0, with all its probability on the two; a circuit that chooses lifts every input above 0.
 
-Maths: $z_y$ is the logit of the right answer and $z_f$ that of the foil on input $x$; sums run over all outputs $v$.
+Maths: $z_y$ is the logit of the right answer and $z_f$ that of the distractor on input $x$; sums run over all outputs $v$.
 $$\Delta(x) = z_y - z_f, \qquad \text{mass} = \operatorname{mean}_x \frac{e^{z_y} + e^{z_f}}{\sum_v e^{z_v}}.$$
 `difference` is $\Delta$; `mean`, `std` (over $n$, not $n - 1$) and `positive`, the share of $\Delta > 0$, are over the
 inputs of a split.
@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 
 
 @dataclass(frozen=True)
@@ -27,26 +28,26 @@ class LogitDifference(Output):
     train_mean: float | None
     train_std: float | None  # over inputs
     train_positive: float | None  # share of inputs above 0, in [0, 1]
-    train_mass: float | None  # probability of right answer and foil together, mean over inputs, in [0, 1]
+    train_mass: float | None  # probability of right answer and distractor together, mean over inputs, in [0, 1]
     test_mean: float | None
     test_std: float | None
     test_positive: float | None
     test_mass: float | None
-    difference: Float32[np.ndarray, " batch"]  # logit(right) - logit(foil)
+    difference: Float32[np.ndarray, " batch"]  # logit(right) - logit(distractor)
     is_train: Bool[np.ndarray, " batch"]
 
 
 def logit_difference(checkpoint: Checkpoint, context: Context) -> LogitDifference:
     """At the answer position, in float64."""
     logits, probe = checkpoint.activations["logits"].astype(np.float64), context.probe
-    if probe.foils is None:
-        raise NotApplicable("The task names no foil, the wrong answer that a logit difference is taken against.")
+    if probe.distractors is None:
+        raise NotApplicable("The task names no distractor, the wrong answer that a logit difference is taken against.")
     each = np.arange(len(logits))
-    right, foil = logits[each, probe.targets], logits[each, probe.foils]
-    mass = _mass(logits, probe.targets, probe.foils)
-    train, test = (_summary(right - foil, mass, chosen) for chosen in (probe.is_train, ~probe.is_train))
+    right, distractor = logits[each, probe.targets], logits[each, probe.distractors]
+    mass = _mass(logits, probe.targets, probe.distractors)
+    train, test = (_summary(right - distractor, mass, chosen) for chosen in (probe.is_train, ~probe.is_train))
     return LogitDifference(
-        *train, *test, difference=(right - foil).astype(np.float32), is_train=np.asarray(probe.is_train)
+        *train, *test, difference=(right - distractor).astype(np.float32), is_train=np.asarray(probe.is_train)
     )
 
 
@@ -68,16 +69,16 @@ def _summary(
 
 
 def _mass(
-    logits: Float[np.ndarray, "batch vocab"], right: Int[np.ndarray, " batch"], foil: Int[np.ndarray, " batch"]
+    logits: Float[np.ndarray, "batch vocab"], right: Int[np.ndarray, " batch"], distractor: Int[np.ndarray, " batch"]
 ) -> Float[np.ndarray, " batch"]:
     """Probability of the two answers together."""
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     each = np.arange(len(odds))
-    return (odds[each, right] + odds[each, foil]) / odds.sum(axis=1)
+    return (odds[each, right] + odds[each, distractor]) / odds.sum(axis=1)
 
 
 def measures(found: LogitDifference) -> dict[str, float]:
-    """On test inputs: how far the right answer leads the foil, and on how many of them."""
+    """On test inputs: how far the right answer leads the distractor, and on how many of them."""
     named = ("test_mean", "test_positive")
     return {name: value for name in named if (value := getattr(found, name)) is not None}
 

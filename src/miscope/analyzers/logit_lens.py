@@ -10,7 +10,7 @@ $\bar h$ is the mean over dimensions, 0 for an RMS norm; without a norm $\sigma 
 $-\ln \operatorname{softmax}(z)_y$ at the right answer $y$, accuracies shares of inputs with a right $z_y$ largest. For
 what a component adds to the stream, $c$, at the last point's $\sigma$,
 $$\text{attribution} = \operatorname{mean}_x \Bigl(\frac{c - \bar c}{\sigma} \circ g\Bigr) \cdot (u_y - u),$$
-$u_y$ the column of $W_U$ of the right answer, $u$ the foil's or the mean of all; `bias` is what $b$ and $b_U$ add.
+$u_y$ the column of $W_U$ of the right answer, $u$ the distractor's or the mean of all; `bias` is what $b$ and $b_U$ add.
 `spread` is the standard deviation over $x$ of what `attribution` is the mean of.
 
 Source: nostalgebraist 2020, "interpreting GPT: the logit lens"; Elhage et al. 2021, "A Mathematical Framework for
@@ -26,7 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from miscope.core import Checkpoint, Context, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.statistics import answers
 
 
@@ -40,7 +41,7 @@ class LogitLens(Output):
     component: tuple[str, ...]  # `embedding`, `layer 0 attention`, `layer 0 MLP`, ..., `bias` where there is one
     attribution: Float[np.ndarray, " component"]  # to the right logit, less `against`; mean over the probe, in logits
     spread: Float[np.ndarray, " component"]  # its standard deviation over the probe, in logits
-    against: str  # `the foil` where the task names one, otherwise `the mean logit`
+    against: str  # `the distractor` where the task names one, otherwise `the mean logit`
 
 
 def logit_lens(checkpoint: Checkpoint, context: Context) -> LogitLens:
@@ -58,7 +59,7 @@ def logit_lens(checkpoint: Checkpoint, context: Context) -> LogitLens:
         component=tuple(parts),
         attribution=np.array([float(part.mean()) for part in parts.values()]),
         spread=np.array([float(part.std()) for part in parts.values()]),
-        against="the mean logit" if probe.foils is None else "the foil",
+        against="the mean logit" if probe.distractors is None else "the distractor",
     )
 
 
@@ -105,12 +106,14 @@ def _logits(checkpoint: Checkpoint, x: Float[np.ndarray, "batch d_model"]) -> Fl
 def _parts(
     checkpoint: Checkpoint, context: Context, stream: list[Float[np.ndarray, "batch d_model"]]
 ) -> dict[str, Float[np.ndarray, " batch"]]:
-    """What each component adds to the right logit of each input, less what it adds to the foil or to the mean logit."""
+    """What each component adds to the right logit of each input, less what it adds to the distractor or to the mean logit."""
     w, probe = checkpoint.weights, context.probe
     norm, unembed = _final_norm(checkpoint, stream[-1]), w["unembed.W_U"].astype(np.float64)
     b_u = w.get("unembed.b_U", np.zeros(unembed.shape[1])).astype(np.float64)
     other, other_b = (
-        (unembed.mean(axis=1), b_u.mean()) if probe.foils is None else (unembed.T[probe.foils], b_u[probe.foils])
+        (unembed.mean(axis=1), b_u.mean())
+        if probe.distractors is None
+        else (unembed.T[probe.distractors], b_u[probe.distractors])
     )
     direction = unembed.T[probe.targets] - other  # [batch d_model]
     found = {name: (norm.linear(x) * direction).sum(axis=1) for name, x in _components(checkpoint, stream)}

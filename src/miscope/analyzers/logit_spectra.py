@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.spectra import Basis, energy_by_frequency, is_square_grid
 from miscope.maths.waves import answer_place, losses_without, place_means
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.statistics import answers
 
 

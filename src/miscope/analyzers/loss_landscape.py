@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
-from miscope.core import GRADIENTS, Checkpoint, Context, MiscopeError, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, MiscopeError
+from miscope.instrument import GRADIENTS, Output, PerCheckpoint
 from miscope.maths.curvature import extreme_eigenvalues, trace
 
 AT_ONCE = 10  # directions that lie in memory together

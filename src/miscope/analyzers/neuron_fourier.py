@@ -30,7 +30,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 
-from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.spectra import Basis, energy_by_frequency
 from miscope.maths.waves import phase_difference, token_reads, waves
 

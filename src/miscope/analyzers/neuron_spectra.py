@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Int
 
-from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.spectra import grid_variance_fractions, is_square_grid
 
 

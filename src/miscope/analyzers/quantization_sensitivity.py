@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from miscope.core import GRADIENTS, Checkpoint, Context, MiscopeError, Output, PerCheckpoint, place_in_model
+from miscope.core import Checkpoint, Context, MiscopeError, place_in_model
+from miscope.instrument import GRADIENTS, Output, PerCheckpoint
 from miscope.maths.statistics import answers
 from miscope.model.quantization.grid import nearest_grid
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from miscope.core import Checkpoint, Context, MiscopeError, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, MiscopeError
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.codes import Codes, coded, decoded
 from miscope.model.sites import HOOKS, sites
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from miscope.core import Checkpoint, Context, Output, PerCheckpoint, place_in_model
+from miscope.core import Checkpoint, Context, place_in_model
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.decomposition import effective_rank, participation_ratio, spectrum
 
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
-from miscope.core import Checkpoint, Context, NotApplicable, Output, PerCheckpoint
+from miscope.core import Checkpoint, Context, NotApplicable
+from miscope.instrument import Output, PerCheckpoint
 from miscope.maths.walsh import bits, walsh_transform
 
 STRONGEST = 8

@@ -1,6 +1,6 @@
 """What a known answer is: a model whose numbers are known beforehand, and the instrument that has to find them.
 
-A file of `calibration/cases/` binds `cases`; nothing else is edited to add one.
+An instrument's known.py binds `cases`, a tuple of functions that yield Answers; nothing else is edited to add one.
 """
 
 import inspect
@@ -25,7 +25,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Case:
-    """One model, or one run, on which an instrument is tried.
+    """One model, or one run, on which an instrument is tried; the catalog makes it of a function in known.py.
 
     The docstring of `answers` is the case in words, up to `Source:`, and where the answer is from, after it.
     """

@@ -8,37 +8,36 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from miscope import analysis, catalog
-from miscope.core import Artifact, Checkpoint, Context, ModelConfig, OverTraining, PerCheckpoint, Probe
+from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instrument import Artifact, Instrument, OverTraining, PerCheckpoint
 from miscope.maths.spectra import Basis
-from miscope.observation import observed_over_training
+from miscope.workspace.observation import observed, observed_over_training
 
 
-def through_the_model(instrument: str, checkpoint: Checkpoint, context: Context) -> Any:
-    """What the instrument finds on weights: the product's own transformer runs them on the probe."""
-    analyzer = catalog.instrument(instrument)
-    assert isinstance(analyzer, PerCheckpoint), instrument
-    return analysis.compute(checkpoint, analyzer, context, analyzer.settings)
+def through_the_model(instrument: Instrument, checkpoint: Checkpoint, context: Context) -> Any:
+    """What the instrument measures on weights: the product's own transformer runs them on the probe."""
+    assert isinstance(instrument, PerCheckpoint), instrument.name
+    (seen,) = observed(checkpoint, context, [instrument])
+    return instrument.compute(seen, context)
 
 
-def on_planted(instrument: str, model: ModelConfig, context: Context, **activations: np.ndarray) -> Any:
-    """What the instrument finds on activations put in its hands: `hook_resid_post` is layer 0's, `logits` itself."""
+def on_planted(instrument: Instrument, model: ModelConfig, context: Context, **activations: np.ndarray) -> Any:
+    """What the instrument measures on activations put in its hands: `hook_resid_post` is layer 0's, `logits` itself."""
     named = {name if name == "logits" else f"blocks.0.{name}": x.astype(np.float32) for name, x in activations.items()}
-    return catalog.instrument(instrument).compute(Checkpoint(0, model, {}, named), context)
+    return instrument.compute(Checkpoint(0, model, {}, named), context)
 
 
-def seen_by(instrument: str, checkpoint: Checkpoint, context: Context) -> Checkpoint:
-    """The checkpoint as a tracker sees it."""
-    tracker = catalog.instrument(instrument)
-    assert isinstance(tracker, OverTraining), instrument
-    return observed_over_training(checkpoint, context, tracker)
+def seen_by(instrument: Instrument, checkpoint: Checkpoint, context: Context) -> Checkpoint:
+    """The checkpoint as an instrument over training sees it."""
+    assert isinstance(instrument, OverTraining), instrument.name
+    return observed_over_training(checkpoint, context, instrument)
 
 
-def tracked(instrument: str, *paths: Mapping[int, Any], context: Context, **settings: Any) -> Any:
-    """What a tracker finds on runs, each a mapping from step to an Output or a Checkpoint."""
+def tracked(instrument: Instrument, *paths: Mapping[int, Any], context: Context, **settings: Any) -> Any:
+    """What an instrument over training measures on runs, each a mapping from step to an Output or a Checkpoint."""
     artifacts = (Artifact(tuple(path), path.__getitem__) for path in paths)
-    return catalog.instrument(instrument).compute(*artifacts, context, **settings)
+    return instrument.compute(*artifacts, context, **settings)
 
 
 def probe(n: int, p: int = 5) -> Context:

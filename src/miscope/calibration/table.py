@@ -13,9 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from miscope import catalog, store
+from miscope import catalog, keys
 from miscope.calibration.case import Answer, Case
 from miscope.core import MiscopeError
+from miscope.workspace import files
 
 COMMAND = "make calibrate"
 HERE = Path(__file__).parent
@@ -114,7 +115,7 @@ def file(root: Path) -> Path:
 
 def save(root: Path, table: Table) -> None:
     counts = {"passed": table.passed, "total": table.total}
-    store.write(file(root), store.pretty_json({"code": table.code, **counts, "rows": list(map(asdict, table.rows))}))
+    files.write(file(root), files.pretty_json({"code": table.code, **counts, "rows": list(map(asdict, table.rows))}))
 
 
 def load(root: Path) -> Table:
@@ -150,4 +151,4 @@ def _files(path: Path) -> list[Path]:
 
 @lru_cache(maxsize=8)
 def _digest(files: tuple[Path, ...], stamps: tuple[int, ...]) -> str:
-    return store.digest_of_files(files)
+    return keys.digest_of_meaning(files)

@@ -84,7 +84,7 @@ class IndirectObject(Family):
                 tokens=self._tokens(first, second, subject),
                 targets=other,
                 is_train=np.repeat(self._is_train(data_seed), 2),
-                foils=subject,
+                distractors=subject,
                 corrupted=self._tokens(first, second, other),
             ),
             answer_position=5,

@@ -88,13 +88,13 @@ class InductionHeads(Family):
         tokens = np.concatenate([sample.examples.tokens for sample in samples])
         following = np.concatenate([sample.examples.targets for sample in samples])
         period = np.concatenate([sample.period for sample in samples])
-        answer, foil = (tokens[np.arange(len(tokens)), self.length + k - period] for k in (1, 2))
+        answer, distractor = (tokens[np.arange(len(tokens)), self.length + k - period] for k in (1, 2))
         other = np.select(
-            [tokens == answer[:, None], tokens == foil[:, None]], [foil[:, None], answer[:, None]], tokens
+            [tokens == answer[:, None], tokens == distractor[:, None]], [distractor[:, None], answer[:, None]], tokens
         )
         is_train = np.arange(len(tokens)) < N_EXAMPLES
         return Context(
-            probe=Probe(tokens, answer, is_train, foils=foil, corrupted=other, following=following),
+            probe=Probe(tokens, answer, is_train, distractors=distractor, corrupted=other, following=following),
             answer_position=self.length,
             basis=Basis("fourier", self.n_tokens, is_native=False),
             position_names=("start", *(str(i) for i in range(1, self.length + 1))),

@@ -74,7 +74,9 @@ class Parity(Family):
         answers = ones[rng.permutation(n_inputs) if self.is_shuffled else rows] % 2
         names = tuple(f"x{i + 1}" for i in range(n))
         return Context(
-            probe=Probe(tokens, answers, is_train, foils=1 - answers, corrupted=None if self.is_shuffled else flipped),
+            probe=Probe(
+                tokens, answers, is_train, distractors=1 - answers, corrupted=None if self.is_shuffled else flipped
+            ),
             answer_position=n,
             basis=Basis("fourier", 2),
             grid=(2,) * n,

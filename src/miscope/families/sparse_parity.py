@@ -84,7 +84,7 @@ class SparseParity(Family):
         ones = examples.tokens[:, relevant].sum(axis=1)
         latents = {"relevant ones": ones, "other ones": examples.tokens[:, :n].sum(axis=1) - ones}
         return Context(
-            probe=Probe(examples.tokens, answers, np.isin(codes, train), foils=1 - answers, corrupted=corrupted),
+            probe=Probe(examples.tokens, answers, np.isin(codes, train), distractors=1 - answers, corrupted=corrupted),
             answer_position=n,
             basis=Basis("fourier", 2),
             grid=(2,) * n if is_cube else None,

@@ -99,7 +99,7 @@ class Text(Family):
                 tokens,
                 answers,
                 is_train=np.arange(len(tokens)) < len(split.train),
-                foils=np.where(answers == common, second, common),
+                distractors=np.where(answers == common, second, common),
                 following=targets,
             ),
             answer_position=self.length - 1,

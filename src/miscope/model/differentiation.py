@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from miscope.core import Checkpoint, Context, Probe
+from miscope.model.hooks import Hook, untouched
 from miscope.model.memory import keep_freed_memory
-from miscope.model.rows import Rows, distinct_rows
-from miscope.model.tap import Tap, untouched
+from miscope.model.rows import UniqueRows, unique_rows
 from miscope.model.transformer import Transformer
 from miscope.model.weights import load_weights, weights
 
@@ -48,8 +48,8 @@ class _Asked:
         self._n_ctx = n_ctx
 
     @cached_property
-    def rows(self) -> Rows | None:
-        return distinct_rows(self.tokens, self.read, self._n_ctx)
+    def rows(self) -> UniqueRows | None:
+        return unique_rows(self.tokens, self.read, self._n_ctx)
 
 
 def _right(probe: Probe, answer_position: int) -> Int[np.ndarray, "batch pos"]:
@@ -145,7 +145,7 @@ class DifferentiableNetwork:
     def _loss(self, flat: Tensor, asked: _Asked, *, is_twice: bool = False) -> Tensor:
         """The mean cross-entropy with these weights; `is_twice`: on a graph that can be differentiated twice."""
         if asked.rows is None or is_twice:
-            call = {"tokens": asked.tokens, "read": asked.read, "tap": _looking if is_twice else untouched}
+            call = {"tokens": asked.tokens, "read": asked.read, "hook": _looking if is_twice else untouched}
         else:
             call = {"rows": asked.rows}
         out: Tensor = functional_call(_Forward(self.model), _prefixed(self._parts(flat)), kwargs=call)
@@ -159,13 +159,13 @@ class DifferentiableNetwork:
     ) -> Float32[np.ndarray, "inputs pos d_model"]:
         leaf: list[Tensor] = []
 
-        def tap(name: str, x: Tensor) -> Tensor:
+        def hook(name: str, x: Tensor) -> Tensor:
             if name == "hook_embed":
                 leaf.append(x := x.detach().requires_grad_())
             return x
 
         tokens = torch.from_numpy(self.context.probe.tokens[inputs])
-        logits = self.model.logits_at(tokens, torch.tensor([self.context.answer_position]), tap)[:, 0]
+        logits = self.model.logits_at(tokens, torch.tensor([self.context.answer_position]), hook)[:, 0]
         chosen = logits.gather(1, torch.from_numpy(np.asarray(answers))[:, None])
         return torch.autograd.grad(chosen.sum(), leaf[0])[0].numpy()
 
@@ -173,8 +173,8 @@ class DifferentiableNetwork:
         self, vector: Float32[np.ndarray, " parameter"], inputs: Int[np.ndarray, " inputs"]
     ) -> Float32[np.ndarray, "inputs vocab"]:
         asked, answer = self._asked(inputs), torch.tensor([self.context.answer_position])
-        call = {"tokens": asked.tokens, "read": answer, "tap": untouched}
-        rows = distinct_rows(asked.tokens, answer, self.model.config.n_ctx)
+        call = {"tokens": asked.tokens, "read": answer, "hook": untouched}
+        rows = unique_rows(asked.tokens, answer, self.model.config.n_ctx)
         with torch.inference_mode():
             given = _prefixed(self._parts(_tensor(vector)))
             found: Tensor = functional_call(
@@ -195,13 +195,13 @@ class _Forward(torch.nn.Module):
         *,
         tokens: Tensor | None = None,
         read: Tensor | None = None,
-        tap: Tap = untouched,
-        rows: Rows | None = None,
+        hook: Hook = untouched,
+        rows: UniqueRows | None = None,
     ) -> Tensor:
         if rows is not None:
-            return self.model.of_rows(rows)
+            return self.model.forward_unique(rows)
         assert tokens is not None and read is not None
-        return self.model.logits_at(tokens, read, tap)
+        return self.model.logits_at(tokens, read, hook)
 
 
 def _prefixed(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -209,7 +209,7 @@ def _prefixed(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _looking(name: str, x: Tensor) -> Tensor:
-    """A tap that changes nothing, whose presence keeps the model from what can be differentiated only once."""
+    """A hook that changes nothing, whose presence keeps the model from what can be differentiated only once."""
     return x
 
 

@@ -32,7 +32,7 @@ def activations(
 
 
 class _SeenAll(Exception):
-    """Raised by the tap to end a forward pass that has shown all it was run for."""
+    """Raised by the hook to end a forward pass that has shown all it was run for."""
 
 
 def _seen(
@@ -49,7 +49,7 @@ def _seen(
 
     with torch.inference_mode():
         try:
-            logits = model(tokens, positions=read, tap=keep)
+            logits = model(tokens, positions=read, hook=keep)
         except _SeenAll:
             return kept
     return kept | {"logits": logits}

@@ -20,7 +20,7 @@ SUM = 0  # embedding_bag's code of mode "sum"
 
 
 @dataclass(frozen=True)
-class Places:
+class GatherPlan:
     """Which of a table's values stands at each of many places, and the same seen from the values, sorted (CSR)."""
 
     value: Int[Tensor, " place"]
@@ -40,21 +40,21 @@ class Places:
         return self.matrix(torch.ones(len(self.value), device=self.value.device), self.order, len(self.value))
 
 
-def places(value: Int[Tensor, " place"], n_values: int) -> Places:
+def places(value: Int[Tensor, " place"], n_values: int) -> GatherPlan:
     """The plan for looking up places in a table of `n_values` values."""
     starts = torch.zeros(n_values + 1, dtype=torch.int64, device=value.device)
     starts[1:] = torch.bincount(value, minlength=n_values).cumsum(0)
-    return Places(value, torch.argsort(value, stable=True), starts)
+    return GatherPlan(value, torch.argsort(value, stable=True), starts)
 
 
-def looked_up(table: Float[Tensor, "head value"], plan: Places) -> Float[Tensor, "head place"]:
+def gather(table: Float[Tensor, "head value"], plan: GatherPlan) -> Float[Tensor, "head place"]:
     """table[:, value], in float32."""
-    return _LookedUp.apply(table.float(), plan)
+    return _Gather.apply(table.float(), plan)
 
 
-class _LookedUp(Function):
+class _Gather(Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, plan: Places) -> Tensor:
+    def forward(ctx: Any, table: Tensor, plan: GatherPlan) -> Tensor:
         ctx.plan = plan
         return table.index_select(1, plan.value)
 
@@ -64,35 +64,35 @@ class _LookedUp(Function):
 
 
 @dataclass(frozen=True)
-class Bags:
+class BagPlan:
     """Which values each weighed sum takes."""
 
     index: Int[Tensor, "bag pos"]
-    places: Places  # of the index, flattened
+    places: GatherPlan  # of the index, flattened
     offsets: Int[Tensor, " bag"]
     bag_of_place: Int[Tensor, " place"]
     bag_in_order: Int[Tensor, " place"]
 
 
-def bags(index: Int[Tensor, "bag pos"], n_values: int) -> Bags:
+def bags(index: Int[Tensor, "bag pos"], n_values: int) -> BagPlan:
     """The plan for sums over rows of a table of `n_values` rows."""
     n_bags, n_pos = index.shape
     offsets = torch.arange(n_bags, device=index.device) * n_pos
     bag_of_place = torch.arange(n_bags, device=index.device).repeat_interleave(n_pos)
     of_values = places(index.flatten(), n_values)
-    return Bags(index, of_values, offsets, bag_of_place, bag_of_place[of_values.order])
+    return BagPlan(index, of_values, offsets, bag_of_place, bag_of_place[of_values.order])
 
 
-def weighed_sums(
-    values: Float[Tensor, "value d"], weights: Float[Tensor, "bag pos"], plan: Bags
+def embedding_bag(
+    values: Float[Tensor, "value d"], weights: Float[Tensor, "bag pos"], plan: BagPlan
 ) -> Float[Tensor, "bag d"]:
     """For each bag, the sum over pos of weights x values[index]; in float32, whatever the precision of the matmuls."""
-    return _WeighedSums.apply(values.float(), weights.float(), plan)
+    return _EmbeddingBag.apply(values.float(), weights.float(), plan)
 
 
-class _WeighedSums(Function):
+class _EmbeddingBag(Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weights: Tensor, plan: Bags) -> Tensor:
+    def forward(ctx: Any, values: Tensor, weights: Tensor, plan: BagPlan) -> Tensor:
         ctx.save_for_backward(values, weights)
         ctx.plan = plan
         return F.embedding_bag(plan.index, values, per_sample_weights=weights, mode="sum")

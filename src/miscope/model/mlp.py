@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from miscope.core import ModelConfig
+from miscope.model.hooks import Hook, untouched
 from miscope.model.linear import Linear, outputs
 from miscope.model.mix import relu_in_place
-from miscope.model.tap import Tap, untouched
 
 
 def gelu_in_place(x: Tensor) -> Tensor:
@@ -35,11 +35,11 @@ class MLP(nn.Module):
         self.fc_out = Linear(config.d_mlp, config.d_model, has_bias=config.has_biases)
         self.act_fn = config.act_fn
 
-    def forward(self, x: Float[Tensor, "... d_model"], tap: Tap = untouched) -> Float[Tensor, "... d_model"]:
+    def forward(self, x: Float[Tensor, "... d_model"], hook: Hook = untouched) -> Float[Tensor, "... d_model"]:
         if self.fc_gate is not None:
             pre, linear = outputs(x, self.fc_gate, self.fc_in)
-            gate = ACTIVATIONS[self.act_fn](tap("hook_pre", pre))
-            return self.fc_out(tap("hook_post", gate * tap("hook_pre_linear", linear)))
-        pre = tap("hook_pre", self.fc_in(x))
-        act = (IN_PLACE if tap is untouched else ACTIVATIONS)[self.act_fn]
-        return self.fc_out(tap("hook_post", act(pre)))
+            gate = ACTIVATIONS[self.act_fn](hook("hook_pre", pre))
+            return self.fc_out(hook("hook_post", gate * hook("hook_pre_linear", linear)))
+        pre = hook("hook_pre", self.fc_in(x))
+        act = (IN_PLACE if hook is untouched else ACTIVATIONS)[self.act_fn]
+        return self.fc_out(hook("hook_post", act(pre)))

@@ -20,8 +20,8 @@ def rotated(
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
-def places(is_real: Tensor | None, n_pos: int, device: torch.device) -> Int[Tensor, "*batch pos"]:
+def places(attention_mask: Tensor | None, n_pos: int, device: torch.device) -> Int[Tensor, "*batch pos"]:
     """The position of each token, [pos]; with a mask, [batch pos], counted from the first that is real."""
-    if is_real is None:
+    if attention_mask is None:
         return torch.arange(n_pos, device=device)
-    return (is_real.long().cumsum(dim=1) - 1).clamp_(min=0)
+    return (attention_mask.long().cumsum(dim=1) - 1).clamp_(min=0)

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from miscope.model.mix import Bags, Places, bags, places
+from miscope.model.mix import BagPlan, GatherPlan, bags, places
 
 
 @dataclass(frozen=True)
-class Rows:
+class UniqueRows:
     """The distinct rows of one batch of tokens, and where each stands."""
 
     token: Int[Tensor, " row"]
@@ -24,9 +24,9 @@ class Rows:
     read: Int[Tensor, " read"]  # positions whose logits are wanted
     queries: Int[Tensor, " query"]  # the rows that stand at positions read
     query: Int[Tensor, "batch read"]  # which of them stands there
-    _bags: dict[int, Bags] = field(default_factory=dict)
+    _bags: dict[int, BagPlan] = field(default_factory=dict)
 
-    def bags(self, n_heads: int) -> Bags:
+    def bags(self, n_heads: int) -> BagPlan:
         """For each (example, position read, head), the rows x heads that it sums over; made once."""
         if n_heads not in self._bags:
             head = torch.arange(n_heads, device=self.index.device)[:, None]
@@ -36,7 +36,7 @@ class Rows:
         return self._bags[n_heads]
 
     @cached_property
-    def pairs(self) -> Places:
+    def pairs(self) -> GatherPlan:
         """For each (pos, example, position read), the cell [query row] in the table of all scores."""
         cells = self.query * len(self.token) + self.index.T[:, :, None]
         return places(cells.flatten(), len(self.queries) * len(self.token))
@@ -49,14 +49,14 @@ class Rows:
         return future if bool(future.any()) else None
 
     @cached_property
-    def everywhere(self) -> "Rows":
+    def everywhere(self) -> "UniqueRows":
         """The same rows with every position read: a deeper layer attends to all positions, whichever the loss reads."""
         row = torch.arange(len(self.token), device=self.index.device)
         read = torch.arange(self.index.shape[1], device=self.index.device)
-        return Rows(self.token, self.position, self.index, read, row, self.index)
+        return UniqueRows(self.token, self.position, self.index, read, row, self.index)
 
 
-def distinct_rows(tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], n_ctx: int) -> Rows | None:
+def unique_rows(tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], n_ctx: int) -> UniqueRows | None:
     """The plan, or None where rows repeat too little for it to pay (fewer than two places a row)."""
     place = tokens * n_ctx + torch.arange(tokens.shape[1], device=tokens.device)
     row, index = torch.unique(place, return_inverse=True)
@@ -64,4 +64,4 @@ def distinct_rows(tokens: Int[Tensor, "batch pos"], read: Int[Tensor, " read"], 
     n_pairs = tokens.shape[0] * len(read) * tokens.shape[1]
     if 2 * len(row) > index.numel() or 2 * len(queries) * len(row) > n_pairs:
         return None
-    return Rows(row // n_ctx, row % n_ctx, index, read, queries, query)
+    return UniqueRows(row // n_ctx, row % n_ctx, index, read, queries, query)

@@ -1,4 +1,4 @@
-"""The product's own decoder-only transformer, pre-norm. Activations pass a tap under TransformerLens' hook names."""
+"""The product's own decoder-only transformer, pre-norm. Activations pass a hook under TransformerLens' hook names."""
 
 from dataclasses import replace
 from typing import cast
@@ -10,22 +10,22 @@ from torch import Tensor, nn
 
 from miscope.core import MiscopeError, ModelConfig
 from miscope.model import initialisation
-from miscope.model.attention import Attention
+from miscope.model.attention import MultiHeadAttention
+from miscope.model.hooks import Hook, untouched, within
 from miscope.model.linear import Linear
 from miscope.model.mlp import MLP
 from miscope.model.norm import norm
 from miscope.model.rotary import places
-from miscope.model.rows import Rows
-from miscope.model.tap import Tap, untouched, within
+from miscope.model.rows import UniqueRows
 
 
-class Block(nn.Module):
-    """Attention, then an MLP if the model has one, each reading the residual stream and adding to it."""
+class TransformerBlock(nn.Module):
+    """MultiHeadAttention, then an MLP if the model has one, each reading the residual stream and adding to it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.ln1 = norm(config.normalization, config.d_model, config.eps)
-        self.attn = Attention(config)
+        self.attn = MultiHeadAttention(config)
         self.ln2 = norm(config.normalization, config.d_model, config.eps) if config.d_mlp else None
         self.mlp = MLP(config) if config.d_mlp else None
 
@@ -33,27 +33,27 @@ class Block(nn.Module):
         self,
         x: Float[Tensor, "batch pos d_model"],
         read: Int[Tensor, " read"] | None,
-        tap: Tap,
-        is_real: Bool[Tensor, "batch pos"] | None = None,
+        hook: Hook,
+        attention_mask: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read d_model"]:
         """The residual stream after the block, at the positions `read`; None: at all."""
-        x = tap("hook_resid_pre", x)
-        attn_out = self.attn(self.ln1(x, within(tap, "ln1")), read, within(tap, "attn"), is_real)
+        x = hook("hook_resid_pre", x)
+        attn_out = self.attn(self.ln1(x, within(hook, "ln1")), read, within(hook, "attn"), attention_mask)
         kept = x if read is None else x[:, read]
-        return self._after_attention(kept + tap("hook_attn_out", attn_out), tap)
+        return self._after_attention(kept + hook("hook_attn_out", attn_out), hook)
 
-    def of_rows(self, x: Float[Tensor, "row d_model"], rows: Rows) -> Float[Tensor, "batch read d_model"]:
+    def forward_unique(self, x: Float[Tensor, "row d_model"], rows: UniqueRows) -> Float[Tensor, "batch read d_model"]:
         """The same, from the distinct rows of a batch."""
-        attn_out = self.attn.of_rows(self.ln1(x), rows)
+        attn_out = self.attn.forward_unique(self.ln1(x), rows)
         # where all read one row (the `=` of an addition), it is added to all
         read = x[rows.queries] if len(rows.queries) == 1 else F.embedding(rows.index[:, rows.read], x)
         return self._after_attention(read + attn_out, untouched)
 
-    def _after_attention(self, x: Tensor, tap: Tap) -> Tensor:
+    def _after_attention(self, x: Tensor, hook: Hook) -> Tensor:
         if self.mlp is not None and self.ln2 is not None:
-            x = tap("hook_resid_mid", x)
-            x = x + tap("hook_mlp_out", self.mlp(self.ln2(x, within(tap, "ln2")), within(tap, "mlp")))
-        return tap("hook_resid_post", x)
+            x = hook("hook_resid_mid", x)
+            x = x + hook("hook_mlp_out", self.mlp(self.ln2(x, within(hook, "ln2")), within(hook, "mlp")))
+        return hook("hook_resid_post", x)
 
 
 class Transformer(nn.Module):
@@ -65,7 +65,9 @@ class Transformer(nn.Module):
         self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_model))
         is_learned = config.positions == "learned"
         self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_model)) if is_learned else None
-        self.blocks = cast(list[Block], nn.ModuleList(Block(config) for _ in range(config.n_layers)))
+        self.blocks = cast(
+            list[TransformerBlock], nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
+        )
         self.ln_final = norm(config.normalization, config.d_model, config.eps)
         is_tied, has_bias = config.has_tied_embeddings, config.has_biases
         self.unembed = None if is_tied else Linear(config.d_model, config.d_vocab_out, has_bias=has_bias)
@@ -76,53 +78,53 @@ class Transformer(nn.Module):
         tokens: Int[Tensor, "batch pos"],
         *,
         positions: tuple[int, ...] | None = None,
-        tap: Tap = untouched,
-        is_real: Bool[Tensor, "batch pos"] | None = None,
+        hook: Hook = untouched,
+        attention_mask: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read vocab"]:
         """Logits at `positions` (default: all). The last layer computes nothing for the other positions.
 
-        `is_real` is False at padding, which may stand at the left: a padded row gives what it gives without.
+        `attention_mask` is False at padding, which may stand at the left: a padded row gives what it gives without.
 
         Raises:
             MiscopeError: a sequence longer than `n_ctx`, or a token id outside the vocabulary.
         """
         check_tokens(tokens, self.config)
         everywhere = torch.arange(tokens.shape[1], device=tokens.device)
-        return self.logits_at(tokens, None if positions is None else everywhere[list(positions)], tap, is_real)
+        return self.logits_at(tokens, None if positions is None else everywhere[list(positions)], hook, attention_mask)
 
     def logits_at(
         self,
         tokens: Int[Tensor, "batch pos"],
         read: Int[Tensor, " read"] | None,
-        tap: Tap = untouched,
-        is_real: Bool[Tensor, "batch pos"] | None = None,
+        hook: Hook = untouched,
+        attention_mask: Bool[Tensor, "batch pos"] | None = None,
     ) -> Float[Tensor, "batch read vocab"]:
         """The same for tokens that were checked before: a check at each step would have a GPU wait for the host."""
-        x = tap("hook_embed", F.embedding(tokens, self.W_E))
+        x = hook("hook_embed", F.embedding(tokens, self.W_E))
         if self.W_pos is not None:
             place = (
                 self.W_pos[: tokens.shape[1]]
-                if is_real is None
-                else self.W_pos[places(is_real, tokens.shape[1], tokens.device)]
+                if attention_mask is None
+                else self.W_pos[places(attention_mask, tokens.shape[1], tokens.device)]
             )
-            x = x + tap("hook_pos_embed", place.expand(len(tokens), -1, -1))
+            x = x + hook("hook_pos_embed", place.expand(len(tokens), -1, -1))
         for i, block in enumerate(self.blocks):
-            x = block(x, read if i == len(self.blocks) - 1 else None, within(tap, f"blocks.{i}"), is_real)
-        return self._logits(x, tap)
+            x = block(x, read if i == len(self.blocks) - 1 else None, within(hook, f"blocks.{i}"), attention_mask)
+        return self._logits(x, hook)
 
-    def of_rows(self, rows: Rows) -> Float[Tensor, "batch read vocab"]:
+    def forward_unique(self, rows: UniqueRows) -> Float[Tensor, "batch read vocab"]:
         """The same logits at the positions of the plan, for a one-layer or deeper model; see `model.rows`."""
         first, *rest = self.blocks
         x = F.embedding(rows.token, self.W_E)
         if self.W_pos is not None:
             x = x + F.embedding(rows.position, self.W_pos)
-        x = first.of_rows(x, rows.everywhere if rest else rows)
+        x = first.forward_unique(x, rows.everywhere if rest else rows)
         for i, block in enumerate(rest):
             x = block(x, rows.read if i == len(rest) - 1 else rows.everywhere.read, untouched)
         return self._logits(x, untouched)
 
-    def _logits(self, x: Tensor, tap: Tap) -> Tensor:
-        x = self.ln_final(x, within(tap, "ln_final"))
+    def _logits(self, x: Tensor, hook: Hook) -> Tensor:
+        x = self.ln_final(x, within(hook, "ln_final"))
         return x @ self.W_E.T if self.unembed is None else self.unembed(x)
 
     def untie(self) -> "Transformer":

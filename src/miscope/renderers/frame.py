@@ -1,15 +1,4 @@
-"""What surrounds every drawing: the question, the variant and step, the phase bands, the current step.
-
-A table may tell its renderer more in `table.attrs`, all plain data:
-    limits   {column: (low, high)}   axis or colour range, locked over steps; `Frame.limits` wins over it
-    titles   {column: text}          axis title that depends on the data, such as a family's grid axis
-    note     text                    a sentence after the subtitle
-    null     text                    whether it is beyond chance (see `views.shared.nulls`): "Within its null: ..."
-    when     text                    stands for the step where the table is about no single one
-    marks    {text: value}           reference lines across the value axis, such as a threshold
-    bands    [(first, last, text)]   groups of rows of a heat map, labelled at its right
-    tones    {category: colour}      fixed colours of categories
-"""
+"""What surrounds every drawing: the question, the variant and step, the verdict on chance, phase bands, the step."""
 
 import textwrap
 from collections.abc import Callable, Mapping
@@ -17,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
+from miscope.instrument import Table
 from miscope.renderers import theme
 
 WIDTH = 600  # px: the narrowest width at which everything must be legible
@@ -47,7 +36,15 @@ class Frame:
     has_log_steps: bool = False
 
 
-Renderer = Callable[[pd.DataFrame, Frame], go.Figure]
+@dataclass(frozen=True)
+class Renderer:
+    """Draws a table: a pure function that knows no instrument."""
+
+    draw: Callable[[Table, Frame], go.Figure]
+    is_overlaid: bool = False  # whether the rows of several variants are drawn over each other
+
+    def __call__(self, table: Table, frame: Frame) -> go.Figure:
+        return self.draw(table, frame)
 
 
 @dataclass(frozen=True)
@@ -60,15 +57,15 @@ class Margins:
     left: int = LEFT
 
 
-def limits(table: pd.DataFrame, frame: Frame, column: str) -> tuple[float, float] | None:
+def limits(table: Table, frame: Frame, column: str) -> tuple[float, float] | None:
     """The locked range of a column, if anyone gave one."""
-    found = (frame.limits or {}).get(column) or table.attrs.get("limits", {}).get(column)
-    return (float(found[0]), float(found[1])) if found else None
+    bounds = (frame.limits or {}).get(column) or table.limits.get(column)
+    return (float(bounds[0]), float(bounds[1])) if bounds else None
 
 
-def title(table: pd.DataFrame, column: str, titles: Mapping[str, str]) -> str:
+def title(table: Table, column: str, titles: Mapping[str, str]) -> str:
     """An axis title: from the table, else from the renderer, else the column's name in words."""
-    return table.attrs.get("titles", {}).get(column) or titles.get(column) or column.replace("_", " ")
+    return table.titles.get(column) or titles.get(column) or column.replace("_", " ")
 
 
 def span(values: np.ndarray, is_log: bool = False) -> tuple[float, float]:
@@ -87,12 +84,12 @@ def axis_range(bounds: tuple[float, float], is_log: bool) -> list[float]:
     return [float(np.log10(b)) for b in bounds] if is_log else [float(b) for b in bounds]
 
 
-def step_range(table: pd.DataFrame, frame: Frame) -> tuple[float, float]:
+def step_range(table: Table, frame: Frame) -> tuple[float, float]:
     """The step axis: locked, or the whole of training as far as the phases or the table tell."""
     locked = limits(table, frame, "step")
     if locked:
         return locked
-    ends = [float(s) for s in (table["step"].min(), table["step"].max())] if len(table) else []
+    ends = [float(s) for s in (table.data["step"].min(), table.data["step"].max())] if len(table.data) else []
     if frame.phases is not None and len(frame.phases.phase_start):
         ends += [float(min(frame.phases.phase_start)), float(max(frame.phases.phase_end))]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
@@ -107,7 +104,7 @@ def log_ticks(bounds: tuple[float, float]) -> dict[str, Any]:
 
 def finish(
     figure: go.Figure,
-    table: pd.DataFrame,
+    table: Table,
     frame: Frame,
     *,
     plot_height: int,
@@ -132,7 +129,7 @@ def finish(
     height = top + plot_height + margins.bottom + 22 * rows
     figure.update_layout(
         template="miscope",
-        meta={"null": table.attrs.get("null", "")},
+        meta={"null": table.null.sentence if table.null else ""},
         title={"text": text, "x": 0, "xref": "container", "y": 1 - 26 / height, "yref": "container", "yanchor": "top",
                "pad": {"l": 14}},
         margin={"t": top, "r": margins.right, "b": margins.bottom + 22 * rows, "l": margins.left},
@@ -142,15 +139,15 @@ def finish(
     return figure
 
 
-def _header(table: pd.DataFrame, frame: Frame, *, shows_step: bool) -> tuple[int, str]:
+def _header(table: Table, frame: Frame, *, shows_step: bool) -> tuple[int, str]:
     """Height in px and text of the question with the line under it."""
     step = f"step {frame.step:,}" if shows_step and frame.step is not None else ""
-    step = table.attrs.get("when", step)
-    parts = [part for part in (frame.subtitle, step, table.attrs.get("note", "")) if part]
+    step = step if table.when is None else table.when
+    parts = [part for part in (frame.subtitle, step, table.note) if part]
     question = textwrap.wrap(frame.question, 56)
     under = textwrap.wrap(" · ".join(parts), 78)
     small = "".join(f'<br><span style="font-size:12px;color:{theme.GREY}">{line}</span>' for line in under)
-    null = textwrap.wrap(table.attrs.get("null", "").replace(" %", "\u00a0%"), 76)
+    null = textwrap.wrap(table.null.sentence.replace(" %", "\u00a0%") if table.null else "", 76)
     small += "".join(f'<br><span style="font-size:12px;color:{theme.INK}">{line}</span>' for line in _bold_start(null))
     return 16 + 23 * len(question) + 19 * (len(under) + len(null)), "<br>".join(question) + small
 
@@ -220,10 +217,10 @@ def _visible_phases(frame: Frame, steps: tuple[float, float]) -> list[tuple[str,
     if frame.phases is None:
         return []
     low, high = (max(s, 1) if frame.has_log_steps else s for s in steps)
-    found = zip(frame.phases.phase, frame.phases.phase_start, frame.phases.phase_end, strict=True)
+    named = zip(frame.phases.phase, frame.phases.phase_start, frame.phases.phase_end, strict=True)
     clipped = [
         (str(name), max(float(a), low), min(float(b), high), theme.phase_color(str(name), i))
-        for i, (name, a, b) in enumerate(found)
+        for i, (name, a, b) in enumerate(named)
     ]
     return [band for band in clipped if band[1] < band[2]]
 

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from miscope.instrument import Table
 from miscope.renderers import theme
 from miscope.renderers.frame import (
     Frame,
@@ -48,31 +49,32 @@ def lines(
     """
     own_color = color
 
-    def draw(table: pd.DataFrame, frame: Frame) -> go.Figure:
-        kinds = list(dict.fromkeys(table[VARIANT])) if VARIANT in table else []
+    def draw(table: Table, frame: Frame) -> go.Figure:
+        data = table.data
+        kinds = list(dict.fromkeys(data[VARIANT])) if VARIANT in data else []
         color = own_color or (VARIANT if kinds else None)
-        panels = groups(table, facet)
+        panels = groups(data, facet)
         n_columns = min(columns, len(panels))
         figure = _panels(panels, n_columns, height=_panel_height(len(panels)))
-        tones, has_bar = tones_of(table, color)
-        direct = _is_direct(tones, labelled) and not has_bar
+        colors, has_bar = colors_of(table, color)
+        direct = _is_direct(colors, labelled) and not has_bar
         bounds = limits(table, frame, y) or span(_with_marks(table, y), log_y)
         for i, (_, part) in enumerate(panels):
             at = {"row": i // n_columns + 1, "col": i % n_columns + 1}
             for name, curve in groups(part, color):
                 for style, one in groups(curve, VARIANT if kinds else None):
-                    tone = tones.get(name, theme.PALETTE[0])
-                    trace = _curve(one, x, y, name, tone, table, titles or {}, markers)
-                    trace.line.dash = theme.DASHES[((kinds.index(style) if kinds else 0) + _lap(tones, name)) % 4]
+                    hue = colors.get(name, theme.PALETTE[0])
+                    trace = _curve(one, x, y, name, hue, table, titles or {}, markers)
+                    trace.line.dash = theme.DASHES[((kinds.index(style) if kinds else 0) + _lap(colors, name)) % 4]
                     is_first = i == 0 and style == (kinds[0] if kinds and color != VARIANT else style)
-                    trace.showlegend = bool(is_first and len(tones) > 1 and not direct and not has_bar)
+                    trace.showlegend = bool(is_first and len(colors) > 1 and not direct and not has_bar)
                     trace.legendgroup = str(name)
                     figure.add_trace(trace, **at)
             figure.update_yaxes(type="log" if log_y else "linear", range=axis_range(bounds, log_y), **at)
             figure.update_yaxes(**(log_ticks(bounds) if log_y else {}), **at)
             if direct and (i + 1) % n_columns == 0:
                 named = part[part[VARIANT] == kinds[0]] if kinds and color != VARIANT else part
-                _label_ends(figure, named, x, y, color, tones, bounds, log_y, i, _panel_height(len(panels)))
+                _label_ends(figure, named, x, y, color, colors, bounds, log_y, i, _panel_height(len(panels)))
         if kinds and color != VARIANT:
             _add_dashes(figure, kinds)
         _name_axes(figure, table, x, y, titles or {}, len(panels), n_columns)
@@ -80,7 +82,7 @@ def lines(
         if has_bar:
             _add_color_bar(figure, table, color or "", titles or {})
         rows = -(-len(panels) // n_columns)
-        right = 30 + 7 * max(len(str(t)) for t in tones) if direct else 85 if has_bar else 22
+        right = 30 + 7 * max(len(str(t)) for t in colors) if direct else 85 if has_bar else 22
         return finish(
             figure, table, frame, plot_height=rows * _panel_height(len(panels)) + (rows - 1) * GAP_PX,
             margins=Margins(right=max(right, room)),
@@ -88,13 +90,7 @@ def lines(
             lift=PANEL_NAME_PX if len(panels) > 1 else 0,
         )  # fmt: skip
 
-    draw.lays_over = True  # type: ignore[attr-defined]
-    return draw
-
-
-def lays_over(renderer: Renderer) -> bool:
-    """Whether a renderer draws the rows of several variants over each other."""
-    return getattr(renderer, "lays_over", False)
+    return Renderer(draw, is_overlaid=True)
 
 
 def _add_dashes(figure: go.Figure, kinds: list[Any]) -> None:
@@ -107,15 +103,15 @@ def _add_dashes(figure: go.Figure, kinds: list[Any]) -> None:
 def area(x: str, y: str, color: str, *, titles: Mapping[str, str] | None = None, height: int = 360) -> Renderer:
     """Stacked shares, each named at its right end; every category has a row at every x."""
 
-    def draw(table: pd.DataFrame, frame: Frame) -> go.Figure:
-        tones, _ = tones_of(table, color)
-        figure = _panels([(None, table)], 1, height)
-        wide = [(name, part[y].to_numpy(dtype=float)) for name, part in groups(table, color)]
+    def draw(table: Table, frame: Frame) -> go.Figure:
+        colors, _ = colors_of(table, color)
+        figure = _panels([(None, table.data)], 1, height)
+        wide = [(name, part[y].to_numpy(dtype=float)) for name, part in groups(table.data, color)]
         for name, values in wide:
             figure.add_trace(
                 go.Scatter(
-                    x=next(iter(groups(table, color)))[1][x].to_numpy(), y=values, name=str(name), stackgroup="all",
-                    mode="lines", line={"width": 0.8, "color": "white"}, fillcolor=tones[name], showlegend=False,
+                    x=next(iter(groups(table.data, color)))[1][x].to_numpy(), y=values, name=str(name), stackgroup="all",
+                    mode="lines", line={"width": 0.8, "color": "white"}, fillcolor=colors[name], showlegend=False,
                     hovertemplate=f"{name}: %{{y:.4g}}<br>{title(table, x, titles or {})} %{{x:,}}<extra></extra>",
                 ),
                 row=1, col=1,
@@ -123,7 +119,7 @@ def area(x: str, y: str, color: str, *, titles: Mapping[str, str] | None = None,
         ends = np.cumsum([values[-1] for _, values in wide])
         bounds = limits(table, frame, y) or (0.0, float(np.sum([v for _, v in wide], axis=0).max()) or 1.0)
         middles = [e - v[-1] / 2 for e, (_, v) in zip(ends, wide, strict=True)]
-        kept = [(str(n), m, tones[n]) for (n, v), m in zip(wide, middles, strict=True) if v[-1] > 0]
+        kept = [(str(n), m, colors[n]) for (n, v), m in zip(wide, middles, strict=True) if v[-1] > 0]
         place_labels(figure, kept, bounds, False, 0, height)
         figure.update_yaxes(range=list(bounds), title_text=title(table, y, titles or {}))
         figure.update_xaxes(title_text=title(table, x, titles or {}))
@@ -133,39 +129,39 @@ def area(x: str, y: str, color: str, *, titles: Mapping[str, str] | None = None,
             steps=step_range(table, frame) if x == "step" else None,
         )  # fmt: skip
 
-    return draw
+    return Renderer(draw)
 
 
-def groups(table: pd.DataFrame, column: str | None) -> list[tuple[Any, pd.DataFrame]]:
+def groups(data: pd.DataFrame, column: str | None) -> list[tuple[Any, pd.DataFrame]]:
     """The parts of a table by a column's values, in order of first appearance; one part if there is no column."""
     if column is None:
-        return [(None, table)]
-    return [(name, part) for name, part in table.groupby(column, sort=False, observed=True)] or [(None, table)]
+        return [(None, data)]
+    return [(name, part) for name, part in data.groupby(column, sort=False, observed=True)] or [(None, data)]
 
 
-def tones_of(table: pd.DataFrame, column: str | None) -> tuple[dict[Any, str], bool]:
+def colors_of(table: Table, column: str | None) -> tuple[dict[Any, str], bool]:
     """A colour for each value of a column, and whether they are too many numbers for anything but a colour bar."""
-    names = list(dict.fromkeys(table[column])) if column else []
-    if len(names) > theme.MAX_LEGEND and pd.api.types.is_numeric_dtype(table[column]):
+    names = list(dict.fromkeys(table.data[column])) if column else []
+    if len(names) > theme.MAX_LEGEND and pd.api.types.is_numeric_dtype(table.data[column]):
         from plotly.colors import sample_colorscale
 
         low, high = min(names), max(names)
         return {n: sample_colorscale(theme.SEQUENTIAL, float((n - low) / (high - low)))[0] for n in names}, True
-    fixed = table.attrs.get("tones", {})
+    fixed = table.colors
     names.sort(key=lambda name: list(fixed).index(name) if name in fixed else len(fixed))
     free = iter(range(len(names)))
     return {n: fixed.get(n) or theme.PALETTE[next(free) % len(theme.PALETTE)] for n in names}, False
 
 
-def _is_direct(tones: Mapping[Any, str], is_wanted: bool) -> bool:
+def _is_direct(colors: Mapping[Any, str], is_wanted: bool) -> bool:
     """Whether curves are named at their ends: when asked for, or where a legend would be a wall."""
-    return len(tones) > 1 and (is_wanted or legend_rows([str(name) for name in tones]) > 2)
+    return len(colors) > 1 and (is_wanted or legend_rows([str(name) for name in colors]) > 2)
 
 
-def add_swatches(figure: go.Figure, tones: Mapping[Any, str]) -> None:
+def add_swatches(figure: go.Figure, colors: Mapping[Any, str]) -> None:
     """A legend of squares, one for each category."""
-    for name, tone in tones.items():
-        marker = {"color": tone, "symbol": "square", "size": 11}
+    for name, hue in colors.items():
+        marker = {"color": hue, "symbol": "square", "size": 11}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=str(name), showlegend=True))
 
 
@@ -208,15 +204,15 @@ def _dodge(wanted: np.ndarray, gap: float) -> np.ndarray:
 
 
 def _label_ends(
-    figure: go.Figure, part: pd.DataFrame, x: str, y: str, color: str | None, tones: dict[Any, str],
+    figure: go.Figure, part: pd.DataFrame, x: str, y: str, color: str | None, colors: dict[Any, str],
     bounds: tuple[float, float], is_log: bool, panel: int, height: int,
 ) -> None:  # fmt: skip
-    ends = [(str(name), float(curve[y].iloc[-1]), tones[name]) for name, curve in groups(part, color)]
+    ends = [(str(name), float(curve[y].iloc[-1]), colors[name]) for name, curve in groups(part, color)]
     place_labels(figure, ends, bounds, is_log, panel, height)
 
 
 def _curve(
-    part: pd.DataFrame, x: str, y: str, name: Any, tone: str, table: pd.DataFrame, titles: Mapping[str, str],
+    part: pd.DataFrame, x: str, y: str, name: Any, hue: str, table: Table, titles: Mapping[str, str],
     has_markers: bool,
 ) -> go.Scatter:  # fmt: skip
     kind = go.Scattergl if len(part) > 5000 else go.Scatter
@@ -224,7 +220,7 @@ def _curve(
     hover = f"{head}{title(table, y, titles)}: %{{y:.4g}}<br>{title(table, x, titles)}: %{{x:,}}<extra></extra>"
     return kind(
         x=part[x].to_numpy(), y=plain(part[y]), name=None if name is None else str(name), hovertemplate=hover,
-        mode="lines+markers" if has_markers or len(part) == 1 else "lines", line={"color": tone, "width": 2},
+        mode="lines+markers" if has_markers or len(part) == 1 else "lines", line={"color": hue, "width": 2},
         marker={"size": 5},
     )  # fmt: skip
 
@@ -235,9 +231,9 @@ def plain(values: pd.Series) -> np.ndarray:
     return array.astype(np.float32) if array.dtype in (np.float16, np.bool_) else array
 
 
-def _lap(tones: dict[Any, str], name: Any) -> int:
+def _lap(colors: dict[Any, str], name: Any) -> int:
     """How often the palette was used up before this category: its curves are dashed so many steps on."""
-    return list(tones).index(name) // len(theme.PALETTE) if name in tones and len(tones) <= 40 else 0
+    return list(colors).index(name) // len(theme.PALETTE) if name in colors and len(colors) <= 40 else 0
 
 
 def _panel_height(n_panels: int) -> int:
@@ -261,7 +257,7 @@ def _panels(panels: list[tuple[Any, pd.DataFrame]], columns: int, height: int) -
 
 
 def _name_axes(
-    figure: go.Figure, table: pd.DataFrame, x: str, y: str, titles: Mapping[str, str], n: int, columns: int
+    figure: go.Figure, table: Table, x: str, y: str, titles: Mapping[str, str], n: int, columns: int
 ) -> None:
     for i in range(n):
         at = {"row": i // columns + 1, "col": i % columns + 1}
@@ -271,16 +267,16 @@ def _name_axes(
             figure.update_yaxes(title_text=title(table, y, titles), **at)
 
 
-def _with_marks(table: pd.DataFrame, y: str) -> np.ndarray:
-    return np.append(table[y].to_numpy(dtype=float), [float(v) for v in table.attrs.get("marks", {}).values()])
+def _with_marks(table: Table, y: str) -> np.ndarray:
+    return np.append(table.data[y].to_numpy(dtype=float), [float(v) for v in table.marks.values()])
 
 
-def add_marks(figure: go.Figure, table: pd.DataFrame, n_panels: int, *, is_margin_free: bool = True) -> int:
+def add_marks(figure: go.Figure, table: Table, n_panels: int, *, is_margin_free: bool = True) -> int:
     """Draws reference lines, named in the right margin if it is free, else above the line's right end.
 
     What comes back is the width in px that their names need in the margin.
     """
-    marks = table.attrs.get("marks", {})
+    marks = table.marks
     place = {"xanchor": "left", "xshift": 4} if is_margin_free else {"xanchor": "right", "yanchor": "bottom"}
     for panel in range(n_panels if marks else 0):
         x, y = (f"{axis}{panel + 1 if panel else ''}" for axis in "xy")
@@ -298,8 +294,8 @@ def add_marks(figure: go.Figure, table: pd.DataFrame, n_panels: int, *, is_margi
     return 8 + 7 * max(map(len, marks)) if marks and is_margin_free else 0
 
 
-def _add_color_bar(figure: go.Figure, table: pd.DataFrame, color: str, titles: Mapping[str, str]) -> None:
-    low, high = float(table[color].min()), float(table[color].max())
+def _add_color_bar(figure: go.Figure, table: Table, color: str, titles: Mapping[str, str]) -> None:
+    low, high = float(table.data[color].min()), float(table.data[color].max())
     bar = {"title": {"text": title(table, color, titles)}, "thickness": 12, "outlinewidth": 0}
     marker = {"color": [low, high], "colorscale": theme.SEQUENTIAL, "cmin": low, "cmax": high, "colorbar": bar,
               "showscale": True, "size": 0.1, "opacity": 0}  # fmt: skip

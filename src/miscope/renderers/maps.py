@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from miscope.instrument import Table
 from miscope.renderers import theme
 from miscope.renderers.frame import WIDTH, Frame, Margins, Renderer, finish, limits, step_range, title
-from miscope.renderers.lines import PANEL_NAME_PX, add_swatches, plain, tones_of
+from miscope.renderers.lines import PANEL_NAME_PX, add_swatches, colors_of, plain
 
 BAR_PX = 52  # room for the horizontal colour bar below the maps
 LETTER_PX, TURN = 6.5, 35  # of a name below a map: the width of a letter, and degrees by which long ones are turned
@@ -36,12 +38,12 @@ def heatmap(
     `extra` names a column of which there is one value per row of the map, shown on hover.
     """
 
-    def draw(table: pd.DataFrame, frame: Frame) -> go.Figure:
-        grid = Grid.of(table, x, y, color, facet)
+    def draw(table: Table, frame: Frame) -> go.Figure:
+        grid = Grid.of(table.data, x, y, color, facet)
         n_columns = min(columns, len(grid.panels))
         figure, rows, panel = _map_panels(grid, n_columns, height, is_square)
         hover = _hover(table, x, y, color, extra, titles or {})
-        custom = _row_values(table, y, extra, grid) if extra else None
+        custom = _row_values(table.data, y, extra, grid) if extra else None
         figure.add_traces(
             [
                 go.Heatmap(
@@ -67,10 +69,10 @@ def heatmap(
             lift=PANEL_NAME_PX if facet is not None and x == "step" else 0,
         )  # fmt: skip
 
-    return draw
+    return Renderer(draw)
 
 
-def mosaic(
+def categorical_heatmap(
     x: str,
     y: str,
     color: str,
@@ -86,23 +88,24 @@ def mosaic(
     `value` names a column of numbers to show on hover in place of the category.
     """
 
-    def draw(table: pd.DataFrame, frame: Frame) -> go.Figure:
-        tones, _ = tones_of(table.assign(**{color: table[color].astype(str)}), color)
-        names = list(tones)
-        coded = table.assign(**{color: table[color].astype(str).map(names.index).to_numpy(dtype=np.float32)})
+    def draw(table: Table, frame: Frame) -> go.Figure:
+        data = table.data
+        colors, _ = colors_of(replace(table, data=data.assign(**{color: data[color].astype(str)})), color)
+        names = list(colors)
+        coded = data.assign(**{color: data[color].astype(str).map(names.index).to_numpy(dtype=np.float32)})
         grid = Grid.of(coded, x, y, color, None)
         figure, _, panel = _map_panels(grid, 1, height, is_square)
-        custom = _row_values(table, y, extra, grid) if extra else None
+        custom = _row_values(table.data, y, extra, grid) if extra else None
         hover = _hover(table, x, y, value or color, extra, titles or {}).replace("%{z:.4g}", "%{text}")
-        text = _cell_texts(table, x, y, value) if value else _category_texts(grid.values[0], names)
+        text = _cell_texts(data, x, y, value) if value else _category_texts(grid.values[0], names)
         figure.add_trace(
             go.Heatmap(
                 x=grid.x, y=grid.y, z=grid.values[0], text=text, customdata=custom, hovertemplate=hover,
-                hoverongaps=False, showscale=False, colorscale=_steps_of_color(list(tones.values())), zmin=-0.5,
+                hoverongaps=False, showscale=False, colorscale=_steps_of_color(list(colors.values())), zmin=-0.5,
                 zmax=max(len(names), 2) - 0.5,
             )
         )  # fmt: skip
-        add_swatches(figure, {} if table.attrs.get("bands") else tones)
+        add_swatches(figure, {} if table.bands else colors)
         _dress(figure, table, x, y, titles or {}, grid, 1, is_square)
         right = _add_bands(figure, table, grid, panel)
         return finish(
@@ -110,7 +113,7 @@ def mosaic(
             steps=step_range(table, frame) if x == "step" else None,
         )  # fmt: skip
 
-    return draw
+    return Renderer(draw)
 
 
 class Grid:
@@ -120,12 +123,12 @@ class Grid:
         self.x, self.y, self.panels, self.values = x, y, panels, values
 
     @classmethod
-    def of(cls, table: pd.DataFrame, x: str, y: str, color: str, facet: str | None) -> "Grid":
-        rows, row_names = _codes(table[y])
-        cols, col_names = _codes(table[x])
-        parts, part_names = _codes(table[facet]) if facet else (np.zeros(len(table), dtype=int), [None])
+    def of(cls, data: pd.DataFrame, x: str, y: str, color: str, facet: str | None) -> "Grid":
+        rows, row_names = _codes(data[y])
+        cols, col_names = _codes(data[x])
+        parts, part_names = _codes(data[facet]) if facet else (np.zeros(len(data), dtype=int), [None])
         values = np.full((len(part_names), len(row_names), len(col_names)), np.nan, dtype=np.float32)
-        values[parts, rows, cols] = plain(table[color])
+        values[parts, rows, cols] = plain(data[color])
         return cls(col_names, row_names, part_names, values)
 
     @property
@@ -136,8 +139,8 @@ class Grid:
 def _codes(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
     """Position of each row along an axis and the axis' values: numbers sorted, names in order of appearance."""
     is_number = pd.api.types.is_numeric_dtype(column)
-    codes, found = pd.factorize(column, sort=is_number)
-    return codes, [value.item() if is_number else str(value) for value in np.asarray(found)]
+    codes, values = pd.factorize(column, sort=is_number)
+    return codes, [value.item() if is_number else str(value) for value in np.asarray(values)]
 
 
 def _map_panels(grid: Grid, columns: int, height: int, is_square: bool) -> tuple[go.Figure, int, int]:
@@ -156,7 +159,7 @@ def _map_panels(grid: Grid, columns: int, height: int, is_square: bool) -> tuple
 
 
 def _dress(
-    figure: go.Figure, table: pd.DataFrame, x: str, y: str, titles: Mapping[str, str], grid: Grid, columns: int,
+    figure: go.Figure, table: Table, x: str, y: str, titles: Mapping[str, str], grid: Grid, columns: int,
     is_square: bool,
 ) -> None:  # fmt: skip
     """Names, ticks and proportions of the axes of every panel, in one update: each costs a validation."""
@@ -182,15 +185,15 @@ def _left(grid: Grid) -> int:
     return max(Margins().left, 34 + 7 * grid.longest_name)
 
 
-def _hover(table: pd.DataFrame, x: str, y: str, color: str, extra: str | None, titles: Mapping[str, str]) -> str:
+def _hover(table: Table, x: str, y: str, color: str, extra: str | None, titles: Mapping[str, str]) -> str:
     named = [(title(table, c, titles), v) for c, v in ((x, "%{x}"), (y, "%{y}"), (color, "%{z:.4g}"))]
     tail = f"<br>{title(table, extra, titles)}: %{{customdata}}" if extra else ""
     return "<br>".join(f"{name}: {value}" for name, value in named) + tail + "<extra></extra>"
 
 
-def _row_values(table: pd.DataFrame, y: str, extra: str, grid: Grid) -> np.ndarray:
+def _row_values(data: pd.DataFrame, y: str, extra: str, grid: Grid) -> np.ndarray:
     """The value of `extra` for each row of the map, repeated along it."""
-    by_row = table.drop_duplicates(y).sort_values(y)[extra].to_numpy()
+    by_row = data.drop_duplicates(y).sort_values(y)[extra].to_numpy()
     by_row = by_row.astype(np.int32) if by_row.dtype == np.int64 else by_row
     return np.repeat(by_row[:, None], len(grid.x), axis=1)
 
@@ -199,8 +202,8 @@ def _category_texts(codes: np.ndarray, names: list[str]) -> np.ndarray:
     return np.array([*names, ""], dtype=object)[np.nan_to_num(codes, nan=len(names)).astype(int)]
 
 
-def _cell_texts(table: pd.DataFrame, x: str, y: str, value: str) -> np.ndarray:
-    return Grid.of(table, x, y, value, None).values[0]
+def _cell_texts(data: pd.DataFrame, x: str, y: str, value: str) -> np.ndarray:
+    return Grid.of(data, x, y, value, None).values[0]
 
 
 def _finite_range(values: np.ndarray, colorscale: str) -> tuple[float, float]:
@@ -231,19 +234,19 @@ def _color_axis(
     return {"colorscale": colorscale, "cmin": bounds[0], "cmax": bounds[1], "colorbar": bar}
 
 
-def _steps_of_color(tones: list[str]) -> list[list[Any]]:
+def _steps_of_color(colors: list[str]) -> list[list[Any]]:
     """A colour scale of equal plateaus."""
-    tones = tones if len(tones) > 1 else tones * 2
-    edges = np.linspace(0, 1, len(tones) + 1)
-    return [[float(edge), tone] for i, tone in enumerate(tones) for edge in edges[i : i + 2]]
+    colors = colors if len(colors) > 1 else colors * 2
+    edges = np.linspace(0, 1, len(colors) + 1)
+    return [[float(edge), hue] for i, hue in enumerate(colors) for edge in edges[i : i + 2]]
 
 
-def _add_bands(figure: go.Figure, table: pd.DataFrame, grid: Grid, height: int) -> int:
+def _add_bands(figure: go.Figure, table: Table, grid: Grid, height: int) -> int:
     """Names groups of rows at the right of the map; returns the right margin that they need.
 
     A group too thin for a line of text is named by its hover only.
     """
-    bands = table.attrs.get("bands", ())
+    bands = table.bands
     if not bands:
         return 22
     named = [band for band in bands if (band[1] - band[0] + 1) / len(grid.y) * height >= 13]

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from miscope.instrument import Table
 from miscope.renderers.frame import Frame, Margins, Renderer, finish, limits, span, title
 from miscope.renderers.lines import groups
 
@@ -29,25 +30,26 @@ def points(
     With `group`, one line for each of its values: only the ends have a marker, hollow at the start, full at the end.
     """
 
-    def draw(table: pd.DataFrame, frame: Frame) -> go.Figure:
+    def draw(table: Table, frame: Frame) -> go.Figure:
+        data = table.data
         figure = go.Figure()
-        bounds = limits(table, frame, color) or _range(table[color].to_numpy())
+        bounds = limits(table, frame, color) or _range(data[color].to_numpy())
         if group:
-            figure.add_traces(_lines(table, (x, y, color, group), bounds, colorscale))
-        shown = table.groupby(group, sort=False, observed=True).tail(1) if group else table
+            figure.add_traces(_lines(data, (x, y, color, group), bounds, colorscale))
+        shown = data.groupby(group, sort=False, observed=True).tail(1) if group else data
         figure.add_trace(_markers(shown, x, y, color, label, title(table, label, titles or {})))
         if group:
-            first = table.groupby(group, sort=False, observed=True).head(1)
+            first = data.groupby(group, sort=False, observed=True).head(1)
             figure.add_trace(_markers(first, x, y, color, label, title(table, label, titles or {}), "circle-open"))
         for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
-            ends = limits(table, frame, column) or span(table[column].to_numpy())
+            ends = limits(table, frame, column) or span(data[column].to_numpy())
             update(title_text=title(table, column, titles or {}), range=list(ends))
         figure.update_yaxes(scaleanchor="x", constrain="domain")
         figure.update_xaxes(constrain="domain")
         figure.update_layout(coloraxis=_color_axis(bounds, colorscale, title(table, color, titles or {})))
         return finish(figure, table, frame, plot_height=430, margins=Margins(right=100))
 
-    return draw
+    return Renderer(draw)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -56,30 +58,30 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _lines(
-    table: pd.DataFrame, columns: tuple[str, str, str, str], bounds: tuple[float, float], colorscale: str
+    data: pd.DataFrame, columns: tuple[str, str, str, str], bounds: tuple[float, float], colorscale: str
 ) -> list[go.Scatter]:
     """One line for each group, in the colour of its first row."""
     x, y, color, group = columns
-    found = []
-    for name, part in groups(table, group):
+    traces = []
+    for name, part in groups(data, group):
         share = (float(part[color].iloc[0]) - bounds[0]) / (bounds[1] - bounds[0])
-        tone = sample_colorscale(colorscale, float(np.clip(share, 0, 1)))[0]
-        found.append(
+        hue = sample_colorscale(colorscale, float(np.clip(share, 0, 1)))[0]
+        traces.append(
             go.Scatter(
-                x=part[x].to_numpy(), y=part[y].to_numpy(), mode="lines", line={"color": tone, "width": 1},
+                x=part[x].to_numpy(), y=part[y].to_numpy(), mode="lines", line={"color": hue, "width": 1},
                 opacity=0.5, name=str(name), showlegend=False, hoverinfo="skip",
             )
         )  # fmt: skip
-    return found
+    return traces
 
 
 def _markers(
-    table: pd.DataFrame, x: str, y: str, color: str, label: str, name: str, symbol: str = "circle"
+    data: pd.DataFrame, x: str, y: str, color: str, label: str, name: str, symbol: str = "circle"
 ) -> go.Scatter:
     return go.Scatter(
-        x=table[x].to_numpy(), y=table[y].to_numpy(), mode="markers", showlegend=False,
-        marker={"color": table[color].to_numpy(), "coloraxis": "coloraxis", "size": 8, "symbol": symbol},
-        customdata=table[label].astype(str).to_numpy(dtype=object),
+        x=data[x].to_numpy(), y=data[y].to_numpy(), mode="markers", showlegend=False,
+        marker={"color": data[color].to_numpy(), "coloraxis": "coloraxis", "size": 8, "symbol": symbol},
+        customdata=data[label].astype(str).to_numpy(dtype=object),
         hovertemplate=f"{name}: %{{customdata}}<br>%{{x:.4g}}, %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from miscope.instrument import Table
 from miscope.renderers import theme
 from miscope.renderers.frame import Frame, Margins, Renderer, finish
 
@@ -15,14 +16,15 @@ WRAP = 84
 def timeline(kind: str = "kind", name: str = "name", start: str = "start", end: str = "end") -> Renderer:
     """Rows of kind `phase` are bars, `event` markers, anything else is a sentence written below the axis."""
 
-    def draw(table: pd.DataFrame, frame: Frame) -> go.Figure:
-        phases, events = table[table[kind] == "phase"], table[table[kind] == "event"]
-        sentences = table[~table[kind].isin(["phase", "event"])]
+    def draw(table: Table, frame: Frame) -> go.Figure:
+        data = table.data
+        phases, events = data[data[kind] == "phase"], data[data[kind] == "event"]
+        sentences = data[~data[kind].isin(["phase", "event"])]
         rows = [*(str(n) for n in phases[name]), *(str(n) for n in events[name])]
         figure = go.Figure()
         _add_phases(figure, phases, name, start, end)
         _add_events(figure, events, name, start)
-        low, high = float(table[start].min()), float(table[end].max())
+        low, high = float(data[start].min()), float(data[end].max())
         figure.update_xaxes(title_text="step")
         figure.update_yaxes(
             type="category", categoryorder="array", categoryarray=rows[::-1], range=[-0.6, len(rows) - 0.4],
@@ -39,7 +41,7 @@ def timeline(kind: str = "kind", name: str = "name", start: str = "start", end: 
             steps=(low - pad, high + 6 * pad), margins=Margins(left=_left(rows), bottom=62 + 17 * len(below)),
         )  # fmt: skip
 
-    return draw
+    return Renderer(draw)
 
 
 def _left(rows: list[str]) -> int:

@@ -1,11 +1,11 @@
-"""Several drawings of one view: on common axes and one colour scale, and as a film."""
+"""Several drawings of one view: on common axes and one colour scale, and as an animation."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-FRAME_MS = 250  # how long a frame of a film stands
+FRAME_MS = 250  # how long a frame of an animation stands
 MOVING = ("title", "annotations", "shapes")  # of the layout, what changes from step to step
 
 
@@ -14,18 +14,18 @@ def on_one_scale(figures: Sequence[go.Figure]) -> list[go.Figure]:
 
     An axis whose range none of them gives, such as one of categories, is left to itself.
     """
-    found = [go.Figure(figure) for figure in figures]
-    for name in _axes(found[0]):
-        spans = [figure.layout[name].range for figure in found if name in figure.layout]
-        if len(spans) == len(found) and all(spans) and len({figure.layout[name].type for figure in found}) == 1:
+    copies = [go.Figure(figure) for figure in figures]
+    for name in _axes(copies[0]):
+        spans = [figure.layout[name].range for figure in copies if name in figure.layout]
+        if len(spans) == len(copies) and all(spans) and len({figure.layout[name].type for figure in copies}) == 1:
             shared = _widest(spans)
-            for figure in found:
+            for figure in copies:
                 figure.layout[name].range = shared
-    _share_colors(found)
-    return found
+    _share_colors(copies)
+    return copies
 
 
-def film(figures: Sequence[go.Figure], steps: Sequence[int]) -> go.Figure:
+def animation(figures: Sequence[go.Figure], steps: Sequence[int]) -> go.Figure:
     """One figure that plays through others, which differ in their step alone, with a slider; axes do not move.
 
     Raises:

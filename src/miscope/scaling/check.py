@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from miscope import store
+from miscope import keys
 from miscope.core import MiscopeError
 from miscope.model.transformer import Transformer
 from miscope.scaling.feed import held_out, n_rows, source, tokens_in
@@ -162,4 +162,4 @@ def _digest(*batches: Batch) -> str:
         for name, value in batch.items()
         if isinstance(value, Tensor)
     }
-    return store.digest_of_arrays(arrays)
+    return keys.digest_of_arrays(arrays)

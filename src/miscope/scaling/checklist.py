@@ -14,7 +14,7 @@ FORM = "L(N, D) = E + A / N^alpha + B / D^beta; N* ~ C^a with a = beta / (alpha 
 
 
 def filled(results: Results, found: Mapping[str, Any]) -> list[dict[str, str | None]]:
-    """Rows of part, question and answer; an answer is None where nothing was recorded."""
+    """UniqueRows of part, question and answer; an answer is None where nothing was recorded."""
     return [
         {"part": part, "question": question, "answer": answer}
         for part, rows in (("the law", _law(results, found)), ("the runs", _runs(results)), ("the fit", _fit(found)))

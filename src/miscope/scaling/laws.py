@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Float
 
-from miscope import store
+from miscope import keys
 from miscope.core import MiscopeError
 from miscope.maths import power_laws
 from miscope.scaling import bootstrap, checklist, isoflop, parametric, scrutiny
@@ -204,6 +204,6 @@ def _provenance(results: Results, settings: Settings) -> dict[str, Any]:
     return {
         "results": results.digest,
         "settings": {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)},
-        "code": store.digest_of_files(code),
+        "code": keys.digest_of_meaning(code),
         "versions": {"miscope": version("miscope"), "numpy": np.__version__, "scipy": scipy.__version__},
     }

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from miscope import store
 from miscope.core import MiscopeError
 from miscope.scaling import figures, laws, results, tables
 
@@ -57,8 +56,8 @@ def write(root: Path, study: str) -> list[Path]:
     files |= {folder(root, study) / f"{one.name}.csv": one.table.to_csv(index=False) for one in drawn}
     files[folder(root, study) / "index.html"] = html_page(fit, drawn)
     for file, content in files.items():
-        store.write(file, content)
-    store.sweep(folder(root, study), set(files))
+        files.write(file, content)
+    files.sweep(folder(root, study), set(files))
     return sorted(files)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from miscope import store
+from miscope import keys
 from miscope.core import MiscopeError
 from miscope.scaling.check import Probed, Sized, loss_of, probed, sized
 from miscope.scaling.planfile import SCHEMA
@@ -80,7 +80,7 @@ def _sizes(study: Study, data: Probed) -> dict[float, list[Size]]:
     known: dict[str, Sized] = {}
 
     def size(target: float | None, settings: Mapping[str, Any]) -> Size:
-        name = store.canonical_json(settings)
+        name = keys.canonical_json(settings)
         if name not in known:
             known[name] = sized(study.model.sized(settings), loss, study.loss, data)
             _check_core(study, known[name])
@@ -150,7 +150,7 @@ def _point(study: Study, budget: float, size: Size, seed: int, data: Probed) -> 
         "test_tokens": study.test_tokens,
     }
     return {
-        "id": store.digest(store.canonical_json(config))[:12],
+        "id": keys.digest(keys.canonical_json(config))[:12],
         "budget": budget,
         "target_parameters": size.target,
         "parameters": size.found.parameters,

@@ -17,7 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from miscope import catalog, store
+from miscope import catalog, keys
 from miscope.core import MiscopeError
 
 CONF = Path(__file__).parent / "conf"
@@ -128,7 +128,7 @@ def _code(target: str) -> str:
     path = Path(getattr(inspect.getmodule(located(target)), "__file__", None) or __file__)
     is_ours = path.is_relative_to(catalog.SOURCE)
     within = ("scaling", "model", "families", "maths")
-    return store.digest_of_files(catalog.closure(path, within=within) if is_ours else (path,))
+    return keys.digest_of_meaning(catalog.closure(path, within=within) if is_ours else (path,))
 
 
 def _of_group(kind: str, name: str) -> Mapping[str, Any]:

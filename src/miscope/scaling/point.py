@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miscope import catalog, store
+from miscope import catalog, keys
 from miscope.core import MiscopeError, Recipe
 from miscope.model.initialisation import own_generator
 from miscope.model.memory import keep_freed_memory
@@ -23,6 +23,7 @@ from miscope.training.device import Device, device_for, versions
 from miscope.training.engine import Asked, Work, fill
 from miscope.training.ledger import Ledger
 from miscope.training.updates import Updates, below
+from miscope.workspace import files, store
 
 TEST_BATCH = 256  # examples
 OnUpdate = Callable[[int], None]  # told the step after every update
@@ -140,12 +141,12 @@ def content_key(plan: Mapping[str, Any], point: Mapping[str, Any]) -> str:
         "plugins": {kind: plugin.code for kind, plugin in plugins_of(point).items()},
         "code": _code(),
     }
-    return store.digest(store.canonical_json(facts))
+    return keys.digest(keys.canonical_json(facts))
 
 
 @cache
 def _code() -> str:
-    return store.digest_of_files(catalog.closure(Path(__file__), within=("scaling", "training", "model")))
+    return keys.digest_of_meaning(catalog.closure(Path(__file__), within=("scaling", "training", "model")))
 
 
 def checkpoint_steps(plan: Mapping[str, Any], point: Mapping[str, Any]) -> set[int]:
@@ -156,7 +157,7 @@ def checkpoint_steps(plan: Mapping[str, Any], point: Mapping[str, Any]) -> set[i
 
 
 def train(
-    plan: Mapping[str, Any], point: Mapping[str, Any], folder: store.Folder, on_update: OnUpdate = lambda _: None
+    plan: Mapping[str, Any], point: Mapping[str, Any], folder: files.Folder, on_update: OnUpdate = lambda _: None
 ) -> dict[str, Any] | None:
     """Bring a point up to date in its folder; what comes back is its record, None on a process that does not write.
 
@@ -167,7 +168,7 @@ def train(
     _check_data(plan, point)
     device = device_for(recipe_of(plan, point))
     key = content_key(plan, point)
-    state_key = store.digest(store.canonical_json([key, device.describe(), versions()]))
+    state_key = keys.digest(keys.canonical_json([key, device.describe(), versions()]))
     ledger = Ledger(folder, state_key, kind=Seen)
     checkpoints = checkpoint_steps(plan, point)
     asked = Asked(checkpoints, checkpoints | {point["steps"]})
@@ -175,9 +176,9 @@ def train(
     if not device.writes:
         return None
     record = _record(point, ledger, device, key)
-    store.sweep(folder.path / "checkpoints", keep={folder.checkpoint(step) for step in checkpoints})
-    store.write(folder.path / "run.json", store.pretty_json(record))
-    store.sweep(folder.path / "resume", keep=set())
+    files.sweep(folder.path / "checkpoints", keep={folder.checkpoint(step) for step in checkpoints})
+    files.write(folder.path / "run.json", files.pretty_json(record))
+    files.sweep(folder.path / "resume", keep=set())
     return record
 
 
@@ -213,8 +214,8 @@ def _record(point: Mapping[str, Any], ledger: Ledger, device: Device, key: str) 
         "device_info": device.describe(),
         "versions": versions(),
         **{f"{kind}_class": plugin.target for kind, plugin in plugins.items()},
-        "config_hash": store.digest(store.canonical_json(point["config"])),
-        "weights": store.digest_of_arrays({name: value.numpy() for name, value in below("model.", state).items()}),
+        "config_hash": keys.digest(keys.canonical_json(point["config"])),
+        "weights": keys.digest_of_arrays({name: value.numpy() for name, value in below("model.", state).items()}),
         "key": key,
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from miscope import store
+from miscope import keys
 from miscope.core import MiscopeError
 
 SCHEMA = 1
@@ -82,7 +82,7 @@ def _from_json(file: Path) -> Results:
     return _checked(file, Results(
         study=str(found.get("study", file.parent.name)), convention=str(found.get("convention", "")),
         entropy=found.get("entropy"), ids=tuple(str(run["id"]) for run in runs), **values,
-        loss=np.array([_number(run["loss"]) for run in runs]), digest=store.digest(content), runs=tuple(runs),
+        loss=np.array([_number(run["loss"]) for run in runs]), digest=keys.digest(content), runs=tuple(runs),
     ))  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def _from_csv(file: Path) -> Results:
     loss = np.array([_number(row[at["loss"]]) for row in rows])
     return _checked(file, Results(
         study=file.stem, convention="as in the file; not stated", entropy=None, ids=ids, **values, loss=loss,
-        digest=store.digest(file.read_bytes()), runs=tuple({} for _ in rows),
+        digest=keys.digest(file.read_bytes()), runs=tuple({} for _ in rows),
     ))  # fmt: skip
 
 

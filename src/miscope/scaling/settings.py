@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from miscope import config
 from miscope.core import MiscopeError
+from miscope.workspace import configuration
 
 Method = Literal["huber", "squared", "asymmetric"]
 METHODS: dict[Method, str] = {
@@ -43,10 +43,10 @@ def settings(root: Path, study: str) -> Settings:
     Raises:
         MiscopeError: a key that is unknown, or a value that is not allowed.
     """
-    return settings_of(config.load(root).scaling.get(study, {}).get("fit") or {}, f"scaling.{study}.fit")
+    return settings_of(configuration.load(root).scaling.get(study, {}).get("fit") or {}, f"scaling.{study}.fit")
 
 
 def settings_of(spec: Mapping[str, Any], where: str) -> Settings:
     """The settings of an entry of params.yaml, which `where` names; raises as `settings` does."""
-    config.only_known_keys(spec, tuple(f.name for f in fields(Settings)), where)
-    return Settings(**config.coerced(Settings, spec, where))
+    configuration.only_known_keys(spec, tuple(f.name for f in fields(Settings)), where)
+    return Settings(**configuration.coerced(Settings, spec, where))

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from miscope import config
 from miscope.core import MiscopeError, Recipe
 from miscope.scaling.plugins import Plugin, plugin
 from miscope.scaling.settings import settings_of
+from miscope.workspace import configuration
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def load(root: Path, name: str) -> Study:
     Raises:
         MiscopeError: one line that names the key, the value and what is allowed.
     """
-    declared = config.load(root).scaling
+    declared = configuration.load(root).scaling
     if name not in declared:
         raise MiscopeError(
             f"params.yaml declares no scaling study `{name}`; it declares: {', '.join(declared) or 'none'}."
@@ -120,13 +120,13 @@ def load(root: Path, name: str) -> Study:
 def study(name: str, spec: Mapping[str, Any], root: Path = Path()) -> Study:
     """The study of an entry under `scaling`."""
     where = f"scaling.{name}"
-    config.only_known_keys(spec, tuple(f.name for f in fields(Study) if f.name != "name"), where)
+    configuration.only_known_keys(spec, tuple(f.name for f in fields(Study) if f.name != "name"), where)
     for key in NEEDED:
         if key not in spec:
             raise MiscopeError(f"params.yaml: `{where}` says no `{key}`; it needs {', '.join(NEEDED)}.")
     settings_of(_mapping(spec.get("fit", {}), f"{where}.fit"), f"{where}.fit")  # a mistake is told before the runs
     special = {"model", "dataset", "loss", "budgets", "sizes", "learning_rate", "fit"}
-    rest = config.coerced(Study, {key: value for key, value in spec.items() if key not in special}, where)
+    rest = configuration.coerced(Study, {key: value for key, value in spec.items() if key not in special}, where)
     for key, (low, high) in RANGES.items():
         if key in rest and not low <= rest[key] <= high:
             raise MiscopeError(f"params.yaml: `{where}.{key}` = {rest[key]!r}; allowed: {low:,} to {high:,}.")
@@ -147,10 +147,10 @@ def study(name: str, spec: Mapping[str, Any], root: Path = Path()) -> Study:
 
 def _sizes(value: Any, where: str) -> tuple[Any, ...] | Grid:
     if isinstance(value, Mapping):
-        config.only_known_keys(value, tuple(f.name for f in fields(Grid)), where)
+        configuration.only_known_keys(value, tuple(f.name for f in fields(Grid)), where)
         if missing := {"per_budget", "around", "at"} - value.keys():
             raise MiscopeError(f"params.yaml: `{where}` says no {', '.join(sorted(missing))}.")
-        grid = Grid(**config.coerced(Grid, value, where))
+        grid = Grid(**configuration.coerced(Grid, value, where))
         if grid.per_budget < 1 or grid.around <= 0 or grid.at <= 0 or grid.span <= 1:
             raise MiscopeError(
                 f"params.yaml: `{where}` = {dict(value)}; allowed: at least one size, numbers above 0, a span above 1."
@@ -164,10 +164,10 @@ def _sizes(value: Any, where: str) -> tuple[Any, ...] | Grid:
 def _rate(value: Any, where: str) -> Rate:
     if not isinstance(value, Mapping):
         return Rate(_positive([value], where)[0], power=0.0)
-    config.only_known_keys(value, tuple(f.name for f in fields(Rate)), where)
+    configuration.only_known_keys(value, tuple(f.name for f in fields(Rate)), where)
     if "rate" not in value:
         raise MiscopeError(f"params.yaml: `{where}` says no `rate`.")
-    return Rate(**config.coerced(Rate, value, where))
+    return Rate(**configuration.coerced(Rate, value, where))
 
 
 def _positive(value: Any, where: str) -> tuple[float, ...]:

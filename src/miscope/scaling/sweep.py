@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 
-from miscope import store
 from miscope.core import MiscopeError, Recipe
 from miscope.scaling import planfile, point
 from miscope.scaling.plugins import look_in
 from miscope.scaling.results import path as results_path
 from miscope.training.device import device_for
+from miscope.workspace import files
 
 SCHEMA = 1
 UPDATE_FLOPS = 2e7  # what an update costs beside its matmuls, as matmuls; for the bar and the order alone
@@ -64,7 +64,7 @@ def bring_up_to_date(
 
 def fresh(plan: Mapping[str, Any], planned: Mapping[str, Any], runs: Path) -> dict[str, Any] | None:
     """The record of a point, if it is whole and of this content."""
-    folder = store.Folder(runs / planned["id"])
+    folder = files.Folder(runs / planned["id"])
     try:
         record = json.loads((folder.path / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -92,7 +92,7 @@ def _one_by_one(plan: Mapping[str, Any], missing: list[Mapping[str, Any]], runs:
     torch.set_num_threads(plan["running"]["threads"])
     try:
         for planned in missing:
-            point.train(plan, planned, store.Folder(runs / planned["id"]), _told(planned["id"], on_progress))
+            point.train(plan, planned, files.Folder(runs / planned["id"]), _told(planned["id"], on_progress))
     finally:
         torch.set_num_threads(before)
 
@@ -143,7 +143,7 @@ def _train(plan: Mapping[str, Any], planned: Mapping[str, Any], runs: Path, news
         if step % every == 0 or step == planned["steps"]:
             news.put((planned["id"], step))
 
-    point.train(plan, planned, store.Folder(runs / planned["id"]), tell)
+    point.train(plan, planned, files.Folder(runs / planned["id"]), tell)
 
 
 def _write_results(root: Path, plan: Mapping[str, Any], runs: Path) -> dict[str, Any]:
@@ -163,5 +163,5 @@ def _write_results(root: Path, plan: Mapping[str, Any], runs: Path) -> dict[str,
         "entropy": plan["entropy"],
         "points": [{name: value for name, value in record.items() if name != "key"} for record in records if record],
     }
-    store.write(results_path(root, plan["study"]), store.pretty_json(results))
+    files.write(results_path(root, plan["study"]), files.pretty_json(results))
     return results

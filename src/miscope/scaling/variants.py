@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from miscope import config, order, store
 from miscope.core import MiscopeError, field_names
+from miscope.report import lead_lag
 from miscope.scaling import planfile, results
 from miscope.scaling.datasets.family import FamilyData, Text
+from miscope.workspace import configuration, files, store
 
 GIVEN = ("n_ctx", "d_vocab", "d_vocab_out")  # of a model's shape, what its task decides
 FAMILIES = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in (FamilyData, Text)}
@@ -31,10 +32,10 @@ def declare(root: Path, study: str) -> Iterator[str]:
         MiscopeError: there are no runs, no checkpoint was kept, or the data are no family's, so there is no probe.
     """
     runs = planfile.path(root, study).parent / "runs"
-    declared, points = config.load(root).variants, results.read(results.path(root, study), study).runs
+    declared, points = configuration.load(root).variants, results.read(results.path(root, study), study).runs
     configs = {point["id"]: point["config"] for point in planfile.read(root, study)["points"]}
     for point in points:
-        name, folder = name_of(study, point["id"]), store.Folder(runs / point["id"])
+        name, folder = name_of(study, point["id"]), files.Folder(runs / point["id"])
         if name in declared:
             continue
         if not folder.checkpoint_steps():
@@ -42,7 +43,7 @@ def declare(root: Path, study: str) -> Iterator[str]:
                 f"The points of `{study}` kept no checkpoints; set `scaling.{study}.keep_checkpoints: true` and run "
                 f"`dvc repro run@{study}`."
             )
-        config.add(root, name, _entry(root, study, configs[point["id"]], folder))
+        configuration.add(root, name, _entry(root, study, configs[point["id"]], folder))
         yield f"{name}: {point['parameters']:,.0f} parameters, {point['tokens']:,.0f} tokens"
     yield f"Run `dvc repro report@{study}_...` for each, or `dvc repro` for all, to analyse them."
 
@@ -56,10 +57,10 @@ def against_scale(root: Path, study: str, measure: str) -> pd.DataFrame:
         MiscopeError: no point is analysed, or none has a measure of this name that moved.
     """
     runs = {name_of(study, run["id"]): run for run in results.read(results.path(root, study), study).runs}
-    names = [name for name in config.load(root).variants if name in runs]
+    names = [name for name in configuration.load(root).variants if name in runs]
     if not names:
         raise MiscopeError(f"No point of `{study}` is a variant. Run `python -m miscope points {study}`.")
-    moved = order.onsets(root, names)
+    moved = lead_lag.onsets(root, names)
     chosen = moved[moved["measure"] == measure]
     if not len(chosen):
         known = ", ".join(sorted(name for name in set(moved["measure"]) if " of " not in name)[:12])
@@ -83,7 +84,7 @@ def against_scale(root: Path, study: str, measure: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["budget", "parameters"], ignore_index=True)
 
 
-def _entry(root: Path, study: str, made: Mapping[str, Any], folder: store.Folder) -> dict[str, Any]:
+def _entry(root: Path, study: str, made: Mapping[str, Any], folder: files.Folder) -> dict[str, Any]:
     """The entry of params.yaml: the family with its settings, the shape that its own does not say, the checkpoints."""
     settings = dict(made["dataset"])
     kind = FAMILIES.get(settings.pop("_target_"))
@@ -95,7 +96,7 @@ def _entry(root: Path, study: str, made: Mapping[str, Any], folder: store.Folder
     family = settings.pop("family", "text")
     steps = folder.checkpoint_steps()
     entry = {"family": family, **settings, "seed": made["seed"], "steps": steps[-1], "checkpoints": list(steps)}
-    own = config.variant("point", entry, root).family.model()
+    own = configuration.variant("point", entry, root).family.model()
     model = store.model_config(folder.checkpoint(steps[-1]))
     shape = {f: v for f in field_names(type(model)) if (v := getattr(model, f)) != getattr(own, f)}
     for name in GIVEN:

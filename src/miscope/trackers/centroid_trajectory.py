@@ -29,7 +29,8 @@ from jaxtyping import Float, Float32, Int
 
 from miscope.analyzers import representation_geometry as geometry_file
 from miscope.analyzers.representation_geometry import RepresentationGeometry
-from miscope.core import Artifact, Context, NotApplicable, Output, OverTraining
+from miscope.core import Context, NotApplicable
+from miscope.instrument import Artifact, Output, OverTraining
 from miscope.maths.checkpoints import time_weights
 
 N_COMPONENTS = 6

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int
 
 from miscope.analyzers import losses as losses_file
 from miscope.analyzers.losses import Losses
-from miscope.core import Artifact, Context, MiscopeError, NotApplicable, Output, OverTraining
+from miscope.core import Context, MiscopeError, NotApplicable
+from miscope.instrument import Artifact, Output, OverTraining
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from miscope.analyzers import neuron_spectra
 from miscope.analyzers.neuron_spectra import NeuronSpectra
-from miscope.core import Artifact, Context, Output, OverTraining
+from miscope.core import Context
+from miscope.instrument import Artifact, Output, OverTraining
 from miscope.maths.statistics import herfindahl, lasting_from
 
 

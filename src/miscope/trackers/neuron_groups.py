@@ -28,7 +28,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable, Output, OverTraining
+from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable
+from miscope.instrument import Output, OverTraining
 from miscope.maths.spectra import Basis, energy_by_frequency
 from miscope.maths.waves import token_reads
 

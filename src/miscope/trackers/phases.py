@@ -42,7 +42,8 @@ from miscope.analyzers import losses as losses_file
 from miscope.analyzers import singular_values as singular_values_file
 from miscope.analyzers.losses import Losses
 from miscope.analyzers.singular_values import SingularValues
-from miscope.core import Artifact, Context, Output, OverTraining
+from miscope.core import Context
+from miscope.instrument import Artifact, Output, OverTraining
 from miscope.maths.statistics import lasting_from
 
 NAMES = ("memorisation", "plateau", "circuit formation", "cleanup", "after")

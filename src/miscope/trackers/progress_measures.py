@@ -37,7 +37,8 @@ from miscope.analyzers import logit_spectra as logit_spectra_file
 from miscope.analyzers import losses as losses_file
 from miscope.analyzers.logit_spectra import LogitSpectra
 from miscope.analyzers.losses import Losses
-from miscope.core import Artifact, Checkpoint, Context, MiscopeError, Output, OverTraining
+from miscope.core import Checkpoint, Context, MiscopeError
+from miscope.instrument import Artifact, Output, OverTraining
 from miscope.maths.spectra import Basis
 from miscope.maths.statistics import answers
 from miscope.maths.waves import answer_place, losses_without

@@ -27,7 +27,8 @@ from jaxtyping import Float, Float32, Int
 
 from miscope.analyzers import representations as representations_file
 from miscope.analyzers.representations import Representations
-from miscope.core import Artifact, Context, NotApplicable, Output, OverTraining
+from miscope.core import Context, NotApplicable
+from miscope.instrument import Artifact, Output, OverTraining
 from miscope.maths.similarity import cosines_of_all, dimension, gaussian_cka, kernel, turns, without_bias
 
 FEWEST = 4  # inputs that the debiased similarity needs

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from miscope.core import Checkpoint, Context, Output, OverTraining, place_in_model
+from miscope.core import Checkpoint, Context, place_in_model
+from miscope.instrument import Output, OverTraining
 
 
 @dataclass(frozen=True)

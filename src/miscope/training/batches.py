@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from miscope import store
+from miscope import keys
 from miscope.core import Examples, Family, MiscopeError, ModelConfig, Recipe
 from miscope.model.initialisation import own_generator
-from miscope.model.rows import Rows, distinct_rows
+from miscope.model.rows import UniqueRows, unique_rows
 from miscope.model.transformer import Transformer, check_tokens
 from miscope.training.device import Device
 from miscope.training.loss import cross_entropy
@@ -27,7 +27,7 @@ def data_digest(family: Family, data_seed: int) -> str:
         for f in fields(part)
         if (value := getattr(part, f.name)) is not None
     }
-    return store.digest_of_arrays(arrays | {"positions": np.array(family.positions())})
+    return keys.digest_of_arrays(arrays | {"positions": np.array(family.positions())})
 
 
 class Batch:
@@ -44,11 +44,11 @@ class Batch:
         self.read = torch.tensor(family.positions(), device=device.torch)
         # not on a GPU: cuSPARSE, which sums the gradients of the rows, promises no order of its sums
         is_on_cpu = device.torch.type == "cpu"
-        self.rows: Rows | None = distinct_rows(self.tokens, self.read, shape.n_ctx) if is_on_cpu else None
+        self.rows: UniqueRows | None = unique_rows(self.tokens, self.read, shape.n_ctx) if is_on_cpu else None
 
     def logits(self, model: Transformer) -> Tensor:
         """[answer, vocab], wherever the examples ask for one."""
-        out = model.logits_at(self.tokens, self.read) if self.rows is None else model.of_rows(self.rows)
+        out = model.logits_at(self.tokens, self.read) if self.rows is None else model.forward_unique(self.rows)
         return self.of_asked(out.flatten(0, 1))
 
     def of_asked(self, logits: Tensor) -> Tensor:

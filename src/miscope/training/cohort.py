@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from miscope import store
 from miscope.core import MiscopeError, Recipe, Variant
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
@@ -27,6 +26,7 @@ from miscope.training.loss import cross_entropy
 from miscope.training.optimization import learning_rate, optimizer, set_rate
 from miscope.training.run import Evaluation, evaluation, resume_steps
 from miscope.training.updates import moments_as_tensors, moments_of
+from miscope.workspace import store
 
 
 class Cohort:
@@ -165,7 +165,7 @@ class Member:
 
 
 class _Unchecked(nn.Module):
-    """The model with a tap that looks at nothing: it then changes no activation in place, which vmap does not allow."""
+    """The model with a hook that looks at nothing: it then changes no activation in place, which vmap does not allow."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from miscope import store
+from miscope import keys
 from miscope.core import Variant
 from miscope.maths.statistics import lasting_from
 from miscope.model.transformer import Transformer
@@ -19,10 +19,11 @@ from miscope.model.weights import weights
 from miscope.training.batches import Batches
 from miscope.training.device import device_for, versions
 from miscope.training.run import evaluation
+from miscope.workspace import files, store
 
 
 def written(
-    variant: Variant, folder: store.Folder, networks: Iterable[tuple[int, Transformer]], source: Mapping[str, Any]
+    variant: Variant, folder: files.Folder, networks: Iterable[tuple[int, Transformer]], source: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write each network as it comes, in order of steps, then what is said of all; what comes back is the record.
 
@@ -35,7 +36,7 @@ def written(
         save(folder, step, network)
         n_parameters = sum(parameter.numel() for parameter in network.parameters())
         curve.append(evaluation(step, batches, network.to(device.torch), variant))
-    store.sweep(folder.checkpoints, keep={folder.checkpoint(e.step) for e in curve})
+    files.sweep(folder.checkpoints, keep={folder.checkpoint(e.step) for e in curve})
     last: dict[str, Any] = {name: value for name, value in asdict(curve[-1]).items() if name != "step"}
     solved = int(lasting_from(np.array([e.test_accuracy >= variant.family.solved_accuracy for e in curve])))
     last |= {"solved_step": curve[solved].step} if solved < len(curve) else {}
@@ -54,14 +55,14 @@ def written(
         "parameters": n_parameters,
         "metrics": last | {"steps": curve[-1].step},
     }
-    store.write(folder.curves, pd.DataFrame(map(asdict, curve)).to_csv(index=False, lineterminator="\n"))
-    store.write(folder.metrics, store.pretty_json(record["metrics"]))
-    store.write(folder.record, store.pretty_json(record))
+    files.write(folder.curves, pd.DataFrame(map(asdict, curve)).to_csv(index=False, lineterminator="\n"))
+    files.write(folder.metrics, files.pretty_json(record["metrics"]))
+    files.write(folder.record, files.pretty_json(record))
     return record
 
 
-def save(folder: store.Folder, step: int, network: Transformer) -> None:
+def save(folder: files.Folder, step: int, network: Transformer) -> None:
     """Write one network as the checkpoint of a step, under a key that says that it was not trained here."""
     named = weights(network)
-    key = store.digest("imported", store.digest_of_arrays(named))
+    key = keys.digest("imported", keys.digest_of_arrays(named))
     store.save_checkpoint(folder.checkpoint(step), step, network.config, named, key)

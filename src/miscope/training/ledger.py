@@ -17,11 +17,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from miscope import catalog, store
+from miscope import catalog, keys
 from miscope.core import Variant
 from miscope.training.batches import data_digest
 from miscope.training.device import Device, versions
 from miscope.training.run import Evaluation
+from miscope.workspace import files, store
 
 
 def training_key(variant: Variant, device: Device, cohort: str = "") -> str:
@@ -38,9 +39,9 @@ def training_key(variant: Variant, device: Device, cohort: str = "") -> str:
         "device": device.describe(),
         "cohort": cohort,
         "versions": versions(),
-        "code": store.digest_of_files(files),
+        "code": keys.digest_of_meaning(files),
     }
-    return store.digest(store.canonical_json(facts))
+    return keys.digest(keys.canonical_json(facts))
 
 
 class Ledger:
@@ -48,7 +49,7 @@ class Ledger:
 
     def __init__(
         self,
-        folder: store.Folder,
+        folder: files.Folder,
         key: str,
         parent: "Ledger | None" = None,
         until: int | None = None,
@@ -77,7 +78,7 @@ class Ledger:
     def save_state(self, step: int, state: dict[str, Tensor]) -> None:
         """Keep a state to resume from."""
         tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(state.items())}
-        store.write(self.folder.resume(step), save_tensors(tensors, metadata={"miscope": self.key}))
+        files.write(self.folder.resume(step), save_tensors(tensors, metadata={"miscope": self.key}))
         self.note_state(step)
 
     def note_state(self, step: int) -> None:
@@ -101,7 +102,7 @@ class Ledger:
         """Write all evaluations so far, before the checkpoint or the state that they lead up to."""
         rows = [list(asdict(self.curve[step]).values()) for step in sorted(self.curve)]
         table = torch.tensor(np.array(rows, dtype=np.float64))
-        store.write(self.folder.resume_curve, save_tensors({"curve": table}, metadata={"miscope": self.key}))
+        files.write(self.folder.resume_curve, save_tensors({"curve": table}, metadata={"miscope": self.key}))
 
     def _read_curve(self, kind: Callable[..., Any]) -> dict[int, Any]:
         tensors = self._tensors(self.folder.resume_curve)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from miscope import store
+from miscope import keys
 from miscope.core import MiscopeError, Variant
 from miscope.model.memory import keep_freed_memory
 from miscope.training.adaptive import adaptive_steps
@@ -21,13 +21,14 @@ from miscope.training.device import Device, device_for, versions
 from miscope.training.engine import Asked, Work, fill, visit
 from miscope.training.ledger import Ledger, training_key
 from miscope.training.run import Evaluation, Run, resume_steps
+from miscope.workspace import files, store
 
 OnEvaluation = Callable[[Evaluation], None]
 
 
 def train(
     variant: Variant,
-    folder: store.Folder,
+    folder: files.Folder,
     on_evaluation: OnEvaluation = lambda _: None,
     peers: Sequence[Variant] = (),
 ) -> dict[str, Any]:
@@ -59,18 +60,18 @@ def train(
     _check_moving(folder, steps)
     curve = [ledger.curve[step] for step in _evaluated(variant, steps)]
     record = _record(variant, curve, device, work, time.perf_counter() - started)
-    store.write(folder.curves, _csv(curve))
-    store.write(folder.metrics, store.pretty_json(record["metrics"]))
-    store.write(folder.record, store.pretty_json(record))
+    files.write(folder.curves, _csv(curve))
+    files.write(folder.metrics, files.pretty_json(record["metrics"]))
+    files.write(folder.record, files.pretty_json(record))
     return record
 
 
-def _check_processes(variant: Variant, folder: store.Folder, device: Device) -> None:
+def _check_processes(variant: Variant, folder: files.Folder, device: Device) -> None:
     """
     Raises:
         MiscopeError: this very training was begun by another number of processes; going on would throw it away.
     """
-    now = {"declaration": store.digest(store.canonical_json(variant.declaration())), "processes": device.world}
+    now = {"declaration": keys.digest(keys.canonical_json(variant.declaration())), "processes": device.world}
     before = json.loads(folder.began.read_text(encoding="utf-8")) if folder.began.is_file() else now
     device.wait()
     if before["declaration"] == now["declaration"] and before["processes"] != now["processes"]:
@@ -79,15 +80,15 @@ def _check_processes(variant: Variant, folder: store.Folder, device: Device) -> 
             f"bytes differ. Run it as before, or delete {folder.began.parent} to begin anew."
         )
     if device.writes:
-        store.write(folder.began, store.canonical_json(now))
+        files.write(folder.began, keys.canonical_json(now))
 
 
-def _ledger(variant: Variant, folder: store.Folder, device: Device, cohort: str = "") -> Ledger:
+def _ledger(variant: Variant, folder: files.Folder, device: Device, cohort: str = "") -> Ledger:
     """The variant's files; a branch may also go on from the states of its parent, which trained alike up to there."""
     branch, parent = variant.branch, None
     if branch is not None:
         alone = replace(variant, branch=None)
-        parent = Ledger(store.Folder(folder.path.parent / branch.parent), training_key(alone, device), until=branch.at)
+        parent = Ledger(files.Folder(folder.path.parent / branch.parent), training_key(alone, device), until=branch.at)
     return Ledger(folder, training_key(variant, device, cohort), parent)
 
 
@@ -101,7 +102,7 @@ def _fill_cohort(
 ) -> None:
     """Compute what is missing of a variant and of its peers, from the last state that all of them kept."""
     members = sorted([variant, *peers], key=lambda member: member.name)  # the same stack, whoever comes first
-    folders = {member.name: store.Folder(ledger.folder.path.parent / member.name) for member in members}
+    folders = {member.name: files.Folder(ledger.folder.path.parent / member.name) for member in members}
     ledgers = [ledger if m is variant else _ledger(m, folders[m.name], device, m.recipe.cohort) for m in members]
     missing = [_asked(m, set(m.checkpoint_steps)).missing(files) for m, files in zip(members, ledgers, strict=True)]
     if not any(missing):
@@ -136,14 +137,14 @@ def _evaluated(variant: Variant, wanted: set[int]) -> list[int]:
     return sorted({*range(0, recipe.steps + 1, recipe.eval_every), recipe.steps, *wanted})
 
 
-def _sweep(folder: store.Folder, variant: Variant, steps: set[int]) -> None:
+def _sweep(folder: files.Folder, variant: Variant, steps: set[int]) -> None:
     """Remove checkpoints and states that are not asked for, and halves that a kill left."""
-    store.sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in steps})
+    files.sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in steps})
     kept = {folder.resume(step) for step in resume_steps(variant)}
-    store.sweep(folder.path / "resume", keep=kept | {folder.resume_curve, folder.began})
+    files.sweep(folder.path / "resume", keep=kept | {folder.resume_curve, folder.began})
 
 
-def _check_moving(folder: store.Folder, steps: set[int]) -> None:
+def _check_moving(folder: files.Folder, steps: set[int]) -> None:
     """Two neighbouring checkpoints with the same weights mean that nothing was learned, or the wrong file was kept."""
     digests = {step: store.weights_digest(folder.checkpoint(step)) for step in sorted(steps)}
     for before, after in zip(sorted(steps), sorted(steps)[1:], strict=False):

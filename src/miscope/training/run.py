@@ -7,7 +7,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from miscope import store
 from miscope.core import MiscopeError, Variant
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
@@ -16,6 +15,7 @@ from miscope.training.device import Device
 from miscope.training.graphs import Replayed, can_replay
 from miscope.training.optimization import optimizer
 from miscope.training.updates import Updates
+from miscope.workspace import store
 
 
 @dataclass(frozen=True)

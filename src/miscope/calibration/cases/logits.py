@@ -59,7 +59,7 @@ def difference_of_a_built_circuit() -> Iterator[Answer]:
     """
     found = through_the_model("logit_difference", INDUCTION.checkpoint(), INDUCTION.family.context(0))
     e = np.exp(INDUCTION.gain)
-    yield Answer("mean difference to the foil", INDUCTION.gain, found.test_mean, 1e-5)
+    yield Answer("mean difference to the distractor", INDUCTION.gain, found.test_mean, 1e-5)
     yield Answer("its spread over inputs", 0, found.test_std, 1e-5)
     yield Answer("probability of the two together", (e + 1) / (e + 15), found.test_mass, 1e-5)
 
@@ -67,7 +67,7 @@ def difference_of_a_built_circuit() -> Iterator[Answer]:
 def lens_of_a_built_circuit() -> Iterator[Answer]:
     """An induction circuit whose second layer alone writes answers.
 
-    Source: by construction; attributions add up to the difference between right answer and foil.
+    Source: by construction; attributions add up to the difference between right answer and distractor.
     """
     found = through_the_model("logit_lens", INDUCTION.checkpoint(), INDUCTION.family.context(0))
     chance = np.log(INDUCTION.model.d_vocab_out)

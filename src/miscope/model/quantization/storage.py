@@ -10,7 +10,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from miscope import store
+from miscope import keys
 from miscope.core import MiscopeError, ModelConfig
 from miscope.model.linear import Linear
 from miscope.model.quantization.layers import replaced
@@ -18,6 +18,7 @@ from miscope.model.quantization.linear import BUFFERS, QuantLinear
 from miscope.model.quantization.model import is_model_quantized, quantization_of
 from miscope.model.quantization.scheme import Scheme
 from miscope.model.transformer import Transformer
+from miscope.workspace import files, store
 
 
 def save_quantized(path: Path, model: Transformer) -> None:
@@ -36,7 +37,7 @@ def save_quantized(path: Path, model: Transformer) -> None:
         "untied": found.untied,
         "tensors": _digest(tensors),
     }
-    store.write(path, save_tensors(tensors, metadata={"miscope": store.canonical_json(meta)}))
+    files.write(path, save_tensors(tensors, metadata={"miscope": keys.canonical_json(meta)}))
 
 
 def load_quantized(path: Path) -> Transformer:
@@ -72,4 +73,4 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
-    return store.digest_of_arrays({name: tensor.detach().numpy() for name, tensor in tensors.items()})
+    return keys.digest_of_arrays({name: tensor.detach().numpy() for name, tensor in tensors.items()})

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.attention_patterns import AttentionPatterns, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import bars
 from miscope.views.shared.heads import of_one_frequency
-from miscope.views.shared.tidy import long
 
 
 def table(patterns: Artifact[AttentionPatterns], context: Context, step: int, *, key: int = 0) -> pd.DataFrame:

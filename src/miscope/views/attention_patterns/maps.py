@@ -5,13 +5,13 @@ Source: the maps are those of Nanda et al. 2023, arXiv:2301.05217, section 4.2 (
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, names_of_positions, probe_axes
 
 from miscope.analyzers.attention_patterns import AttentionPatterns, analyzer
 from miscope.core import Artifact, Context, MiscopeError, View
 from miscope.renderers import heatmap
 from miscope.views.shared import nulls
 from miscope.views.shared.heads import MARGIN
-from miscope.views.shared.tidy import long, names_of_positions, probe_axes
 
 
 def table(patterns: Artifact[AttentionPatterns], context: Context, step: int, *, key: int = 0) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, names_of_positions
 
 from miscope.analyzers.attention_patterns import AttentionPatterns, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
 from miscope.views.shared import nulls
 from miscope.views.shared.heads import MARGIN, even_attention
-from miscope.views.shared.tidy import long, names_of_positions
 
 
 def table(patterns: Artifact[AttentionPatterns], context: Context, step: int) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.attention_spectra import AttentionSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
 from miscope.views.shared.heads import head_names, random_alignment
-from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[AttentionSpectra], context: Context) -> pd.DataFrame:

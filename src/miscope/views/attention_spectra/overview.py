@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.attention_spectra import AttentionSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared.heads import head_names, of_one_frequency
-from miscope.views.shared.tidy import long
 
 ASKS, MOVES = "score with each token", "what is moved of a token"
 

@@ -4,12 +4,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest, long
 
 from miscope.analyzers.attention_spectra import AttentionSpectra, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import bars
 from miscope.views.shared.heads import head_names, of_one_frequency
-from miscope.views.shared.tidy import highest, long
 
 Part = Literal["value", "key", "query", "query-key", "score"]
 FIELDS = {

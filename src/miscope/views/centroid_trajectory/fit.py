@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import joined, long
 
 from miscope.core import Context, View
 from miscope.maths.checkpoints import time_weights
@@ -9,7 +10,6 @@ from miscope.renderers import lines
 from miscope.trackers.centroid_trajectory import CentroidTrajectory, analyzer
 from miscope.views.shared import nulls
 from miscope.views.shared.sites import TONES, by_layer, names
-from miscope.views.shared.tidy import joined, long
 
 WALK = 4.0  # by how much the odds of the share rise at most where layouts walk at random, be it slowly or fast
 

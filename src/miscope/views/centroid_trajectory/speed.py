@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import lines
 from miscope.trackers.centroid_trajectory import CentroidTrajectory, analyzer
 from miscope.views.shared.pace import of_moves
 from miscope.views.shared.sites import TONES, names, of_layer
-from miscope.views.shared.tidy import long
 from miscope.views.shared.trajectory import middles
 
 MOTIONS = ("against one another", "all together")

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, once
 
 from miscope.analyzers.circuit_style import CircuitStyle, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import bounds
 from miscope.views.shared.styles import against_shuffled
-from miscope.views.shared.tidy import long, once
 
 TONES = bounds.tones("mean", "std")
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.circuit_style import CircuitStyle, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared.styles import against_shuffled
-from miscope.views.shared.tidy import long, over_steps
 
 TONES = {"this network": theme.PALETTE[0], "untrained network": theme.PALETTE[1], "chance": theme.GREY}
 PIZZA = (0.98, 0.6)  # symmetry above and irrelevance below, in the source

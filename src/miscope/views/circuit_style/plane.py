@@ -1,12 +1,12 @@
 """Shows the way of the network through the plane in which clocks and pizzas were told apart."""
 
 import pandas as pd
+from miscope.views.shared.tidy import over_steps
 
 from miscope.analyzers.circuit_style import CircuitStyle, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import path
 from miscope.views.shared.styles import against_shuffled
-from miscope.views.shared.tidy import over_steps
 
 
 def table(style: Artifact[CircuitStyle], context: Context) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, once
 
 from miscope.analyzers.composition_scores import KINDS, CompositionScores, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import DIVERGING, heatmap
 from miscope.views.shared.heads import of_composition
-from miscope.views.shared.tidy import long, once
 
 
 def table(scores: Artifact[CompositionScores], context: Context, step: int) -> pd.DataFrame:

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from miscope.views.shared.tidy import joined, long
 
 from miscope.analyzers.composition_scores import KINDS, CompositionScores, analyzer
 from miscope.core import Artifact, Context, MiscopeError, View
 from miscope.renderers import lines
 from miscope.renderers.theme import GREY
 from miscope.views.shared.heads import of_composition, random_composition
-from miscope.views.shared.tidy import joined, long
 
 CHANCE = "99 % of random heads"
 

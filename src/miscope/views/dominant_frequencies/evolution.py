@@ -1,12 +1,12 @@
 """Shows when the frequencies that the finished network uses take over its embedding."""
 
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.dominant_frequencies import DominantFrequencies, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
 from miscope.views.shared.frequencies import of_embedding
-from miscope.views.shared.tidy import long
 
 
 def table(frequencies: Artifact[DominantFrequencies], context: Context) -> pd.DataFrame:

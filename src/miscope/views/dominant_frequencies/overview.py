@@ -5,12 +5,12 @@ Source: Nanda et al. 2023, arXiv:2301.05217, figure 3 (norms of the embedding's 
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest
 
 from miscope.analyzers.dominant_frequencies import DominantFrequencies, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
 from miscope.views.shared.frequencies import of_embedding
-from miscope.views.shared.tidy import highest
 
 
 def table(frequencies: Artifact[DominantFrequencies], context: Context, step: int) -> pd.DataFrame:

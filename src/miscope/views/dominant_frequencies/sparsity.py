@@ -1,12 +1,12 @@
 """Shows how concentrated the embedding's spectrum is over training."""
 
 import pandas as pd
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.dominant_frequencies import DominantFrequencies, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long, over_steps
 
 CHANCE = "Gini coefficient, tokens in random order"
 MEASURES = ("Gini coefficient", "inverse participation ratio", CHANCE)

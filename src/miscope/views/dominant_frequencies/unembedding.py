@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest, long
 
 from miscope.analyzers.dominant_frequencies import DominantFrequencies, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.maths.null_distributions import agreement
 from miscope.renderers import bars
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import highest, long
 
 
 def table(frequencies: Artifact[DominantFrequencies], context: Context, step: int) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Shows when the gradient narrows to few frequencies, against the gradient for shuffled labels."""
 
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.gradient_spectra import GradientSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared.gradients import TONES, against_shuffled, beside_shuffled, sharing
-from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[GradientSpectra], context: Context) -> pd.DataFrame:

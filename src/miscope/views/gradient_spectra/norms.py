@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.gradient_spectra import GradientSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
 from miscope.views.shared.gradients import SHUFFLED
-from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[GradientSpectra], context: Context) -> pd.DataFrame:

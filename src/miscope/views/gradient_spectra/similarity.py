@@ -4,13 +4,13 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.gradient_spectra import GradientSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
 from miscope.views.shared.gradients import SHUFFLED, TONES, beside_shuffled
-from miscope.views.shared.tidy import long
 
 MARGIN = 2 * nulls.MARGIN  # of what lacks to 1: on small networks, two shuffles differ by up to 2.3
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest, long
 
 from miscope.analyzers.gradient_spectra import GradientSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared.gradients import TONES, against_shuffled
-from miscope.views.shared.tidy import highest, long
 
 
 def table(spectra: Artifact[GradientSpectra], context: Context, step: int) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import probe_axes
 
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import heatmap
 from miscope.trackers.graduation import Graduation, analyzer
 from miscope.views.shared import guessing
-from miscope.views.shared.tidy import probe_axes
 
 
 def table(graduation: Graduation, context: Context) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.graduation import Graduation, analyzer
 from miscope.views.shared import guessing
-from miscope.views.shared.tidy import long
 
 
 def table(graduation: Graduation, context: Context) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.guessing import deviates
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.head_scores import HeadScores, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
-from miscope.views.shared.guessing import deviates
-from miscope.views.shared.tidy import long
 
 
 def table(scores: Artifact[HeadScores], context: Context) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest, long
 
 from miscope.analyzers.head_scores import HeadScores, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
 from miscope.views.shared import nulls
 from miscope.views.shared.heads import MARGIN
-from miscope.views.shared.tidy import highest, long
 
 
 def table(scores: Artifact[HeadScores], context: Context, step: int) -> pd.DataFrame:

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.head_scores import HeadScores, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared import nulls
 from miscope.views.shared.heads import MARGIN
-from miscope.views.shared.tidy import long
 
 EVEN = "even attention"
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.linear_probes import LinearProbes, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import DIVERGING, heatmap
 from miscope.views.shared.latents import of_latents, untrained
-from miscope.views.shared.tidy import long
 
 
 def table(probes: Artifact[LinearProbes], context: Context) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.local_learning_coefficient import LocalLearningCoefficient, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import lines
 from miscope.views.shared.coefficients import RAN_AWAY, against_untrained
-from miscope.views.shared.tidy import long
 
 
 def table(coefficient: Artifact[LocalLearningCoefficient], context: Context, step: int) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.local_learning_coefficient import (
     MOST_DRIFT,
@@ -14,7 +15,6 @@ from miscope.analyzers.local_learning_coefficient import (
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long, over_steps
 
 SAMPLER = "these are checks of the sampler and not of the network; the line is the most that they allow"
 

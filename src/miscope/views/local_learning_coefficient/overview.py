@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.local_learning_coefficient import LocalLearningCoefficient, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import lines
 from miscope.views.shared import bounds, nulls
 from miscope.views.shared.coefficients import RAN_AWAY, against_untrained
-from miscope.views.shared.tidy import long, over_steps
 
 TONES = bounds.tones("estimate", "2 standard errors")
 

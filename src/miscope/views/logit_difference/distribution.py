@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import joined, long, once
 
 from miscope.analyzers.logit_difference import LogitDifference, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import leads
-from miscope.views.shared.tidy import joined, long, once
 
 SHARES = np.linspace(0, 1, 101)
 
@@ -41,7 +41,7 @@ def _range(differences: Artifact[LogitDifference]) -> tuple[float, float]:
 view = View(
     question="On how many inputs does the right answer lead, and by how much?",
     reading="Inputs in order of their logit difference, the least at the left. Where the curve crosses 0 is the share "
-    "of inputs on which the foil leads; a jump parts inputs that the network treats differently.",
+    "of inputs on which the distractor leads; a jump parts inputs that the network treats differently.",
     needs=analyzer,
     table=table,
     draw=lines("inputs", "difference", "split", titles={"inputs": "share of inputs", "difference": "logit difference"}),

@@ -1,13 +1,13 @@
-"""Shows when the network comes to prefer the right answer to the foil."""
+"""Shows when the network comes to prefer the right answer to the distractor."""
 
 import pandas as pd
+from miscope.views.shared.guessing import judged
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.logit_difference import LogitDifference, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import leads
-from miscope.views.shared.guessing import judged
-from miscope.views.shared.tidy import long, over_steps
 
 
 def table(differences: Artifact[LogitDifference], context: Context) -> pd.DataFrame:
@@ -25,8 +25,8 @@ def _verdict(last: LogitDifference, context: Context) -> str:
 
 
 view = View(
-    question="When does the network prefer the right answer to the foil?",
-    reading="The logit of the right answer minus that of the foil, mean over inputs. A "
+    question="When does the network prefer the right answer to the distractor?",
+    reading="The logit of the right answer minus that of the distractor, mean over inputs. A "
     "rise of both curves together is a circuit that also decides inputs it was not trained on.",
     needs=analyzer,
     table=table,

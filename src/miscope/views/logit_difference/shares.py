@@ -1,12 +1,12 @@
 """Shows which comes first: that the answer is one of the two, or which of the two it is."""
 
 import pandas as pd
+from miscope.views.shared.tidy import joined, long, over_steps
 
 from miscope.analyzers.logit_difference import LogitDifference, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import leads
-from miscope.views.shared.tidy import joined, long, over_steps
 
 
 def table(differences: Artifact[LogitDifference], context: Context) -> pd.DataFrame:
@@ -23,8 +23,8 @@ def table(differences: Artifact[LogitDifference], context: Context) -> pd.DataFr
 
 view = View(
     question="Does the network know the two candidates before it knows which of them is right?",
-    reading="Above: how much probability right answer and foil have together. Below: on how many inputs the right one "
-    "is ahead of the foil. Probability at 1 with half of the inputs right is a network that guesses between the two.",
+    reading="Above: how much probability right answer and distractor have together. Below: on how many inputs the right one "
+    "is ahead of the distractor. Probability at 1 with half of the inputs right is a network that guesses between the two.",
     needs=analyzer,
     table=table,
     draw=lines("step", "share", "split", "quantity"),

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.logit_lens import LogitLens, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import leads
-from miscope.views.shared.tidy import long
 
 
 def table(lens: Artifact[LogitLens], context: Context) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def _verdict(last: LogitLens, context: Context) -> str:
 
 view = View(
     question="Which component writes the right answer?",
-    reading="What each component adds directly to the right logit, less what it adds to the foil, or to the mean "
+    reading="What each component adds directly to the right logit, less what it adds to the distractor, or to the mean "
     "logit where the task names none. The curves add up to the whole lead; below 0 a component votes against.",
     needs=analyzer,
     table=table,

@@ -4,12 +4,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import joined, long
 
 from miscope.analyzers.logit_lens import LogitLens, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import guessing, nulls
-from miscope.views.shared.tidy import joined, long
 
 TITLES = {"accuracy": "accuracy", "loss": "loss (nats)"}
 

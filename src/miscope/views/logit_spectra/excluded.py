@@ -8,13 +8,13 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.logit_spectra import LogitSpectra, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.maths.null_distributions import RARE
 from miscope.renderers import lines, theme
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long
 
 OTHER = "median of the others"
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.logit_spectra import LogitSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared import nulls
 from miscope.views.shared.progress import NOISE, share_of_noise
-from miscope.views.shared.tidy import long
 
 OTHER = "mean of the others"
 FLOOR = 1e-9  # shares below are noise of float32 logits

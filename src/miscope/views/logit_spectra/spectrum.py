@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest, long
 
 from miscope.analyzers.logit_spectra import LogitSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
 from miscope.views.shared import nulls
 from miscope.views.shared.progress import NOISE, share_of_noise
-from miscope.views.shared.tidy import highest, long
 
 PARTS = ("cos(w (s − c))", "the rest of cos and sin(w s)")
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import over_steps
 
 from miscope.analyzers.loss_by_position import LossByPosition, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import over_steps
 
 MARGIN = 2.0  # one untrained network's score is beyond twice another's range less than once in 100
 

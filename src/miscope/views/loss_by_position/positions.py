@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from miscope.views.shared.guessing import entropy, judged
+from miscope.views.shared.tidy import joined, once
 
 from miscope.analyzers.loss_by_position import LossByPosition, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared import nulls
-from miscope.views.shared.guessing import entropy, judged
-from miscope.views.shared.tidy import joined, once
 
 GUESS = "best single guess"
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.guessing import deviates
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.loss_landscape import LossLandscape, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
-from miscope.views.shared.guessing import deviates
 from miscope.views.shared.landscape import names_of_distances
-from miscope.views.shared.tidy import long
 
 
 def table(landscape: Artifact[LossLandscape], context: Context, step: int) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.loss_landscape import LossLandscape, analyzer
 from miscope.core import Artifact, Context, View
@@ -9,7 +10,6 @@ from miscope.maths.null_distributions import multiple_of_noise
 from miscope.renderers import lines
 from miscope.views.shared import nulls
 from miscope.views.shared.landscape import mean_rise, names_of_distances, standard_error
-from miscope.views.shared.tidy import long
 
 
 def table(landscape: Artifact[LossLandscape], context: Context) -> pd.DataFrame:

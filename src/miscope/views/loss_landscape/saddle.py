@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import over_steps
 
 from miscope.analyzers.loss_landscape import LossLandscape, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import over_steps
 
 
 def table(landscape: Artifact[LossLandscape], context: Context) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.loss_landscape import LossLandscape, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import bounds, nulls
-from miscope.views.shared.tidy import long, over_steps
 
 TONES = bounds.tones("value", "error")
 MARGIN = 2 * nulls.MARGIN  # the sharpest of eight small untrained networks has 1.8 times the flattest's top eigenvalue

@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, probe_axes
 
 from miscope.analyzers.neuron_activations import NeuronActivations, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
 from miscope.views.shared.frequencies import of_neurons
 from miscope.views.shared.neurons import activation_range, of_answer, peak, representative
-from miscope.views.shared.tidy import long, probe_axes
 
 
 def table(

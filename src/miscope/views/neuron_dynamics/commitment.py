@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
 from miscope.views.shared.frequencies import of_tuned
-from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context) -> pd.DataFrame:

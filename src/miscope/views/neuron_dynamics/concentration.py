@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.maths.null_distributions import concentration
@@ -9,7 +10,6 @@ from miscope.renderers import lines
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
 from miscope.views.shared import nulls
 from miscope.views.shared.frequencies import TUNED, of_specialised
-from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import area
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
 from miscope.views.shared.frequencies import TUNED, of_specialised
 from miscope.views.shared.populations import OTHER, named, tones
-from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.maths.null_distributions import RARE, count, largest_share
 from miscope.renderers import bars
 from miscope.trackers.neuron_dynamics import NeuronDynamics, analyzer
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long
 
 
 def table(dynamics: NeuronDynamics, context: Context) -> pd.DataFrame:

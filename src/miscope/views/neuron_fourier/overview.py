@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.neuron_fourier import NeuronFourier, analyzer
 from miscope.core import Artifact, Context, View
@@ -9,7 +10,6 @@ from miscope.maths.null_distributions import largest_share
 from miscope.renderers import lines
 from miscope.views.shared.frequencies import of_neurons
 from miscope.views.shared.quantiles import QUANTILES, quantiles
-from miscope.views.shared.tidy import long
 
 
 def table(neurons: Artifact[NeuronFourier], context: Context) -> pd.DataFrame:

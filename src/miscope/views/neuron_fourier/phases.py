@@ -5,12 +5,12 @@ Source: He et al. 2026, arXiv:2602.16849 (phase alignment).
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, once
 
 from miscope.analyzers.neuron_fourier import NeuronFourier, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import heatmap
 from miscope.views.shared.frequencies import of_phases
-from miscope.views.shared.tidy import long, once
 
 
 def table(

@@ -1,12 +1,12 @@
 """Shows when the neurons of one frequency take their shape in weight space."""
 
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.neuron_groups import SHAPES, NeuronGroups, analyzer
 from miscope.views.shared.groups import names, note, of_shape, tones
-from miscope.views.shared.tidy import long
 
 
 def table(groups: NeuronGroups, context: Context) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.neuron_groups import NeuronGroups, analyzer
 from miscope.views.shared import nulls
 from miscope.views.shared.groups import names, note, there_are_none, tones
-from miscope.views.shared.tidy import long
 
 
 def table(groups: NeuronGroups, context: Context) -> pd.DataFrame:

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import heatmap
 from miscope.views.shared.frequencies import MEDIAN, of_neurons
-from miscope.views.shared.tidy import long
 
 
 def table(

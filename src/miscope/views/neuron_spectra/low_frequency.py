@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
@@ -9,7 +10,6 @@ from miscope.maths.null_distributions import share_of_some
 from miscope.renderers import lines
 from miscope.views.shared import nulls
 from miscope.views.shared.frequencies import RANDOM
-from miscope.views.shared.tidy import long
 
 LOWEST = 3
 STATISTICS = ("mean", "90 % quantile", "median")

@@ -1,12 +1,12 @@
 """Shows when neurons come to serve one frequency each."""
 
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared.frequencies import TUNED, of_specialised
-from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[NeuronSpectra], context: Context) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, once
 
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
 from miscope.views.shared.frequencies import MEDIAN, of_neurons
-from miscope.views.shared.tidy import long, once
 
 
 def table(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, bins: int = 40) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest_population
 
 from miscope.analyzers.neuron_spectra import NeuronSpectra, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
 from miscope.views.shared.frequencies import of_specialised
-from miscope.views.shared.tidy import highest_population
 
 
 def table(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, level: float = 0.7) -> pd.DataFrame:

@@ -3,11 +3,11 @@
 from typing import Literal
 
 import pandas as pd
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
-from miscope.views.shared.tidy import long
 from miscope.views.shared.trajectory import index_of, of_components
 
 

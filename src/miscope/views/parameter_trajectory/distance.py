@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.maths.null_distributions import RARE
 from miscope.renderers import lines, theme
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long
 from miscope.views.shared.trajectory import WALK, farthest, sideways, walked, walks
 
 

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import bars, theme
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
-from miscope.views.shared.tidy import long
 from miscope.views.shared.trajectory import WALK, index_of, of_components, walks
 
 TONES = {"this path": theme.PALETTE[0], WALK: theme.GREY}

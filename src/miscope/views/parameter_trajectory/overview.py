@@ -3,10 +3,10 @@
 from typing import Literal
 
 import pandas as pd
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 
 from miscope.core import Context, MiscopeError, View
 from miscope.renderers import path
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 from miscope.views.shared.trajectory import scores
 
 

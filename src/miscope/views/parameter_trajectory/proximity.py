@@ -4,6 +4,8 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
+from miscope.views.shared.tidy import long, once
 
 from miscope.core import Context, View
 from miscope.maths.checkpoints import time_weights
@@ -11,9 +13,7 @@ from miscope.maths.decomposition import centred_gram, linear_cka
 from miscope.maths.null_distributions import RARE
 from miscope.maths.walks import proximity, random_walks
 from miscope.renderers import heatmap
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long, once
 from miscope.views.shared.trajectory import sideways, walked
 
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 from miscope.views.shared.pace import of_moves
-from miscope.views.shared.tidy import long
 from miscope.views.shared.trajectory import middles, sideways
 
 

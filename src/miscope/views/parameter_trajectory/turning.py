@@ -1,13 +1,13 @@
 """Shows where the path of the weights bends."""
 
 import pandas as pd
+from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.maths.walks import straightness_of_coins
 from miscope.renderers import lines
-from miscope.trackers.parameter_trajectory import ParameterTrajectory, analyzer
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long
 from miscope.views.shared.trajectory import sideways
 
 

@@ -5,13 +5,13 @@ Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1 (excluded loss, also by
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines, theme
 from miscope.trackers.progress_measures import ProgressMeasures, analyzer
 from miscope.views.shared import nulls
 from miscope.views.shared.progress import note, verdict_on_keys
-from miscope.views.shared.tidy import long
 
 ALL, ANY, NONE = "all keys", "any one, at its worst", "nothing (train loss)"
 

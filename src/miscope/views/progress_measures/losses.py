@@ -5,12 +5,12 @@ Source: Nanda et al. 2023, arXiv:2301.05217, sections 4.4 and 5.1.
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.progress_measures import ProgressMeasures, analyzer
 from miscope.views.shared.progress import note, verdict_on_loss
-from miscope.views.shared.tidy import long
 
 NAMES = ("restricted, all inputs", "restricted, train", "restricted, test", "cosines alone, all inputs")
 

@@ -5,13 +5,13 @@ Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1 (logits as a weighted s
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.progress_measures import ProgressMeasures, analyzer
 from miscope.views.shared import nulls
 from miscope.views.shared.progress import NOISE, note, share_of_noise, verdict_on_keys
-from miscope.views.shared.tidy import long
 
 NAMES = ("cos and sin(w s)", "cos(w (s − c))")
 

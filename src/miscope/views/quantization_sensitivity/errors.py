@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.quantization_sensitivity import ALL, QuantizationSensitivity, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared import nulls
 from miscope.views.shared.matrices import kinds
-from miscope.views.shared.tidy import long
 
 
 def table(sensitivity: Artifact[QuantizationSensitivity], context: Context) -> pd.DataFrame:

@@ -4,13 +4,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.quantization_sensitivity import ALL, QuantizationSensitivity, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import heatmap
 from miscope.views.shared.matrices import kinds
 from miscope.views.shared.quantized import against_noise, costs
-from miscope.views.shared.tidy import long
 
 
 def table(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
@@ -9,7 +10,6 @@ from miscope.maths.random_clouds import rare_rings
 from miscope.renderers import lines, theme
 from miscope.views.shared.answers import HEADS, of_circularity
 from miscope.views.shared.sites import TONES, names, of_layer
-from miscope.views.shared.tidy import long
 
 MEASURES = ("circularity of four components", "alignment of the angles in PC1 and PC2")
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import joined, long
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, View
@@ -9,7 +10,6 @@ from miscope.renderers import lines
 from miscope.views.shared import nulls
 from miscope.views.shared.answers import dimensions
 from miscope.views.shared.sites import TONES, by_layer, names
-from miscope.views.shared.tidy import joined, long
 
 
 def table(geometry: Artifact[RepresentationGeometry], context: Context) -> pd.DataFrame:

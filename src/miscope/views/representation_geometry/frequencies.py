@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
@@ -9,7 +10,6 @@ from miscope.maths.null_distributions import largest_share
 from miscope.renderers import heatmap
 from miscope.views.shared import nulls
 from miscope.views.shared.sites import Kind, index_of
-from miscope.views.shared.tidy import long
 
 
 def table(

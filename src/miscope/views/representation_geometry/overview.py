@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import joined, long
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared.answers import of_snr
 from miscope.views.shared.sites import TONES, by_layer, names
-from miscope.views.shared.tidy import joined, long
 
 RANDOM = "random answers"
 

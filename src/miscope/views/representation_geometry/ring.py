@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import once
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
@@ -9,7 +10,6 @@ from miscope.maths.clouds import components
 from miscope.renderers.points import points
 from miscope.views.shared.answers import of_alignment
 from miscope.views.shared.sites import Kind, index_of
-from miscope.views.shared.tidy import once
 
 
 def table(

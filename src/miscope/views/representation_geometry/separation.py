@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.representation_geometry import RepresentationGeometry, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared.answers import of_nearest_pair
 from miscope.views.shared.sites import TONES, names, of_layer
-from miscope.views.shared.tidy import long
 
 
 def table(geometry: Artifact[RepresentationGeometry], context: Context, *, layer: int = -1) -> pd.DataFrame:

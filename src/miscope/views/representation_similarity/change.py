@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import joined, long
 
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import lines
 from miscope.trackers.representation_similarity import RepresentationSimilarity, analyzer
 from miscope.views.shared.pace import of_turns
 from miscope.views.shared.sites import TONES, by_layer, names
-from miscope.views.shared.tidy import joined, long
 from miscope.views.shared.trajectory import middles
 
 

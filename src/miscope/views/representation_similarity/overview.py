@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, NotApplicable, View
 from miscope.renderers import heatmap
 from miscope.trackers.representation_similarity import RepresentationSimilarity, analyzer
 from miscope.views.shared.pace import of_turns
 from miscope.views.shared.sites import Kind, index_of
-from miscope.views.shared.tidy import long
 
 
 def table(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines, theme
@@ -9,7 +10,6 @@ from miscope.trackers.representation_similarity import RepresentationSimilarity,
 from miscope.views.shared import nulls
 from miscope.views.shared.pace import EVEN, RESOLUTION
 from miscope.views.shared.sites import kind, names, of_layer
-from miscope.views.shared.tidy import long
 
 TONES = {"debiased CKA": theme.PALETTE[0], "CKA": theme.PALETTE[1], "CKA by chance": theme.GREY}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.representations import Representations, analyzer
 from miscope.core import Artifact, Context, MiscopeError, View
@@ -10,7 +11,6 @@ from miscope.maths.random_clouds import rare_mean_of_pairs
 from miscope.renderers import DIVERGING, heatmap
 from miscope.views.shared import nulls
 from miscope.views.shared.sites import Kind, index_of
-from miscope.views.shared.tidy import long
 
 
 def table(

@@ -1,13 +1,13 @@
 """Shows how large weight matrices are over training, as a whole and in their strongest direction."""
 
 import pandas as pd
+from miscope.views.shared.tidy import joined
 
 from miscope.analyzers.singular_values import SingularValues, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared.matrices import over_training
 from miscope.views.shared.random_matrices import verdict
-from miscope.views.shared.tidy import joined
 
 
 def table(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> pd.DataFrame:

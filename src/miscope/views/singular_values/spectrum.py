@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import highest, long
 
 from miscope.analyzers.singular_values import SingularValues, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared.matrices import labels_of
 from miscope.views.shared.random_matrices import furthest, random_spectrum, verdict
-from miscope.views.shared.tidy import highest, long
 
 
 def table(values: Artifact[SingularValues], context: Context, step: int, *, heads_of: str = "") -> pd.DataFrame:

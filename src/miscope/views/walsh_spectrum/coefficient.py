@@ -5,13 +5,13 @@ Source: Barak et al. 2022, arXiv:2207.08799 (progress before the loss moves).
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.maths.null_distributions import multiple_of_noise, share_of_sets
 from miscope.renderers import lines, theme
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long, over_steps
 
 FLOOR = 1e-6  # logits: below is rounding of float32
 OTHERS = "other sets of its size"

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines, theme
 from miscope.views.shared.sets import of_target
-from miscope.views.shared.tidy import long
 
 CHANCE = "chance"
 FLOOR = 1e-9  # shares below are noise of float32 logits

@@ -6,12 +6,12 @@ every place with equal chance, whatever the scale of the logits.
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long, over_steps
 
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, NotApplicable, View
 from miscope.renderers import lines, theme
 from miscope.views.shared import nulls
-from miscope.views.shared.tidy import long, over_steps
 
 CHANCE = "chance: the middle"
 

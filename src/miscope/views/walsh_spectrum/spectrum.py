@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer
 from miscope.core import Artifact, Context, View
 from miscope.renderers import bars
 from miscope.views.shared.sets import of_target_size
-from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[WalshSpectrum], context: Context, step: int) -> pd.DataFrame:

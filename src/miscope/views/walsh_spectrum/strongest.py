@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.analyzers.walsh_spectrum import WalshSpectrum, analyzer, set_name
 from miscope.core import Artifact, Context, View
 from miscope.renderers import lines
 from miscope.views.shared.sets import of_target
-from miscope.views.shared.tidy import long
 
 
 def table(spectra: Artifact[WalshSpectrum], context: Context, *, n: int = 6) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Shows which weight matrices grow, shrink and move, over training."""
 
 import pandas as pd
+from miscope.views.shared.tidy import joined
 
 from miscope.core import Context, View
 from miscope.renderers import lines
 from miscope.trackers.weight_norms import WeightNorms, analyzer
 from miscope.views.shared.norms import of_matrices, verdict
-from miscope.views.shared.tidy import joined
 
 
 def table(norms: WeightNorms, context: Context) -> pd.DataFrame:

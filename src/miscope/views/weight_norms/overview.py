@@ -2,12 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from miscope.views.shared.tidy import long
 
 from miscope.core import Context, View
 from miscope.renderers import lines, theme
 from miscope.trackers.weight_norms import WeightNorms, analyzer
 from miscope.views.shared.norms import WALK, verdict_on_all
-from miscope.views.shared.tidy import long
 
 
 def table(norms: WeightNorms, context: Context) -> pd.DataFrame:

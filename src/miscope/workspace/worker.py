@@ -1,7 +1,7 @@
 """Computes what is never stored in one process of its own, so that the app's process never imports torch.
 
-`compute` has the signature of `analysis.Compute`: give it to `api.load_variant(..., compute=worker.compute)`. Requests
-and answers are pickles over the process' stdin and stdout. `python -m miscope.worker` is that process.
+`compute` has the signature of `analysis.Compute`: give it to `Workspace.load(..., compute=worker.compute)`. Requests
+and answers are pickles over the process' stdin and stdout. `python -m miscope.workspace.worker` is that process.
 """
 
 import atexit
@@ -18,8 +18,10 @@ from typing import IO
 
 import numpy as np
 
-from miscope import store
-from miscope.core import MiscopeError, Output
+from miscope.core import MiscopeError
+from miscope.instrument import Output
+from miscope.keys import stamp
+from miscope.workspace.files import folder_of
 
 Request = tuple[Path, str, str, int]  # root, variant, instrument, step
 Stamps = tuple[tuple[int, int], ...]
@@ -111,7 +113,7 @@ class Client:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
-        command = [sys.executable, "-m", "miscope.worker"]
+        command = [sys.executable, "-m", "miscope.workspace.worker"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self._process
 
@@ -128,16 +130,8 @@ def compute(root: Path, variant: str, instrument: str, step: int) -> Output:
 def _stamps(request: Request) -> Stamps:
     """When the files that the answer depends on last changed; (0, 0) for one that is not there."""
     root, variant, _, step = request
-    folder = store.folder(root, variant)
-    return tuple(_stamp(path) for path in (folder.checkpoint(step), folder.probe, root / "params.yaml"))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size
+    folder = folder_of(root, variant)
+    return tuple(stamp(path) for path in (folder.checkpoint(step), folder.probe, root / "params.yaml"))
 
 
 def _bytes(output: Output) -> int:
@@ -164,7 +158,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def _computed(request: Request) -> Output | MiscopeError:
-    from miscope import analysis
+    from miscope.workspace import analysis
 
     try:
         _limit_threads()

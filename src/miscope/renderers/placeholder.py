@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from miscope.renderers import theme
 
 
-def absence(question: str, reason: str) -> go.Figure:
+def placeholder(question: str, reason: str) -> go.Figure:
     """An empty figure that says why; `layout.meta["absent"]` holds the reason."""
     text = "<br>".join(textwrap.wrap(reason, 80))
     figure = go.Figure(layout={"template": "miscope", "title": {"text": question}, "meta": {"absent": reason}})

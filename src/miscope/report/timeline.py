@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miscope import analysis, order, store
 from miscope.core import MiscopeError, NotApplicable
+from miscope.report import lead_lag
+from miscope.workspace import analysis, files
 
 EVENTS = {
     "memorised_step": "It has learned the inputs that it trains on.",
@@ -55,7 +56,7 @@ def _phases(root: Path, name: str) -> Any:
 
 
 def _events(root: Path, name: str, phases: Any) -> list[Happening]:
-    steps = store.folder(root, name).checkpoint_steps()
+    steps = files.folder_of(root, name).checkpoint_steps()
     found = []
     for field, sentence in EVENTS.items():
         at = getattr(phases, field)
@@ -67,7 +68,7 @@ def _events(root: Path, name: str, phases: Any) -> list[Happening]:
 
 def _moves(root: Path, name: str) -> list[Happening]:
     try:
-        onsets = order.onsets(root, [name])
+        onsets = lead_lag.onsets(root, [name])
     except (MiscopeError, NotApplicable):
         return []
     whole = onsets[~onsets["measure"].str.contains(" of ")]

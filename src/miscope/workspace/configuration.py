@@ -6,6 +6,7 @@ YAML 1.2, as DVC reads it (`1e-3` is a number, `no` is a text). Nothing is writt
 import dataclasses
 import io
 import re
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from miscope import catalog, store
+from miscope import catalog
+from miscope.catalog import Catalog
+from miscope.check import check_family, family_lacks
 from miscope.core import (
     Adaptive,
     Branch,
@@ -31,9 +34,11 @@ from miscope.core import (
     field_names,
     weights_only,
 )
-from miscope.families import outside
+from miscope.keys import digest_of_code
+from miscope.workspace.files import write
 
 SECTIONS = ("variants", "instruments", "scaling")
+RENAMED = {"twin": "control", "cohort": "ensemble", "graduation": "first_learned_step"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 10_000_000),
@@ -58,7 +63,9 @@ RANGES: dict[str, tuple[float, float]] = {
 class Config:
     """What params.yaml declares: the variants to train, the settings of the instruments, the scaling studies."""
 
+    root: Path
     variants: Mapping[str, Variant]
+    catalog: Catalog  # the instruments of this package, and those that `instruments` names by dotted path
     instruments: Mapping[str, Mapping[str, Any]]
     scaling: Mapping[str, Mapping[str, Any]]  # as they stand; `scaling.study` reads one
 
@@ -68,14 +75,14 @@ class Config:
         known = ", ".join(self.variants)
         raise MiscopeError(f"params.yaml declares no variant `{name}`; it declares: {known or 'none'}.")
 
-    def peers(self, variant: Variant) -> tuple[Variant, ...]:
-        """The others of its cohort; none without one."""
-        cohort = variant.recipe.cohort
-        return tuple(v for v in self.variants.values() if cohort and v is not variant and v.recipe.cohort == cohort)
+    def ensemble_members(self, variant: Variant) -> tuple[Variant, ...]:
+        """The others of its ensemble; none without one."""
+        name = variant.recipe.ensemble
+        return tuple(v for v in self.variants.values() if name and v is not variant and v.recipe.ensemble == name)
 
     def settings(self, instrument: str) -> dict[str, Any]:
         """The instrument's settings: its defaults, with what params.yaml says in their place."""
-        return {**catalog.instrument(instrument).settings, **self.instruments.get(instrument, {})}
+        return {**self.catalog.instrument(instrument).settings, **self.instruments.get(instrument, {})}
 
 
 def load(root: Path) -> Config:
@@ -92,15 +99,18 @@ def load(root: Path) -> Config:
 def _load(path: Path, stamp: int) -> Config:
     text = _read(path)
     only_known_keys(text, SECTIONS, "params.yaml")
-    instruments = {name: _instrument(name, spec or {}) for name, spec in _mapping(text, "instruments").items()}
+    declared = _mapping(text, "instruments")
+    known = Catalog(outside=_outside_instruments(declared, path.parent))
+    instruments = {_leaf(name): _instrument(known, name, spec or {}) for name, spec in declared.items()}
     variants: dict[str, Variant] = {}
     for name, spec in _mapping(text, "variants").items():
         _check_name(name, variants)
         variants[name] = variant(name, spec, path.parent)
     _check_parents(variants)
-    _check_twins(variants)
+    _check_controls(variants)
     studies = {_study_name(name, spec): spec for name, spec in _mapping(text, "scaling").items()}
-    return Config(*(types.MappingProxyType(section) for section in (variants, instruments, studies)))
+    frozen = types.MappingProxyType
+    return Config(path.parent, frozen(variants), known, frozen(instruments), frozen(studies))
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -173,7 +183,7 @@ def _document(root: Path) -> Any:
 def _rewrite(root: Path, document: Any) -> None:
     text = io.StringIO()
     _round_trip().dump(document, text)
-    store.write(root / "params.yaml", text.getvalue())
+    write(root / "params.yaml", text.getvalue())
 
 
 def _round_trip() -> YAML:
@@ -214,11 +224,24 @@ def _study_name(name: Any, spec: Any) -> str:
     return name
 
 
-def _instrument(name: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+def _outside_instruments(declared: Mapping[str, Any], root: Path) -> list[str]:
+    """Those that are named by a dotted path, a module beside params.yaml or an installed one."""
+    named = [name for name in declared if "." in str(name)]
+    if named:
+        catalog.look_in(root)
+    return named
+
+
+def _leaf(name: str) -> str:
+    """`head_entropy` of `my_lab.head_entropy`."""
+    return name.rpartition(".")[2]
+
+
+def _instrument(catalog: Catalog, name: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     where = f"instruments.{name}"
-    if name not in catalog.instruments():
-        _unknown(name, catalog.instruments(), "instruments")
-    known = catalog.instrument(name).settings
+    if _leaf(name) not in catalog.plugins:
+        _unknown(name, tuple(catalog.plugins), "instruments")
+    known = catalog.instrument(_leaf(name)).settings
     if not isinstance(spec, Mapping):
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping of settings.")
     only_known_keys(spec, tuple(known), where)
@@ -235,17 +258,17 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
     if not isinstance(spec, Mapping):
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping with at least `family` and `seed`.")
     cls = _family_class(spec, where, root)
-    own = ("family", "_target_", "seed", "data_seed", "model", "checkpoints", "branch", "imported", "twin")
+    own = ("family", "_target_", "seed", "data_seed", "model", "checkpoints", "branch", "imported", "control")
     only_known_keys(spec, (*own, *field_names(cls), *field_names(Recipe)), where)
     family: Family = _build(cls, _only(spec, cls), where)
-    code = outside.code_digest(cls) if "_target_" in spec else ""
+    code = _code_of(cls) if "_target_" in spec else ""
     if code:
-        outside.check(family, code)
+        check_family(family, code)
     recipe = replace(family.recipe(), **coerced(Recipe, _only(spec, Recipe), where))
     fixed, adaptive = _schedule(spec.get("checkpoints"), recipe.steps, f"{where}.checkpoints")
     declared = Variant(
         name=name,
-        family_name=spec.get("_target_", spec["family"]),
+        family_name=spec.get("_target_", spec.get("family", "")),
         family=family,
         seed=_number(spec.get("seed", 0), int, f"{where}.seed"),
         data_seed=_number(spec.get("data_seed", 0), int, f"{where}.data_seed"),
@@ -255,7 +278,7 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
         adaptive=adaptive,
         family_code=code,
         imported=_imported(spec["imported"], f"{where}.imported") if "imported" in spec else None,
-        twin=_coerce(spec.get("twin", ""), str, f"{where}.twin"),
+        control=_coerce(spec.get("control", ""), str, f"{where}.control"),
     )
     if "branch" not in spec:
         return declared
@@ -264,16 +287,27 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
 
 def _family_class(spec: Mapping[str, Any], where: str, root: Path) -> type[Family]:
     """The task that a variant names: a file of `families/`, or a class of the user's own by its `_target_`."""
-    known = (*catalog.families(), outside.NAME)
-    if "family" not in spec:
-        raise MiscopeError(f"params.yaml: `{where}` names no `family`; known: {', '.join(known)}.")
-    if spec["family"] not in known:
+    known = catalog.families()
+    if "_target_" in spec:
+        if "family" in spec:
+            raise MiscopeError(f"params.yaml: `{where}` names both a `family` and a `_target_`; `_target_` is enough.")
+        cls = catalog.located(spec["_target_"], f"params.yaml: `{where}._target_`", root)
+    elif "family" not in spec:
+        raise MiscopeError(f"params.yaml: `{where}` names no `family`; known: {', '.join(known)}, or `_target_`.")
+    elif spec["family"] not in known:
         _unknown(spec["family"], known, f"{where}.family")
-    if (spec["family"] == outside.NAME) != ("_target_" in spec):
-        raise MiscopeError(
-            f"params.yaml: `{where}` must have `family: {outside.NAME}` and `_target_: a dotted path` together."
-        )
-    return outside.family_class(spec["_target_"], where, root) if "_target_" in spec else catalog.family(spec["family"])
+    else:
+        cls = catalog.family(spec["family"])
+    if lacks := list(family_lacks(cls)):
+        name = spec.get("_target_", spec.get("family"))
+        raise MiscopeError(f"params.yaml: `{where}`: {name} is no family: it lacks {', '.join(lacks)}.")
+    return cls
+
+
+def _code_of(cls: type) -> str:
+    """A digest of what a class from outside does: DVC does not watch its file, so the product does."""
+    path = getattr(sys.modules[cls.__module__], "__file__", None)
+    return digest_of_code(Path(path)) if path else ""
 
 
 def _imported(spec: Any, where: str) -> Imported:
@@ -282,10 +316,10 @@ def _imported(spec: Any, where: str) -> Imported:
     if not isinstance(said, Mapping) or "path" not in said:
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a path, or a mapping with `path`.")
     only_known_keys(said, field_names(Imported), where)
-    found: Imported = _build(Imported, said, where)
-    if found.attention_rate not in (0, 1):
-        raise MiscopeError(f"params.yaml: `{where}.attention_rate` = {found.attention_rate:g}; allowed: 0 or 1.")
-    return found
+    imported: Imported = _build(Imported, said, where)
+    if imported.attention_rate not in (0, 1):
+        raise MiscopeError(f"params.yaml: `{where}.attention_rate` = {imported.attention_rate:g}; allowed: 0 or 1.")
+    return imported
 
 
 def _branch(variant: Variant, spec: Any, where: str) -> Branch:
@@ -324,13 +358,13 @@ def _check_parents(variants: Mapping[str, Variant]) -> None:
             raise MiscopeError(f"{odd} its recipe differs before step {variant.branch.at}.")
 
 
-def _check_twins(variants: Mapping[str, Variant]) -> None:
-    """A twin is another variant of the same task."""
+def _check_controls(variants: Mapping[str, Variant]) -> None:
+    """A control run is another variant of the same task."""
     for name, variant in variants.items():
         alike = [v.name for v in variants.values() if v.family_name == variant.family_name and v is not variant]
-        if variant.twin and variant.twin not in alike:
+        if variant.control and variant.control not in alike:
             allowed = ", ".join(alike) or f"none, for no other variant is of {variant.family_name}"
-            raise MiscopeError(f"params.yaml: `variants.{name}.twin` = {variant.twin!r}; allowed: {allowed}.")
+            raise MiscopeError(f"params.yaml: `variants.{name}.control` = {variant.control!r}; allowed: {allowed}.")
 
 
 def _model(default: ModelConfig, spec: Mapping[str, Any], where: str) -> ModelConfig:
@@ -353,13 +387,13 @@ def _schedule(spec: Any, steps: int, where: str) -> tuple[tuple[int, ...], Adapt
         raise MiscopeError(
             f"params.yaml: `{where}` = {spec!r} must be a list of steps and of ranges such as {{every: 100}}."
         )
-    found, adaptive = {0, steps}, None
+    fixed, adaptive = {0, steps}, None
     for i, item in enumerate(spec):
         if isinstance(item, Mapping) and "adaptive" in item:
             adaptive = _adaptive(item, f"{where}[{i}]")
         else:
-            found |= set(_range(item, steps, f"{where}[{i}]"))
-    return tuple(sorted(found)), adaptive
+            fixed |= set(_range(item, steps, f"{where}[{i}]"))
+    return tuple(sorted(fixed)), adaptive
 
 
 def _adaptive(item: Mapping[str, Any], where: str) -> Adaptive:
@@ -474,6 +508,8 @@ def only_known_keys(spec: Mapping[str, Any], known: tuple[str, ...], where: str)
 def _unknown(key: Any, known: tuple[str, ...], where: str) -> None:
     close = get_close_matches(str(key), known, n=1)
     hint = f" Did you mean `{close[0]}`?" if close else ""
+    if RENAMED.get(str(key)) in known:
+        hint = f" It is called `{RENAMED[str(key)]}` now."
     at = "params.yaml" if where == "params.yaml" else f"params.yaml: `{where}`"
     raise MiscopeError(f"{at}: `{key}` is unknown.{hint} Allowed: {', '.join(known) or 'no settings'}.")
 

@@ -11,18 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from miscope.core import GRADIENTS, Analyzer, Checkpoint, Context, OverTraining, Probe, field_names
+from miscope.core import Checkpoint, Context, Probe, field_names
+from miscope.instrument import GRADIENTS, Instrument, OverTraining
 
 
-def observed(checkpoint: Checkpoint, context: Context, analyzers: Sequence[Analyzer]) -> list[Checkpoint]:
-    """The checkpoint as each of the analyzers sees it, in their order; torch is imported only if one needs it."""
-    passes = {analyzer.positions: _hooks(analyzers, analyzer.positions) for analyzer in analyzers if analyzer.hooks}
+def observed(checkpoint: Checkpoint, context: Context, instruments: Sequence[Instrument]) -> list[Checkpoint]:
+    """The checkpoint as each of the instruments sees it, in their order; torch is imported only if one needs it."""
+    passes = {
+        instrument.positions: _hooks(instruments, instrument.positions)
+        for instrument in instruments
+        if instrument.hooks
+    }
     seen: dict[str, Mapping[str, np.ndarray]] = {}
     if passes:
         from miscope.model.inspection import activations
 
         seen = {positions: activations(checkpoint, context, hooks, positions) for positions, hooks in passes.items()}
-    if any(GRADIENTS in analyzer.needs for analyzer in analyzers):
+    if any(GRADIENTS in instrument.needs for instrument in instruments):
         from miscope.model.differentiation import network
 
         differentiable = network(checkpoint, context)
@@ -31,17 +36,17 @@ def observed(checkpoint: Checkpoint, context: Context, analyzers: Sequence[Analy
     return [
         replace(
             checkpoint,
-            activations=_of(analyzer, seen.get(analyzer.positions, {})),
-            differentiable=differentiable if GRADIENTS in analyzer.needs else None,
+            activations=_of(instrument, seen.get(instrument.positions, {})),
+            differentiable=differentiable if GRADIENTS in instrument.needs else None,
         )
-        for analyzer in analyzers
+        for instrument in instruments
     ]
 
 
-def observed_over_training(checkpoint: Checkpoint, context: Context, tracker: OverTraining) -> Checkpoint:
-    """The checkpoint as a tracker sees it, on the inputs that it asked for."""
-    seen = context if tracker.inputs == "all" else _of_train_inputs(context)
-    return observed(checkpoint, seen, [tracker])[0]
+def observed_over_training(checkpoint: Checkpoint, context: Context, instrument: OverTraining) -> Checkpoint:
+    """The checkpoint as an instrument over training sees it, on the inputs that it asked for."""
+    seen = context if instrument.inputs == "all" else _of_train_inputs(context)
+    return observed(checkpoint, seen, [instrument])[0]
 
 
 def _of_train_inputs(context: Context) -> Context:
@@ -53,15 +58,15 @@ def _of_train_inputs(context: Context) -> Context:
     return replace(context, probe=replace(probe, **kept), latents=latents, grid=None, grid_axes=(), relevant_axes=None)
 
 
-def _hooks(analyzers: Sequence[Analyzer], positions: str) -> tuple[str, ...]:
+def _hooks(instruments: Sequence[Instrument], positions: str) -> tuple[str, ...]:
     """What all those that look at these positions ask for, each once."""
-    wanted = (hook for analyzer in analyzers if analyzer.positions == positions for hook in analyzer.hooks)
+    wanted = (hook for instrument in instruments if instrument.positions == positions for hook in instrument.hooks)
     return tuple(dict.fromkeys(wanted))
 
 
-def _of(analyzer: Analyzer, seen: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Of what was seen, what this analyzer asked for: `mlp.hook_post` names it in every block."""
-    asked = {name: value for name, value in seen.items() if name in analyzer.hooks or _site(name) in analyzer.hooks}
+def _of(instrument: Instrument, seen: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Of what was seen, what this instrument asked for: `mlp.hook_post` names it in every block."""
+    asked = {name: value for name, value in seen.items() if name in instrument.hooks or _site(name) in instrument.hooks}
     return MappingProxyType(asked)
 
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from miscope.core import Artifact, Context, Output
+from miscope.core import Context
+from miscope.instrument import Artifact, Output
 
 R = TypeVar("R")
 
@@ -45,8 +46,8 @@ def over_steps(artifact: Artifact[Any], *names: str) -> np.ndarray:
 def joined(tables: Sequence[pd.DataFrame], names: Sequence[str], column: str) -> pd.DataFrame:
     """Tables under one another, each row told apart by `column`."""
     parts = [t.assign(**{column: name}) for t, name in zip(tables, names, strict=True)]
-    found = pd.concat(parts, ignore_index=True)
-    return found.assign(**{column: pd.Categorical(found[column], categories=list(names))})
+    whole = pd.concat(parts, ignore_index=True)
+    return whole.assign(**{column: pd.Categorical(whole[column], categories=list(names))})
 
 
 def probe_axes(context: Context) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -89,10 +90,3 @@ def once(function: Callable[..., R]) -> Callable[..., R]:
 def highest(artifact: Artifact[Output], name: str) -> float:
     """The largest value that a field reaches over training: an axis limit that does not jump."""
     return max(float(np.nanmax(np.asarray(getattr(output, name), dtype=np.float64))) for output in artifact.values())
-
-
-@once
-def highest_population(artifact: Artifact[Output]) -> int:
-    """The most neurons that one frequency ever has, over training and layers."""
-    peaks = artifact.stack("peak_frequency").astype(int)
-    return max(int(np.bincount(layer).max()) for step in peaks for layer in step)

@@ -1,73 +1,32 @@
-"""Tasks from outside this repository: a class in a package of the user's own, named in params.yaml by its dotted path.
+"""What every plugin must keep, for whoever writes one: `check_family` and `check_instrument` say what does not fit.
 
-    variants:
-      s5: {family: outside, _target_: my_lab.tasks.S5, seed: 1}
-
-The module is looked for beside params.yaml and wherever Python finds modules. What is no family is refused with what it
-lacks: an `isinstance` check passes a class without the methods, so a small batch of its data is drawn and looked at.
+They run on small data of their own, in this package's tests and in anybody's.
 """
 
-import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from miscope import store
 from miscope.core import Context, Examples, Family, MiscopeError, ModelConfig, Recipe, Split
 
-NAME = "outside"  # the `family` of such a variant: the file that DVC sees is this one
 METHODS = ("model", "recipe", "positions", "split", "context", "label")
 
 
-def family_class(path: Any, where: str, root: Path) -> type[Family]:
-    """The class at a dotted path.
-
-    Raises:
-        MiscopeError: there is none, its module fails, or it is no frozen dataclass with a family's methods.
-    """
-    from hydra.utils import get_class
-
-    if not isinstance(path, str):
-        raise MiscopeError(
-            f"params.yaml: `{where}._target_` = {path!r} must be a dotted path, such as my_lab.tasks.S5."
-        )
-    if str(root.resolve()) not in sys.path:
-        sys.path.append(str(root.resolve()))
-    logging.getLogger("hydra").setLevel(logging.CRITICAL)  # it prints what is raised here
-    try:
-        cls = get_class(path)
-    except Exception as error:  # whatever the user's module raises
-        raise MiscopeError(
-            f"params.yaml: `{where}._target_` = {path!r} cannot be loaded: {' '.join(str(error).split())[:200]}."
-        ) from None
-    if lacks := list(_lacks(cls)):
-        raise MiscopeError(f"params.yaml: `{where}._target_` = {path!r} is no family: it lacks {', '.join(lacks)}.")
-    return cls
-
-
-def _lacks(cls: type) -> Iterator[str]:
+def family_lacks(cls: type) -> Iterator[str]:
+    """What a class must have to be a family and has not, in words."""
     if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         yield "@dataclass(frozen=True)"
     if not issubclass(cls, Family):
-        yield "the base class miscope.core.Family"
+        yield "the base class miscope.plugin.Family"
     for name in METHODS:
         if getattr(cls, name, None) in (None, getattr(Family, name)):
             yield f"the method `{name}`"
 
 
-def code_digest(cls: type) -> str:
-    """The digest of the file that the class is written in: DVC does not watch it, so the product does."""
-    path = getattr(sys.modules[cls.__module__], "__file__", None)
-    return store.digest(Path(path).read_bytes()) if path else ""
-
-
 @lru_cache(maxsize=64)
-def check(family: Family, code: str) -> None:
+def check_family(family: Family, code: str) -> None:
     """Draw a split and a probe, and look at them; once per family, settings and code.
 
     Raises:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from miscope import analysis, catalog, config, freshness
-from miscope.core import Analyzer, MiscopeError, NotApplicable, Output, OverTraining
+from miscope import catalog
+from miscope.core import MiscopeError, NotApplicable
+from miscope.instrument import Output, OverTraining
 from miscope.maths.events import (
     Cost,
     Onset,
@@ -28,6 +29,7 @@ from miscope.maths.events import (
     sign_test,
     usual_penalty,
 )
+from miscope.workspace import analysis, configuration, status
 
 MOST_ENTRIES = 32  # a list with more entries is a picture and no list of measures
 LEAST_LOSS = 1e-12  # nats
@@ -41,7 +43,7 @@ LEAST_R2 = 0.9  # of a logistic fit, for its width to mean something
 
 def variants_of(root: Path, family: str) -> tuple[str, ...]:
     """The variants of one family, by the family's name in params.yaml, without twins: those are there to fail."""
-    declared = config.load(root).variants
+    declared = configuration.load(root).variants
     twins = {v.twin for v in declared.values()}
     return tuple(name for name, v in declared.items() if v.family_name == family and name not in twins)
 
@@ -123,7 +125,7 @@ def lead_lag(root: Path, variants: Sequence[str], *, read: Read | None = None) -
 
 
 def _nothing(variants: Sequence[str]) -> MiscopeError:
-    return MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{freshness.command(variants[0])}`.")
+    return MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{status.command(variants[0])}`.")
 
 
 def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | None:

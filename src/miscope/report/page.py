@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from miscope.story import Happening, Story
 from plotly.offline import get_plotlyjs
 
 from miscope.core import MiscopeError
-from miscope.store import Folder
-from miscope.story import Happening, Story
 from miscope.views.shared import nulls
+from miscope.workspace.files import Folder
 
 FIRST = ("phases", "losses")  # what happened, before how it looked from inside
 

@@ -1,19 +1,21 @@
 """Several variants in one view: curves over each other, everything else side by side on one scale.
 
-compared = miscope.compare("calibration", "modulus_59")
-compared.view("losses").show()
-compared.view("losses", align="onset").table()
+together = miscope.compare("calibration", "modulus_59")
+together.view("losses").show()
+together.view("losses", align="onset").table()
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miscope import api
-from miscope.core import MiscopeError, View
+from miscope.core import MiscopeError
+from miscope.instrument import Table, View
+from miscope.workspace import Workspace
+from miscope.workspace.bound_view import BoundView
+from miscope.workspace.loaded import LoadedVariant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,22 +25,22 @@ EVENTS = ("memorised", "onset", "solved", "grokked")  # what steps may be counte
 MOST = 4  # as many kinds of dashes as an eye tells apart
 
 
-def compare(*names: str, root: str | Path = ".") -> "Comparison":
-    """Two to four variants that params.yaml declares.
+def compared(workspace: Workspace, names: Sequence[str]) -> "Comparison":
+    """Two to four variants of a workspace.
 
     Raises:
         MiscopeError: there are fewer or more, one stands there twice, or one is not declared.
     """
     if not 2 <= len(names) <= MOST or len(set(names)) < len(names):
         raise MiscopeError(f"Cannot compare {', '.join(names) or 'nothing'}; allowed: 2 to {MOST} different variants.")
-    return Comparison(tuple(api.load_variant(name, root) for name in names))
+    return Comparison(tuple(workspace.load(name) for name in names))
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Variants to be seen together."""
 
-    variants: tuple[api.LoadedVariant, ...]
+    variants: tuple[LoadedVariant, ...]
 
     def view(self, name: str, step: int | None = None, align: str = "start", **options: Any) -> "ComparedView":
         """A view of all variants; one of a single step shows each at its checkpoint nearest to `step`, or at its last.
@@ -59,7 +61,7 @@ class Comparison:
 class ComparedView:
     """A view of several variants, perhaps at one step of each."""
 
-    variants: tuple[api.LoadedVariant, ...]
+    variants: tuple[LoadedVariant, ...]
     view: View
     step: int | None
     align: str
@@ -69,9 +71,7 @@ class ComparedView:
     @property
     def is_overlaid(self) -> bool:
         """Whether one figure shows all."""
-        from miscope.renderers import lays_over
-
-        return not self.view.is_per_step and lays_over(self.view.draw)
+        return not self.view.is_per_step and self.view.draw.is_overlaid
 
     @property
     def shown_steps(self) -> tuple[int | None, ...]:
@@ -90,15 +90,23 @@ class ComparedView:
         Raises:
             MiscopeError: an artifact of one of them is missing or stale.
         """
-        from miscope.views.shared.tidy import joined
+        return self._tabulated().data
 
-        tables = [self._moved(bound.table(), zero) for bound, zero in zip(self._bound(), self.zeros, strict=True)]
-        found = joined(tables, [variant.name for variant in self.variants], "variant")
-        first = {key: value for key, value in tables[0].attrs.items() if key not in ("limits", "note", "null", "bands")}
-        if self.align != "start":
-            first["titles"] = {**first.get("titles", {}), "step": f"steps after {self.align}"}
-        found.attrs = first
-        return found
+    def _tabulated(self) -> Table:
+        from miscope.renderers.tidy import joined
+
+        tables = [bound.tabulated() for bound in self._bound()]
+        moved = [_moved(table.data, zero) for table, zero in zip(tables, self.zeros, strict=True)]
+        titles = {"step": f"steps after {self.align}"} if self.align != "start" else {}
+        return replace(
+            tables[0],
+            data=joined(moved, [variant.name for variant in self.variants], "variant"),
+            titles={**tables[0].titles, **titles},
+            limits={},
+            note="",
+            null=None,
+            bands=(),
+        )
 
     def figures(self) -> list["go.Figure"]:
         """One figure where curves lie over each other; else one for each variant, all on one scale."""
@@ -107,26 +115,25 @@ class ComparedView:
         if not self.is_overlaid:
             return on_one_scale([bound.figure() for bound in self._bound()])
         names = ", ".join(variant.label for variant in self.variants)
-        return [self.view.draw(self.table(), Frame(question=self.view.question, subtitle=names, step=self.step))]
+        return [self.view.draw(self._tabulated(), Frame(question=self.view.question, subtitle=names, step=self.step))]
 
     def show(self) -> None:
         """Draw them here, in the notebook or the browser."""
         for figure in self.figures():
             figure.show()
 
-    def _bound(self) -> list[api.BoundView]:
+    def _bound(self) -> list[BoundView]:
         shown = zip(self.variants, self.shown_steps, strict=True)
-        return [api.BoundView(variant, self.view, at, self.options) for variant, at in shown]
-
-    def _moved(self, table: "pd.DataFrame", zero: int) -> "pd.DataFrame":
-        if not zero or "step" not in table:
-            return table
-        moved = table.assign(step=table["step"].to_numpy(dtype=np.int64) - zero)
-        moved.attrs = table.attrs
-        return moved
+        return [BoundView(variant, self.view, at, self.options) for variant, at in shown]
 
 
-def _event(variant: api.LoadedVariant, name: str) -> int:
+def _moved(data: "pd.DataFrame", zero: int) -> "pd.DataFrame":
+    if not zero or "step" not in data:
+        return data
+    return data.assign(step=data["step"].to_numpy(dtype=np.int64) - zero)
+
+
+def _event(variant: LoadedVariant, name: str) -> int:
     step = getattr(variant.artifact("phases"), f"{name}_step")
     if step is None:
         raise MiscopeError(f"`{variant.name}` has no step `{name}`, so it cannot be aligned by it; try another event.")

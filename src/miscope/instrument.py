@@ -1,0 +1,351 @@
+"""What an instrument is: what it measures, what chance would show, and the views that draw it.
+
+An instrument is a folder `instruments/<name>/`, or a module of the user's own:
+
+    measure.py   the maths, the Output, `compute`, the nulls; binds `instrument`
+    views.py     the views: a question, a table and a drawing each
+    known.py     cases whose answer is known beforehand; binds `cases`
+
+Nothing here imports torch or pandas.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+
+import numpy as np
+
+from miscope.core import MiscopeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+GRADIENTS = "gradients"  # what an instrument `needs` to find a Network in `checkpoint.network`
+BLOCK_HOOKS = (
+    *("hook_resid_pre", "ln1.hook_scale", "ln1.hook_normalized", "attn.hook_q", "attn.hook_k", "attn.hook_v"),
+    *("attn.hook_rot_q", "attn.hook_rot_k", "attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_z"),
+    *("hook_attn_out", "hook_resid_mid", "ln2.hook_scale", "ln2.hook_normalized", "mlp.hook_pre"),
+    *("mlp.hook_pre_linear", "mlp.hook_post", "hook_mlp_out", "hook_resid_post"),
+)  # TransformerLens' names of the activations in every block, those that an instrument may ask for
+CHECKPOINTS = "checkpoints"  # the setting of an expensive instrument: at how many checkpoints it looks; 0: at all
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one call of `compute` returns. Fields are arrays, numbers, texts, tuples of texts, or None (absent)."""
+
+
+class Artifact(Mapping[int, T]):
+    """The stored Outputs of one instrument over training: step -> Output, in order of steps, read when asked for."""
+
+    def __init__(self, steps: Iterable[int], load: Callable[[int], T]) -> None:
+        self.steps, self._load = tuple(steps), load
+        self._members = frozenset(self.steps)
+
+    def __getitem__(self, step: int) -> T:
+        if step not in self._members:
+            raise KeyError(step)
+        return self._load(step)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def last(self) -> T:
+        """The Output of the last step."""
+        return self[self.steps[-1]]
+
+    def last_by(self, step: int) -> int:
+        """The last step measured up to `step`: an instrument may look at some of the checkpoints only."""
+        return max((s for s in self.steps if s <= step), default=self.steps[0])
+
+    def stack(self, name: str) -> np.ndarray:
+        """The field `name` of every Output, stacked on a first axis `step`."""
+        return np.stack([np.asarray(getattr(output, name)) for output in self.values()])
+
+
+# ---------------------------------------------------------------- what chance would show
+
+Strength = Literal["weak", "matched"]
+Unit = Literal["number", "share", "radians"]
+
+
+@dataclass(frozen=True)
+class Null:
+    """A measured statistic beside the value that chance reaches: what a view shows is beyond its null, or within it.
+
+    `strength` is `weak` where any trained network passes (a loss against guessing, a matrix against random numbers) and
+    `matched` where only the effect itself does (shuffled labels, random walks with the path's own moves). A null that
+    was not measured has a `reason` in place of numbers.
+    """
+
+    statistic: str  # what the number is: "largest share of one frequency"
+    value: float
+    threshold: float
+    source: str  # of the threshold: "99 % of token orders"
+    strength: Strength = "weak"
+    level: float | None = 0.99  # how often chance stays below the threshold; None: a margin in place of a probability
+    is_lower: bool = False  # less than the threshold is beyond it
+    unit: Unit = "number"
+    reason: str = ""
+    view: str = ""  # whose null it is, by the view's name within its instrument
+    step: int | None = None  # of a view that shows one checkpoint
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # that the null depends on
+
+    @classmethod
+    def absent(cls, reason: str) -> "Null":
+        """The null of a view that chance cannot feign, or whose null is not at hand; `reason` says which."""
+        return cls("", math.nan, math.nan, "", reason=reason)
+
+    def of(self, view: str, step: int | None = None, **options: Any) -> "Null":
+        """The same null as that of a view, at a step and for options."""
+        return replace(self, view=view, step=step, options=MappingProxyType(options))
+
+    @property
+    def is_measured(self) -> bool:
+        return not self.reason and math.isfinite(self.value) and math.isfinite(self.threshold)
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether the statistic is beyond what chance reaches; never for a null that was not measured."""
+        return self.is_measured and (self.value < self.threshold if self.is_lower else self.value > self.threshold)
+
+    @property
+    def verdict(self) -> str:
+        return "Beyond its null" if self.is_beyond else "Within its null" if self.is_measured else "No null"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with its numbers or its reason."""
+        if not self.is_measured:
+            return f"{self.verdict}: {self.reason or f'{self.statistic} was not measured'}."
+        value, threshold = (in_words(x, self.unit) for x in (self.value, self.threshold))
+        return f"{self.verdict}: {self.statistic} {value}, against {threshold} in {self.source}."
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def in_words(value: float, unit: Unit = "number") -> str:
+    """Three digits, for people: `0.04` as a number, `4 %` as a share, `2.29°` of radians."""
+    if unit == "share":
+        return f"{100 * value:.3g} %"
+    if unit == "radians":
+        return f"{in_words(math.degrees(value))}°"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def null_of(nulls: Sequence[Null], view: str, step: int | None, options: Mapping[str, Any]) -> Null:
+    """The null measured for a view at a step with these options; a layer of -1 is the last.
+
+    An instrument that looks at some of the checkpoints only gives the null of the last one up to `step`.
+    """
+    own = [null for null in nulls if null.view == view and _fits(null.options, options, nulls)]
+    if step is not None:
+        at = max((null.step for null in own if null.step is not None and null.step <= step), default=None)
+        own = [null for null in own if null.step == at]
+    return own[0] if own else Null.absent("the instrument measures none for these options")
+
+
+def _fits(measured: Mapping[str, Any], asked: Mapping[str, Any], nulls: Sequence[Null]) -> bool:
+    return all(_counted(key, asked.get(key), nulls) == value for key, value in measured.items())
+
+
+def _counted(key: str, value: Any, nulls: Sequence[Null]) -> Any:
+    """An option as nulls name it: counted from the start, and a set of numbers in ascending order."""
+    if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        return value + 1 + max((null.options[key] for null in nulls if key in null.options), default=0)
+    return tuple(sorted(value)) if isinstance(value, tuple) else value
+
+
+# ---------------------------------------------------------------- instruments
+
+
+@dataclass(frozen=True)
+class _Instrument:
+    """What both kinds share. Keyword-only arguments of `compute` are its settings, with their defaults.
+
+    `measures(output)` names what may be asked when it moved, with a number for each name (NaN: not measured); one over
+    training gives a curve over its `steps`. A name ends on `loss` if it is one, and says `x of y` where it is one of
+    many. None: every number of the Output, and every entry of a list with names.
+
+    `nulls(artifact, context)` yields the Null of every view, one over training with its Output as the first argument.
+    """
+
+    compute: Callable[..., Output]
+    measures: Callable[[Any], Mapping[str, Any]] | None = field(default=None, kw_only=True)
+    nulls: Callable[[Any, Any], Iterable[Null]] | None = field(default=None, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, or that of a single module."""
+        path = self.compute.__module__.split(".")
+        return path[-2] if path[-1] == "measure" else path[-1]
+
+    @cached_property
+    def output_type(self) -> type[Output]:
+        return get_type_hints(self.compute)["return"]
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Setting -> default."""
+        return keyword_defaults(self.compute)
+
+
+@dataclass(frozen=True)
+class PerCheckpoint(_Instrument):
+    """An instrument of one checkpoint: `compute(checkpoint, context, *, settings...) -> Output`.
+
+    `needs` names activations by hook (`mlp.hook_post` of every layer, or `logits`), and `gradients` for
+    `checkpoint.network`; empty means weights only, and then torch is never imported. `is_stored=False`: computed when
+    asked for and never written. `checkpoints`: for one that is expensive, at how many of a variant's checkpoints it
+    looks by default; this becomes a setting, which `compute` never sees (see `sampled_steps`).
+    """
+
+    needs: tuple[str, ...] = ()
+    positions: Literal["answer", "all"] = "answer"
+    is_stored: bool = True
+    checkpoints: int = 0
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Setting -> default."""
+        chosen = {CHECKPOINTS: self.checkpoints} if self.checkpoints else {}
+        return MappingProxyType(chosen | dict(keyword_defaults(self.compute)))
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The activations among what it needs."""
+        return tuple(need for need in self.needs if need != GRADIENTS)
+
+
+@dataclass(frozen=True)
+class OverTraining(_Instrument):
+    """An instrument of the whole training: `compute(*artifacts, context, *, settings...) -> Output`, a single Output.
+
+    `needs` are the instruments whose artifacts it reads, in that order; with `reads_weights` the first argument is an
+    Artifact of Checkpoints (weights only). With `hooks`, named as in `PerCheckpoint.needs`, its Checkpoints carry those
+    activations on the probe, or on the inputs of it that the network trains on alone. Each is made when it is asked
+    for, by one forward pass, and none is kept: take what is wanted from one before asking for the next.
+    """
+
+    needs: tuple[PerCheckpoint, ...] = ()
+    reads_weights: bool = False
+    hooks: tuple[str, ...] = ()
+    positions: Literal["answer", "all"] = "answer"
+    inputs: Literal["all", "train"] = "all"
+
+    @property
+    def sees_checkpoints(self) -> bool:
+        """Whether its first argument is the Artifact of Checkpoints."""
+        return self.reads_weights or bool(self.hooks)
+
+
+Instrument = PerCheckpoint | OverTraining
+
+
+def sampled_steps(steps: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The steps at which an instrument with these settings looks: the first, the last, and even in number between.
+
+    Raises:
+        MiscopeError: the setting `checkpoints` is below 0 or is 1.
+    """
+    n = settings.get(CHECKPOINTS, 0)
+    if n < 0 or n == 1:
+        raise MiscopeError(f"`{CHECKPOINTS}` = {n}; allowed: at least 2 (the first and the last), or 0 for all.")
+    if not 0 < n < len(steps):
+        return steps
+    return tuple(steps[i] for i in np.linspace(0, len(steps) - 1, n).round().astype(int))
+
+
+def keyword_defaults(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """The keyword-only arguments of a function with their defaults: how plugins declare settings and options."""
+    parameters = inspect.signature(function).parameters.values()
+    return MappingProxyType({p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY})
+
+
+# ---------------------------------------------------------------- views
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers that a view draws, one tidy table, and what its drawing says beside them."""
+
+    data: "pd.DataFrame"
+    null: Null | None = None  # None: the one that the instrument measured for this view
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # column -> axis or colour range, locked
+    titles: Mapping[str, str] = field(default_factory=dict)  # column -> axis title that depends on the data
+    note: str = ""  # a sentence after the subtitle
+    when: str | None = None  # stands for the step where the table is about no single one
+    marks: Mapping[str, float] = field(default_factory=dict)  # text -> value of a reference line
+    bands: Sequence[tuple[int, int, str]] = ()  # (first, last, text): groups of rows of a heat map, named at its right
+    colors: Mapping[str, str] = field(default_factory=dict)  # category -> its fixed colour
+
+
+@dataclass(frozen=True)
+class View:
+    """A question, the table that answers it, and a drawing of that table.
+
+    `table(artifact, context)` gives a Table or a DataFrame. With an argument `step` it shows one checkpoint; with an
+    argument `null` it is handed the Null that the instrument measured for it. Keyword-only arguments are options, of
+    which the app makes controls. For an instrument over training the artifact is its one Output.
+    """
+
+    question: str
+    reading: str  # how to read the drawing, one or two sentences
+    table: Callable[..., Any]
+    draw: Callable[..., Any]  # a renderer: (Table, Frame) -> figure
+    null: str = ""  # the view whose null it shares; its own, if empty
+    instrument: Instrument | None = None  # set by the catalog
+
+    @property
+    def leaf(self) -> str:
+        """Its name within its instrument."""
+        return self.table.__name__
+
+    @property
+    def needs(self) -> Instrument:
+        assert self.instrument is not None, self.leaf
+        return self.instrument
+
+    @property
+    def name(self) -> str:
+        """`instrument.view`."""
+        return f"{self.needs.name}.{self.leaf}"
+
+    @cached_property
+    def is_per_step(self) -> bool:
+        return "step" in inspect.signature(self.table).parameters
+
+    @cached_property
+    def options(self) -> Mapping[str, Any]:
+        """Option -> default."""
+        return keyword_defaults(self.table)
+
+    def tabulate(
+        self, artifact: Any, context: Any, nulls: Sequence[Null] = (), step: int | None = None, **options: Any
+    ) -> Table:
+        """The table with its null, at a step if the view shows one."""
+        at = step if self.is_per_step else None
+        null = null_of(nulls, self.null or self.leaf, at, {**self.options, **options})
+        given = {"step": step} if self.is_per_step else {}
+        given |= {"null": null} if "null" in inspect.signature(self.table).parameters else {}
+        table = self.table(artifact, context, **given, **options)
+        table = table if isinstance(table, Table) else Table(table)
+        return table if table.null is not None else replace(table, null=null)
+
+
+def view(*, question: str, reading: str, draw: Callable[..., Any], null: str = "") -> Callable[..., View]:
+    """Make a View of the function below, which gives its table and its name."""
+    return lambda table: View(question, reading, table, draw, null)

@@ -1,0 +1,117 @@
+"""How well the network answers, over training and input by input."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from miscope.instruments.losses.measure import Losses
+from miscope.plugin import (
+    Artifact,
+    Context,
+    Table,
+    categorical_heatmap,
+    heatmap,
+    joined,
+    lines,
+    long,
+    over_steps,
+    probe_axes,
+    view,
+)  # fmt: skip
+
+OUTCOMES = {"train, right": "#0072B2", "train, wrong": "#8C2D04", "test, right": "#9ECAE1", "test, wrong": "#FDAE6B"}
+
+
+@view(
+    question="When does the network memorise, and when does it generalise?",
+    reading="Train loss falls first: memorisation. Grokking is the later fall of the test loss. The axis is "
+    "logarithmic.",
+    draw=lines("step", "loss", "split", log_y=True, titles={"loss": "loss (nats)"}),
+)
+def overview(losses: Artifact[Losses], context: Context) -> Table:
+    """One row per (step, split); `loss` is the mean cross-entropy in nats. A split without inputs has no row."""
+    return Table(_by_split("loss", losses, "train_loss", "test_loss"))
+
+
+@view(
+    question="What share of the inputs does the network get right?",
+    reading="Train accuracy near 1 with low test accuracy is memorisation. The gap closes when the network "
+    "generalises.",
+    draw=lines("step", "accuracy", "split"),
+)
+def accuracy(losses: Artifact[Losses], context: Context) -> Table:
+    """One row per (step, split); `accuracy` in [0, 1]. A split without inputs has no row."""
+    return Table(_by_split("accuracy", losses, "train_accuracy", "test_accuracy"), limits={"accuracy": (-0.03, 1.03)})
+
+
+@view(
+    question="Are some answers learned before others?",
+    reading="Each row is one right answer, train and test inputs together. Rows that turn yellow at the same step "
+    "are learned at once; a ragged front means that some answers come first.",
+    draw=heatmap("step", "class", "accuracy", titles={"class": "right answer"}),
+)
+def class_accuracy(losses: Artifact[Losses], context: Context) -> Table:
+    """One row per (step, class); `accuracy` in [0, 1] over all inputs whose right answer is that class."""
+    values = losses.stack("class_accuracy")
+    rows = long("accuracy", values, step=losses.steps, **{"class": np.arange(values.shape[1])})
+    return Table(rows, limits={"accuracy": (0.0, 1.0)})
+
+
+@view(
+    question="On which inputs is the network sure of the right answer?",
+    reading="Yellow: the right answer has probability 1. While the network memorises, the bright cells are the "
+    "inputs it trains on; the option `inputs` keeps only those or only the others.",
+    draw=heatmap(
+        "b", "a", "confidence", is_square=True, height=430, titles={"confidence": "probability of the right answer"}
+    ),
+)
+def confidence(
+    losses: Artifact[Losses], context: Context, step: int, *, inputs: Literal["all", "train", "test"] = "all"
+) -> Table:
+    """One row per probe input of the chosen split; `confidence` is the probability of the right answer."""
+    axes, titles = probe_axes(context)
+    output = losses[step]
+    is_train = np.asarray(output.is_train, dtype=bool)
+    split = pd.Categorical.from_codes((~is_train).astype(np.int8), categories=["train", "test"])
+    chosen = {"all": np.ones_like(is_train), "train": is_train, "test": ~is_train}[inputs]
+    rows = pd.DataFrame({**axes, "confidence": np.asarray(output.confidence, dtype=np.float32), "split": split})
+    return Table(
+        rows[chosen].reset_index(drop=True),
+        titles=titles,
+        limits={"confidence": (0.0, 1.0)},
+        note=f"{inputs} inputs",
+    )
+
+
+@view(
+    question="Which inputs does the network get right?",
+    reading="Blue is right, orange is wrong; dark cells are inputs it trains on. Memorisation is dark blue on "
+    "orange; a network that generalises is blue everywhere.",
+    draw=categorical_heatmap("b", "a", "outcome", is_square=True, height=430),
+)
+def correctness(losses: Artifact[Losses], context: Context, step: int) -> Table:
+    """One row per probe input; `outcome` says its split and whether the answer is right."""
+    axes, titles = probe_axes(context)
+    output = losses[step]
+    codes = 2 * (~np.asarray(output.is_train)).astype(np.int8) + (~np.asarray(output.is_correct)).astype(np.int8)
+    rows = pd.DataFrame({**axes, "outcome": pd.Categorical.from_codes(codes, categories=list(OUTCOMES))})
+    return Table(rows, titles=titles, colors=OUTCOMES)
+
+
+@view(
+    question="By how much does the right answer win?",
+    reading="The margin is the right logit minus the best wrong one: above zero the answer is right. The network "
+    "has learned every input of a split only when the worst margin of that split is above zero.",
+    draw=lines("step", "margin", "split", "statistic", titles={"margin": "margin (logits)"}),
+)
+def margins(losses: Artifact[Losses], context: Context) -> Table:
+    """One row per (statistic, split, step); `margin` is the right logit minus the best wrong one."""
+    parts = [_by_split("margin", losses, f"train_margin_{name}", f"test_margin_{name}") for name in ("mean", "min")]
+    return Table(joined(parts, ("mean over inputs", "worst input"), "statistic"), marks={"a tie": 0.0})
+
+
+def _by_split(name: str, losses: Artifact[Losses], *fields: str) -> pd.DataFrame:
+    """A field of the train inputs and one of the test inputs, as rows of (split, step)."""
+    values = over_steps(losses, *fields)
+    return long(name, values, step=losses.steps, split=("train", "test")).sort_values(["split", "step"])
