@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := .venv/.ready
 
-.PHONY: help setup check test demo demo-all app report calibrate bench-train bench-cohort bench-analysis bench-redraw bench-fit bench-quantize clean
+.PHONY: help setup check test demo demo-all app report calibrate bench-train bench-ensemble bench-analysis bench-redraw bench-fit bench-quantize clean
 
 help:
 	@echo "make demo            set up, train two models that grok, analyse and draw them"
@@ -14,7 +14,7 @@ help:
 	@echo "make demo-all        the same for every variant of params.yaml, one of each family"
 	@echo "make calibrate       try every instrument on models whose answer is known"
 	@echo "make bench-train     our training step beside TransformerLens' own model"
-	@echo "make bench-cohort    many seeds side by side against one alone"
+	@echo "make bench-ensemble    many seeds side by side against one alone"
 	@echo "make bench-analysis  seconds and megabytes per instrument"
 	@echo "make bench-quantize  INT8 and INT4 beside float32, bfloat16 and torchao"
 	@echo "make bench-redraw    the app's time from slider to picture"
@@ -58,13 +58,13 @@ app: setup
 
 calibrate: setup
 	@dvc repro stages/calibrate/dvc.yaml
-	@python -m miscope answers
+	@python -m miscope calibration
 
 bench-train: setup
 	@python bench/train.py
 
-bench-cohort: setup
-	@python bench/cohort.py
+bench-ensemble: setup
+	@python bench/ensemble.py
 
 bench-analysis: setup
 	@python bench/analysis.py

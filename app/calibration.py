@@ -1,7 +1,6 @@
 """The page Calibration: on how many models whose answer is known was each instrument right?"""
 
 from dataclasses import asdict
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -10,55 +9,60 @@ import style
 from miscope.calibration import table
 from miscope.calibration.table import Table
 from miscope.core import MiscopeError
+from miscope.workspace import Workspace
 
 ALL = "all instruments"
 HELP = {
-    "expected": "worked out beforehand, from the source",
-    "measured": "what the instrument found",
-    "tolerance": "how far apart the two may be, in the quantity's own unit",
+    "expected": "worked out in advance, from the source",
+    "measured": "what the instrument measured",
+    "tolerance": "the largest allowed difference between the two, in the unit of the quantity",
 }
 
 
-def page(root: Path) -> None:
+def page(workspace: Workspace) -> None:
     """The table as `make calibrate` left it, all of it or one instrument's."""
     st.header("Calibration")
-    st.caption("Every instrument is tried on models whose answer is known beforehand: closed forms and built circuits.")
+    st.caption(
+        "Every instrument is tested on models whose answer is known in advance: closed forms, and circuits built by "
+        "hand."
+    )
     try:
-        found = table.load(root)
+        measured = table.load(workspace)
     except MiscopeError as missing:
         style.say(str(missing))
         return
-    if table.is_stale(found):
-        style.say(f"The code of instruments or known models has changed since. Run `{table.COMMAND}`.")
+    if stale := table.stale(measured, workspace.catalog):
+        which = "every instrument" if len(stale) == len(workspace.catalog.names) else ", ".join(stale)
+        style.say(f"The code or the known models of {which} changed after this table was made. Run `{table.COMMAND}`.")
     left, right = st.columns([2, 1], vertical_alignment="bottom")
-    rows = rows_of(found)
+    rows = rows_of(measured)
     chosen = left.selectbox(
         "Instrument", [ALL, *dict.fromkeys(rows["instrument"])], key="calibration.instrument",
         format_func=lambda name: name.replace("_", " "),
     )  # fmt: skip
-    if right.toggle("only what is not right", key="calibration.wrong"):
+    if right.toggle("Hide right answers", key="calibration.wrong"):
         rows = rows[rows["verdict"] != "right"]
     shown = rows if chosen == ALL else rows[rows["instrument"] == chosen]
-    st.markdown(f"**{sentence(found, None if chosen == ALL else chosen)}**")
+    st.markdown(f"**{sentence(measured, None if chosen == ALL else chosen)}**")
     st.dataframe(
         shown, hide_index=True, key="calibration.table", height=min(720, 38 + 35 * max(len(shown), 1)),
         column_config={name: st.column_config.Column(help=text) for name, text in HELP.items()},
     )  # fmt: skip
-    if found.unknown:
-        st.caption(f"Without a known answer: {', '.join(found.unknown)}.")
+    if measured.unknown:
+        st.caption(f"Without a known answer: {', '.join(measured.unknown)}.")
 
 
-def rows_of(found: Table) -> pd.DataFrame:
+def rows_of(measured: Table) -> pd.DataFrame:
     """One row per known answer, and one per instrument without any."""
-    rows = pd.DataFrame(list(map(asdict, found.rows)))
+    rows = pd.DataFrame(list(map(asdict, measured.rows)))
     numbers = ["expected", "measured", "tolerance"]
     rows[numbers] = rows[numbers].map(lambda x: "" if pd.isna(x) else f"{x:.6g}")
     return rows[["verdict", "instrument", "quantity", *numbers, "case", "source"]]
 
 
-def sentence(found: Table, instrument: str | None) -> str:
+def sentence(measured: Table, instrument: str | None) -> str:
     """How often all instruments, or one of them, were right."""
-    rows = [row for row in found.rows if instrument in (None, row.instrument) and row.verdict != "no known answer"]
+    rows = [row for row in measured.rows if instrument in (None, row.instrument) and row.verdict != "no known answer"]
     if not rows:
         return f"{instrument} has no known answer yet."
     who = f"{len({row.instrument for row in rows})} instruments were" if instrument is None else f"{instrument} was"

@@ -4,15 +4,18 @@ import ast
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
+import style
 
-from miscope import catalog
-from miscope.instrument import GRADIENTS, OverTraining
+from miscope.catalog import OURS, Plugin
+from miscope.instrument import GRADIENTS, Instrument, OverTraining
+from miscope.workspace import Workspace
 
 # wide formulas go on in the next line where the page is narrow; what is wider than the page alone, Streamlit scrolls
 CSS = """
@@ -28,35 +31,53 @@ LINKS = {
 }
 
 
-def page(root: Path, exploring: Any) -> None:
-    """One instrument at a time, all of it read from its own file."""
+def page(workspace: Workspace, exploring: Any) -> None:
+    """One instrument at a time, all of it read from its own folder."""
+    catalog = workspace.catalog
     st.header("Catalogue")
-    names = catalog.instruments()
-    st.caption(f"{len(names)} instruments and {len(catalog.views())} views; each instrument is one file.")
-    name = st.selectbox("Instrument", names, key="catalogue.instrument", format_func=lambda n: n.replace("_", " "))
-    analyzer = catalog.instrument(name)
-    told = description(analyzer)
-    st.markdown(f"#### {told.title}")
+    counts = f"{len(catalog.names)} instruments and {len(catalog.views())} views"
+    st.caption(f"{counts}. An instrument is a folder; params.yaml names those of your own.")
+    style.say_faults(catalog)
+    name = st.selectbox("Instrument", catalog.names, key="catalogue.instrument", format_func=_in_words)
+    plugin = catalog.plugin(name)
+    _show(plugin)
+    st.markdown("##### Views")
+    for view in () if name in catalog.view_faults else plugin.views.values():
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        left.markdown(f"**{view.question}**  \n{view.reading}")
+        right.page_link(exploring, label="Open", icon=":material/arrow_forward:", query_params={"view": view.name})
+
+
+def _show(plugin: Plugin) -> None:
+    """What an instrument measures and from what, its maths, its source and its settings."""
+    instrument = plugin.instrument
+    told = description(instrument)
+    st.markdown(f"#### {told.title or _in_words(plugin.name).capitalize()}")
     st.markdown(told.prose)
-    st.markdown(_needs(analyzer))
+    st.markdown(_needs(instrument))
     if told.maths:
         show_maths(told)
-    st.markdown(f"Source: {told.source}")
-    st.markdown("##### What it gives")
-    st.table(_outputs(analyzer).set_index("field"))
-    if analyzer.settings:
+    st.markdown(f"Source: {told.source or 'its author names none.'}")
+    st.markdown("##### What it measures")
+    st.table(_outputs(instrument).set_index("field"))
+    if instrument.settings:
         st.markdown("##### Settings")
-        listed = ", ".join(f"{key}: {value}" for key, value in analyzer.settings.items())
-        st.code(f"instruments:\n  {name}: {{{listed}}}", language="yaml")
-    st.markdown("##### Views")
-    for view in catalog.views(name):
-        left, right = st.columns([5, 1], vertical_alignment="center")
-        left.markdown(f"**{catalog.view(view).question}**  \n{catalog.view(view).reading}")
-        right.page_link(exploring, label="Open", icon=":material/arrow_forward:", query_params={"view": view})
+        listed = ", ".join(f"{key}: {value}" for key, value in instrument.settings.items())
+        st.code(f"instruments:\n  {_key(plugin)}: {{{listed}}}", language="yaml")
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _key(plugin: Plugin) -> str:
+    """The instrument's name in params.yaml: that of one from elsewhere is its dotted path."""
+    is_ours = plugin.module.startswith(f"{OURS}.")
+    return plugin.name if is_ours or plugin.module.rpartition(".")[2] != plugin.name else plugin.module
 
 
 class Description(NamedTuple):
-    """What an instrument's file says of it first, as Markdown."""
+    """What the docstring of an instrument's measure.py says, as Markdown."""
 
     title: str
     prose: str
@@ -64,15 +85,15 @@ class Description(NamedTuple):
     source: str  # identifiers of papers as links
 
 
-def description(analyzer: Analyzer) -> Description:
+def description(instrument: Instrument) -> Description:
     """The parts of the docstring of the instrument's module: a line, the prose, `Maths:` and `Source:`."""
-    text = inspect.cleandoc(sys.modules[analyzer.compute.__module__].__doc__ or "")
+    text = inspect.cleandoc(sys.modules[instrument.compute.__module__].__doc__ or "")
     body, _, source = text.partition("\n\nSource:")
     body, _, maths = body.partition("\n\nMaths:")
     title, _, prose = body.partition("\n\n")
     for identifier, link in LINKS.items():
         source = re.sub(identifier, link, source)
-    maths = re.sub(r"\s*\$\$(.+?)\$\$\s*", lambda found: f"\n\n$$\n{_breakable(found[1])}\n$$\n\n", maths, flags=re.S)
+    maths = re.sub(r"\s*\$\$(.+?)\$\$\s*", lambda match: f"\n\n$$\n{_breakable(match[1])}\n$$\n\n", maths, flags=re.S)
     return Description(title, prose, maths.strip(), source.strip())
 
 
@@ -89,30 +110,36 @@ def show_maths(told: Description) -> None:
     st.markdown(told.maths[:1].upper() + told.maths[1:])
 
 
-def _needs(analyzer: Analyzer) -> str:
-    if isinstance(analyzer, OverTraining):
-        read = ["the weights of every checkpoint"] if analyzer.reads_weights else []
-        read += [f"`{needed.name}`" for needed in analyzer.needs]
-        return f"Over the whole of training; reads {', '.join(read)}."
-    when = f"At {analyzer.checkpoints} checkpoints by default" if analyzer.checkpoints else "At each checkpoint"
-    read = ["the network and its gradients"] if GRADIENTS in analyzer.needs else []
-    if analyzer.hooks:
-        where = "the answer position" if analyzer.positions == "answer" else "all positions"
-        read.append(f"{', '.join(f'`{hook}`' for hook in analyzer.hooks)} on the probe, at {where}")
-    return f"{when}; reads {', and '.join(read) or 'the weights alone'}."
+def _needs(instrument: Instrument) -> str:
+    where = "the answer position" if instrument.positions == "answer" else "all positions"
+    read = (
+        [f"{', '.join(f'`{hook}`' for hook in instrument.hooks)} on the probe, at {where}"] if instrument.hooks else []
+    )
+    if isinstance(instrument, OverTraining):
+        weights = ["the weights of every checkpoint"] if instrument.reads_weights else []
+        read = [*weights, *read, *(f"`{needed.name}`" for needed in instrument.needs)]
+        return f"Over the whole of training; reads {' and '.join(read)}."
+    when = f"At {instrument.checkpoints} checkpoints by default" if instrument.checkpoints else "At each checkpoint"
+    gradients = ["the network and its gradients"] if GRADIENTS in instrument.needs else []
+    return f"{when}; reads {' and '.join([*gradients, *read]) or 'the weights alone'}."
 
 
-def _outputs(analyzer: Analyzer) -> pd.DataFrame:
+def _outputs(instrument: Instrument) -> pd.DataFrame:
     """The fields of the Output with their shapes and the comments beside them, as Markdown."""
-    kind = analyzer.output_type
-    lines = inspect.getsource(kind).splitlines()
-    found = ast.parse(inspect.cleandoc("\n".join(lines))).body[0]
-    assert isinstance(found, ast.ClassDef)
-    rows = []
-    for node in found.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            comment = lines[(node.end_lineno or node.lineno) - 1].partition("  # ")[2].replace(">", r"\>")
-            shape = re.sub(r"np\.ndarray, ' *(.*?)'", r"\1", ast.unparse(node.annotation))
-            rows.append({"field": node.target.id, "shape": shape, "meaning": comment})
-    assert [row["field"] for row in rows] == [field.name for field in fields(kind)]
-    return pd.DataFrame(rows)
+    kind = instrument.output_type
+    rows = {row["field"]: row for cls in reversed(kind.__mro__) for row in _annotated(cls)}
+    return pd.DataFrame([rows[field.name] for field in fields(kind)], columns=["field", "shape", "meaning"])
+
+
+def _annotated(cls: type) -> Iterator[dict[str, str]]:
+    """Field, shape and meaning of every annotated name in the body of a class, from the syntax tree of its module."""
+    file = getattr(sys.modules[cls.__module__], "__file__", None)
+    source = Path(file).read_text(encoding="utf-8") if file else ""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+            for child in node.body:
+                if isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
+                    comment = lines[(child.end_lineno or child.lineno) - 1].partition("  # ")[2].replace(">", r"\>")
+                    shape = re.sub(r"np\.ndarray, ' *(.*?)'", r"\1", ast.unparse(child.annotation))
+                    yield {"field": child.target.id, "shape": shape, "meaning": comment}

@@ -1,129 +1,124 @@
-"""What the pages draw, remembered for as long as the files it was made from stay as they are.
+"""What the pages draw, kept in memory for as long as the files that it was made from stay as they are.
 
 Everything here is a pure function of files, shared by all sessions; what one user does lives in `st.session_state`.
 """
 
-import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from miscope import api, catalog
-from miscope.instrument import Artifact, OverTraining, PerCheckpoint
-from miscope.workspace import analysis, configuration, files, status, worker
+from miscope import keys
+from miscope.instrument import Artifact, Null, OverTraining, Table
+from miscope.workspace import Workspace, analysis, status, worker
+from miscope.workspace.analysis import Compute
+from miscope.workspace.bound_view import BoundView
+from miscope.workspace.loaded import LoadedVariant
+from miscope.workspace.status import Status
 
 Stamp = int  # of files: when they last changed, and their sizes
 Options = tuple[tuple[str, Any], ...]  # options that differ from their defaults, by name
 
 
 @dataclass(frozen=True)
-class Remembered(api.LoadedVariant):
-    """A loaded variant whose artifacts and states are opened once."""
+class OpenWorkspace(Workspace):
+    """A workspace whose variants are opened once; what is never stored is computed in a process of its own."""
 
-    @property
-    def twin(self) -> "Remembered | None":
-        return load(self.root, self.variant.twin) if self.variant.twin else None
-
-    def status(self, instrument: str) -> status.Status:
-        return _status(self.root, self.name, instrument, stamp(self.root, self.name, instrument))
-
-    def artifact(self, instrument: str) -> Any:
-        return _artifact(self.root, self.name, instrument, stamp(self.root, self.name, instrument))
-
-    def bound(self, name: str, step: int, options: Options) -> api.BoundView:
-        """A view at a step; a table over training is made once, and not again for each step."""
-        view = self.at(step).view(name, **dict(options))
-        return view if view.view.is_per_step else TableOnce(view.loaded, view.view, view.step, view.options)
+    def load(self, variant: str, compute: Compute | None = None) -> "OpenVariant":
+        self.config.variant(variant)
+        made_from = hash((keys.stamp(self.root / "params.yaml"), keys.stamp(self.folder(variant).probe)))
+        return _loaded(self, variant, compute or worker.compute, made_from)
 
 
 @dataclass(frozen=True)
-class TableOnce(api.BoundView):
+class OpenVariant(LoadedVariant):
+    """A loaded variant whose artifacts, nulls and states are read once."""
+
+    workspace: OpenWorkspace
+
+    @property
+    def control(self) -> "OpenVariant | None":
+        return self.workspace.load(self.variant.control, self.compute) if self.variant.control else None
+
+    def status(self, instrument: str) -> Status:
+        return _status(self.workspace, self.name, instrument, self.stamp(instrument))
+
+    def artifact(self, instrument: str) -> Any:
+        return _artifact(self.workspace, self.name, instrument, self.compute, self.stamp(instrument))
+
+    def nulls(self, instrument: str) -> Sequence[Null]:
+        return _nulls(self.workspace, self.name, instrument, self.stamp(instrument))
+
+    def bound(self, view: str, step: int, options: Options) -> BoundView:
+        """A view at a step; a table over training is made once, and not again for each step."""
+        bound = self.at(step).view(view, **dict(options))
+        return bound if bound.view.is_per_step else TableOnce(self, bound.view, step, bound.options)
+
+    def stamp(self, *instruments: str) -> Stamp:
+        """Of all files that the states of these instruments' artifacts depend on."""
+        return hash(tuple(_stamp(self.workspace, self.name, instrument) for instrument in instruments))
+
+    def drawing_stamp(self, instrument: str) -> Stamp:
+        """Of all that a drawing of this instrument depends on, the phases and the control run behind it too."""
+        behind = _stamp(self.workspace, self.variant.control, instrument) if self.variant.control else 0
+        return hash((self.stamp(instrument, "phases"), behind))
+
+
+@dataclass(frozen=True)
+class TableOnce(BoundView):
     """A view over training: only its marker depends on the step."""
 
-    def table(self) -> pd.DataFrame:
-        root, name = self.loaded.root, self.loaded.name
-        made_from = stamp(root, name, self.view.needs.name)
-        return _table(root, name, self.view.name, tuple(sorted(self.options.items())), made_from)
-
-
-def load(root: Path, name: str) -> Remembered:
-    """A variant that params.yaml declares, trained or not.
-
-    Raises:
-        MiscopeError: params.yaml declares no such variant, or is not valid.
-    """
-    configuration.load(root).variant(name)
-    return _loaded(root, name, _of_files([root / "params.yaml", files.folder_of(root, name).probe]))
+    def tabulated(self) -> Table:
+        variant = self.loaded
+        assert isinstance(variant, OpenVariant), variant.name
+        options = tuple(sorted(self.options.items()))
+        return _table(variant.workspace, variant.name, self.view.name, options, variant.stamp(self.view.needs.name))
 
 
 @lru_cache(maxsize=64)
-def _loaded(root: Path, name: str, made_from: Stamp) -> Remembered:
-    return Remembered(root, configuration.load(root).variant(name), worker.compute)
+def _loaded(workspace: OpenWorkspace, variant: str, compute: Compute, made_from: Stamp) -> OpenVariant:
+    return OpenVariant(workspace, workspace.config.variant(variant), compute)
 
 
 @lru_cache(maxsize=1024)
-def _status(root: Path, variant: str, instrument: str, made_from: Stamp) -> status.Status:
-    return status.status(root, variant, instrument)
+def _status(workspace: OpenWorkspace, variant: str, instrument: str, made_from: Stamp) -> Status:
+    return status.status(workspace.config, workspace.folder(variant), instrument)
 
 
 @lru_cache(maxsize=128)
-def _artifact(root: Path, variant: str, instrument: str, made_from: Stamp) -> Any:
-    analyzer = catalog.instrument(instrument)
-    found = analysis.artifact(root, variant, instrument, worker.compute)
-    if isinstance(analyzer, PerCheckpoint) and not analyzer.is_stored:  # large: the worker's client alone keeps them
-        return Artifact(
-            files.folder_of(root, variant).checkpoint_steps(), partial(worker.compute, root, variant, instrument)
-        )
-    return found
+def _artifact(workspace: OpenWorkspace, variant: str, instrument: str, compute: Compute, made_from: Stamp) -> Any:
+    artifact: Any = analysis.artifact(workspace.config, workspace.folder(variant), instrument, compute)
+    if getattr(workspace.catalog.instrument(instrument), "is_stored", True):
+        return artifact
+    # large Outputs: the client of the worker alone keeps them
+    return Artifact(artifact.steps, partial(compute, workspace.root, variant, instrument))
+
+
+@lru_cache(maxsize=256)
+def _nulls(workspace: OpenWorkspace, variant: str, instrument: str, made_from: Stamp) -> Sequence[Null]:
+    return analysis.nulls(workspace.config, workspace.folder(variant), instrument)
 
 
 @lru_cache(maxsize=64)
-def _table(root: Path, variant: str, view: str, options: Options, made_from: Stamp) -> pd.DataFrame:
-    return load(root, variant).view(view, **dict(options)).table()
+def _table(workspace: OpenWorkspace, variant: str, view: str, options: Options, made_from: Stamp) -> Table:
+    return workspace.load(variant).view(view, **dict(options)).tabulated()
 
 
 # ---------------------------------------------------------------- what an artifact was made from
 
 
-def stamp(root: Path, variant: str, instrument: str) -> Stamp:
-    """Of all files that the state of an instrument's artifact depends on."""
-    folder, analyzer = files.folder_of(root, variant), catalog.instrument(instrument)
-    needed = analyzer.needs if isinstance(analyzer, OverTraining) else ()
-    names = [instrument, *(other.name for other in needed)]
-    code = [path for name in names for path in catalog.sources(name)]
-    folders = [_of_folder(path) for path in (folder.checkpoints, *map(folder.instrument, names))]
-    return hash((_of_files([root / "params.yaml", folder.probe, folder.record, *code]), *folders))
+def _stamp(workspace: OpenWorkspace, variant: str, instrument: str) -> Stamp:
+    catalog, folder = workspace.catalog, workspace.folder(variant)
+    own = catalog.instrument(instrument)
+    names = [instrument, *(other.name for other in (own.needs if isinstance(own, OverTraining) else ()))]
+    code = [status.code_digest(catalog.plugin(name)) for name in names]
+    files = [keys.stamp(path) for path in (workspace.root / "params.yaml", folder.probe, folder.record)]
+    folders = [_stamp_of_folder(path) for path in (folder.checkpoints, *map(folder.instrument, names))]
+    return hash((*code, *files, *folders))
 
 
-def variant_stamp(root: Path, variant: str) -> Stamp:
-    """Of all files that any instrument's artifact of a variant depends on."""
-    return hash(tuple(stamp(root, variant, name) for name in catalog.instruments()))
-
-
-def drawing_stamp(loaded: Remembered, instrument: str) -> Stamp:
-    """Of all that a drawing of this instrument depends on: its artifact, and what is drawn behind every step axis."""
-    own = tuple(stamp(loaded.root, loaded.name, name) for name in (instrument, *catalog.trackers()))
-    return hash((own, stamp(loaded.root, loaded.variant.twin, instrument) if loaded.variant.twin else 0))
-
-
-def _of_files(paths: Iterable[Path]) -> Stamp:
-    return hash(tuple((str(path), *_changed(path)) for path in paths))
-
-
-def _of_folder(path: Path) -> Stamp:
+def _stamp_of_folder(path: Path) -> Stamp:
     if not path.is_dir():
         return 0
-    with os.scandir(path) as entries:
-        return hash(tuple(sorted((e.name, (s := e.stat()).st_mtime_ns, s.st_size) for e in entries)))
-
-
-def _changed(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size
+    return hash(frozenset((file.name, keys.stamp(file)) for file in path.iterdir()))

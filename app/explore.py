@@ -1,21 +1,21 @@
 """The page Explore: any views of one variant, all at one step."""
 
 import time
-from pathlib import Path
 
+import address
 import chart
-import data
 import figures
 import options
-import place
 import streamlit as st
 import style
+from data import OpenVariant, OpenWorkspace, Options
 from streamlit.delta_generator import DeltaGenerator
 
-from miscope import api, catalog
-from miscope.core import MiscopeError, NotApplicable
+from miscope.catalog import Catalog
+from miscope.core import MiscopeError
 from miscope.instrument import View
-from miscope.workspace import status
+from miscope.workspace.bound_view import FORMATS, BoundView
+from miscope.workspace.status import command
 
 FIRST_VIEWS = (
     "losses.overview",
@@ -26,18 +26,17 @@ FIRST_VIEWS = (
 SPEEDS = {"1 step a second": 1.0, "2 steps a second": 0.5, "4 steps a second": 0.25}
 
 
-def page(root: Path) -> None:
+def page(workspace: OpenWorkspace) -> None:
     """Draw the page: what to look at in the sidebar, the step above, the views below."""
-    place.arrive()
-    names = api.variants(root)
-    if not names:
+    address.arrive()
+    if not workspace.variants:
         style.say("params.yaml declares no variants. Add one under `variants:`.")
         return
-    loaded, views, columns = _sidebar(root, names)
+    loaded, views, columns = _sidebar(workspace)
     if not loaded.steps:
-        place.show({"variant": [loaded.name], "view": views})
+        address.show({"variant": [loaded.name], "view": views})
         st.header(loaded.label)
-        style.say(f"`{loaded.name}` is not trained. Run `{status.command(loaded.name)}`.")
+        style.say(f"`{loaded.name}` is not trained. Run `{command(loaded.name)}`.")
         return
     chart.load_library()
     st.fragment(_body, run_every=st.session_state.get("pace"))(loaded, views, columns)
@@ -46,30 +45,37 @@ def page(root: Path) -> None:
 # ---------------------------------------------------------------- the sidebar
 
 
-def _sidebar(root: Path, names: tuple[str, ...]) -> tuple[data.Remembered, list[str], int]:
+def _sidebar(workspace: OpenWorkspace) -> tuple[OpenVariant, list[str], int]:
+    names, catalog = tuple(workspace.variants), workspace.catalog
     with st.sidebar:
-        place.bind("variant", names[0], lambda texts: _known(texts[0], names))
+        address.bind("variant", names[0], lambda texts: address.one_of(texts[0], names))
         if st.session_state["variant"] not in names:
             st.session_state["variant"] = names[0]
-        name = st.selectbox("Variant", names, key="variant", format_func=lambda n: data.load(root, n).label)
-        loaded = data.load(root, name)
-        place.bind("columns", 2, lambda texts: int(_known(texts[0], ("1", "2"))))
-        views = place.bind("view", _first_views(), lambda texts: [_known(text, catalog.views()) for text in texts])
+        name = st.selectbox("Variant", names, key="variant", format_func=lambda n: workspace.variants[n].label)
+        loaded = workspace.load(name)
+        address.bind("columns", 2, lambda texts: int(address.one_of(texts[0], ("1", "2"))))
+        known = catalog.views()
+        views = address.bind("view", _first_views(known), lambda texts: [address.one_of(t, known) for t in texts])
         st.segmented_control("Columns", (1, 2), key="columns", required=True)
-        if loaded.twin and loaded.twin.steps:
-            st.toggle("Its twin", True, key="twin", help=f"Draw `{loaded.twin.name}` too, which must fail.")
+        if (control := loaded.control) and control.steps:
+            text = f"Draw `{control.name}` too: a run that is expected to fail where this variant succeeds."
+            st.toggle("Control run", True, key="control", help=text)
         st.markdown("##### Views")
-        for instrument in catalog.instruments():
-            if catalog.views(instrument):
-                _picker(loaded, instrument, views)
+        for instrument in catalog.names:
+            if offered := _views(catalog, instrument):
+                _picker(loaded, instrument, offered, views)
     return loaded, st.session_state["view"], st.session_state["columns"]
 
 
-def _picker(loaded: data.Remembered, instrument: str, views: list[str]) -> None:
+def _views(catalog: Catalog, instrument: str) -> tuple[str, ...]:
+    return () if instrument in catalog.view_faults else catalog.views(instrument)
+
+
+def _picker(loaded: OpenVariant, instrument: str, offered: tuple[str, ...], views: list[str]) -> None:
     """The views of one instrument, to be switched on and off."""
     state = loaded.status(instrument).state
     label = instrument.replace("_", " ").capitalize() + (f" · {state}" if state != "fresh" else "")
-    key, offered = f"pick {instrument}", catalog.views(instrument)
+    key = f"pick {instrument}"
     st.session_state[key] = [view for view in views if view in offered]
     st.pills(
         label, offered, key=key, selection_mode="multi", on_change=_pick, args=(key, offered),
@@ -83,34 +89,30 @@ def _pick(key: str, offered: tuple[str, ...]) -> None:
     st.session_state["view"] = kept + [view for view in chosen if view not in kept]
 
 
-def _first_views() -> list[str]:
-    return [view for view in FIRST_VIEWS if view in catalog.views()] or list(catalog.views()[:4])
-
-
-def _known(text: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise ValueError(f"there is no `{text}`.")
-    return text
+def _first_views(known: tuple[str, ...]) -> list[str]:
+    return [view for view in FIRST_VIEWS if view in known] or list(known[:4])
 
 
 # ---------------------------------------------------------------- the step
 
 
-def _body(loaded: data.Remembered, views: list[str], columns: int) -> None:
+def _body(loaded: OpenVariant, views: list[str], columns: int) -> None:
     """All that follows the step; a fragment, so that a step redraws nothing else. The figures are sent first."""
     steps = loaded.steps
     bar, step = st.container(key="bar", horizontal=True, vertical_alignment="center"), _current(steps)
-    cards = dict(zip(views, _cells(views, columns), strict=True))
-    shown = [(name, _figure(loaded, catalog.view(name), step, card)) for name, card in cards.items()]
+    cards, view = dict(zip(views, _cells(views, columns), strict=True)), loaded.workspace.catalog.view
+    shown = [(name, _figure(loaded, view(name), step, card)) for name, card in cards.items()]
     with bar:
         _step_bar(steps, step)
     for name, chosen in shown:
         with cards[name]:
-            _tools(loaded, catalog.view(name), step, chosen)
+            _tools(loaded, view(name), step, chosen)
     if not views:
-        st.info("Choose a view at the left.")
+        st.info("Choose a view in the sidebar.")
     set_options = {key: texts for name, chosen in shown for key, texts in options.query(name, chosen).items()}
-    place.show({"variant": [loaded.name], "view": views, "step": [str(step)], "columns": [str(columns)], **set_options})
+    address.show(
+        {"variant": [loaded.name], "view": views, "step": [str(step)], "columns": [str(columns)], **set_options}
+    )
     near = [steps[i] for d in (1, -1, 2) if 0 <= (i := steps.index(step) + d) < len(steps)]
     figures.draw_ahead(loaded, shown, near)
 
@@ -124,7 +126,7 @@ def _cells(views: list[str], columns: int) -> list[DeltaGenerator]:
 
 def _current(steps: tuple[int, ...]) -> int:
     """The checkpoint to show: where the slider, the address, a click or play has put it."""
-    place.bind("step", steps[-1], lambda texts: int(texts[0]))
+    address.bind("step", steps[-1], lambda texts: address.whole_number(texts[0]))
     step = st.session_state["step"] = nearest(steps, st.session_state["step"])
     if not st.session_state.get("playing"):
         return step
@@ -184,34 +186,29 @@ def _go(key: str) -> None:
 # ---------------------------------------------------------------- one view
 
 
-def _figure(loaded: data.Remembered, view: View, step: int, card: DeltaGenerator) -> data.Options:
+def _figure(loaded: OpenVariant, view: View, step: int, card: DeltaGenerator) -> Options:
     """Draw one view, or the sentence that says why it cannot be drawn; what comes back are its options."""
     with card:
         chosen = options.values(view)
         try:
             chart.draw(_drawn(loaded, view.name, step, chosen), f"chart {view.name}", _go)
         except MiscopeError as error:
-            st.markdown(f"##### {view.question}")
-            style.say(f"Not applicable: {error}" if isinstance(error, NotApplicable) else str(error))
+            style.say_why_not(view, error)
     return chosen
 
 
-def _drawn(loaded: data.Remembered, name: str, step: int, chosen: data.Options) -> str:
-    return figures.figure_json(loaded, name, step, chosen, has_twin=st.session_state.get("twin", True))
+def _drawn(loaded: OpenVariant, name: str, step: int, chosen: Options) -> str:
+    return figures.figure_json(loaded, name, step, chosen, has_control=st.session_state.get("control", True))
 
 
-def _tools(loaded: data.Remembered, view: View, step: int, chosen: data.Options) -> None:
+def _tools(loaded: OpenVariant, view: View, step: int, chosen: Options) -> None:
     with st.container(key=f"tools_{view.name}", horizontal=True, gap="small"):
-        with st.popover("How to read it", type="tertiary"):
-            st.markdown(f"**{view.question}**\n\n{view.reading}\n\n`{view.name}`")
-        if view.options:
-            with st.popover("Options", type="tertiary"):
-                options.widgets(view)
+        options.popovers(view)
         st.toggle("Table", key=f"table {view.name}")
         bound = loaded.bound(view.name, step, chosen)
         stem = f"{loaded.name}_{view.name}_{step}"
         with st.popover("Export", type="tertiary"):
-            for format in api.FORMATS:
+            for format in FORMATS:
                 if format != "gif" or view.is_per_step:
                     _download(bound, format, f"{stem}.{format}", f"{format} {view.name}")
     if st.session_state[f"table {view.name}"]:
@@ -221,13 +218,13 @@ def _tools(loaded: data.Remembered, view: View, step: int, chosen: data.Options)
             st.caption("There is no table: see above.")
 
 
-def _download(bound: api.BoundView, format: str, file: str, key: str) -> None:
+def _download(bound: BoundView, format: str, file: str, key: str) -> None:
     """A button that makes the file when it is pressed."""
-    label = f"{format.upper()}: a film over all checkpoints" if format == "gif" else format.upper()
+    label = f"{format.upper()}: an animation over all checkpoints" if format == "gif" else format.upper()
     st.download_button(label, lambda: _exported(bound, format), file, type="tertiary", on_click="ignore", key=key)
 
 
-def _exported(bound: api.BoundView, format: str) -> bytes | str:
+def _exported(bound: BoundView, format: str) -> bytes | str:
     """The file; a sentence in its place where it cannot be made."""
     try:
         return bound.exported(format)

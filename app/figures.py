@@ -5,48 +5,47 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import data
+from data import OpenVariant, OpenWorkspace, Options, Stamp
 
-from miscope import api, catalog
 from miscope.core import MiscopeError
+from miscope.workspace.bound_view import BoundView
 
 MARKER = ("halo", "current step")  # the renderers' names for the line at the current step
 
 _ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="miscope-draw")
 
 
-def figure_json(loaded: data.Remembered, name: str, step: int, options: data.Options, *, has_twin: bool = True) -> str:
+def figure_json(variant: OpenVariant, name: str, step: int, options: Options, *, has_control: bool = True) -> str:
     """The Plotly figure of a view at a step; `layout.meta` says the view, the step and what a click on it means.
 
-    `has_twin`: one over training shows the curves of the variant's twin too.
+    `has_control`: a view over training shows the curves of the variant's control run too.
 
     Raises:
         MiscopeError: the artifact is missing or stale, or an option is out of range.
     """
-    view = catalog.view(name)
-    key = (loaded.root, loaded.name, name, options, data.drawing_stamp(loaded, view.needs.name))
+    view = variant.workspace.catalog.view(name)
+    key = (variant.workspace, variant.name, name, options, variant.drawing_stamp(view.needs.name))
     if not view.is_per_step:
-        figure = _over_training(*key, has_twin)
+        figure = _over_training(*key, has_control)
         if figure["layout"]["meta"]["clicks"] == "axis":
             return json.dumps(moved_to(figure, step))
-    return _at_step(*key, step)
+    return _at_step(*key, step, has_control or view.is_per_step)
 
 
-def draw_ahead(loaded: data.Remembered, drawn: Iterable[tuple[str, data.Options]], steps: Iterable[int]) -> None:
+def draw_ahead(variant: OpenVariant, drawn: Iterable[tuple[str, Options]], steps: Iterable[int]) -> None:
     """Draw these views at these steps in the background, unless it still draws for an earlier step."""
     if _ahead._work_queue.empty():
-        wanted = [(name, options) for name, options in drawn if catalog.view(name).is_per_step]
+        wanted = [(name, options) for name, options in drawn if variant.workspace.catalog.view(name).is_per_step]
         for step in steps:
             for name, options in wanted:
-                _ahead.submit(_try_to_draw, loaded, name, step, options)
+                _ahead.submit(_try_to_draw, variant, name, step, options)
 
 
-def _try_to_draw(loaded: data.Remembered, name: str, step: int, options: data.Options) -> None:
+def _try_to_draw(variant: OpenVariant, name: str, step: int, options: Options) -> None:
     with suppress(MiscopeError):  # whoever looks at it is told
-        figure_json(loaded, name, step, options)
+        figure_json(variant, name, step, options)
 
 
 def moved_to(figure: dict[str, Any], step: int) -> dict[str, Any]:
@@ -57,20 +56,27 @@ def moved_to(figure: dict[str, Any], step: int) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=128)
-def _at_step(root: Path, variant: str, view: str, options: data.Options, made_from: data.Stamp, step: int) -> str:
-    return json.dumps(as_data(data.load(root, variant).bound(view, step, options)))
+def _at_step(
+    workspace: OpenWorkspace, variant: str, view: str, options: Options, made_from: Stamp, step: int, has_control: bool
+) -> str:
+    return json.dumps(_drawn(workspace, variant, view, options, step, has_control))
 
 
 @lru_cache(maxsize=64)
 def _over_training(
-    root: Path, variant: str, view: str, options: data.Options, made_from: data.Stamp, has_twin: bool
+    workspace: OpenWorkspace, variant: str, view: str, options: Options, made_from: Stamp, has_control: bool
 ) -> dict[str, Any]:
-    loaded = data.load(root, variant)
-    bound = loaded.bound(view, loaded.steps[-1], options)
-    return as_data(bound if has_twin else bound.alone())
+    return _drawn(workspace, variant, view, options, workspace.load(variant).steps[-1], has_control)
 
 
-def as_data(bound: api.BoundView) -> dict[str, Any]:
+def _drawn(
+    workspace: OpenWorkspace, variant: str, view: str, options: Options, step: int, has_control: bool
+) -> dict[str, Any]:
+    bound = workspace.load(variant).bound(view, step, options)
+    return as_data(bound if has_control else bound.without_control())
+
+
+def as_data(bound: BoundView) -> dict[str, Any]:
     """The figure as plain data."""
     figure = json.loads(bound.figure().to_json())
     layout = figure["layout"]
@@ -79,7 +85,7 @@ def as_data(bound: api.BoundView) -> dict[str, Any]:
     return figure
 
 
-def _clicks(bound: api.BoundView, layout: dict[str, Any]) -> str:
+def _clicks(bound: BoundView, layout: dict[str, Any]) -> str:
     """Where a click names a step: anywhere along a step axis, at a point that carries its step, or nowhere."""
     if any(shape.get("name") in MARKER for shape in layout.get("shapes", ())):
         return "axis"

@@ -7,12 +7,13 @@ import calibration
 import catalogue
 import compare
 import explore
-import moves
+import lead_lag
 import scaling
 import streamlit as st
 import style
 import train
 import variants
+from data import OpenWorkspace
 
 from miscope.core import MiscopeError
 
@@ -29,17 +30,20 @@ def root() -> Path:
 def main() -> None:
     st.set_page_config(page_title="MIScope", page_icon=str(ICON), layout="wide")
     style.apply()
-    workspace = root()
+    workspace = OpenWorkspace(root())
     exploring = st.Page(lambda: explore.page(workspace), title="Explore", url_path="explore")
     listing = st.Page(lambda: variants.page(workspace, exploring), title="Variants", url_path="variants", default=True)
-    reading = st.Page(lambda: catalogue.page(workspace, exploring), title="Catalogue", url_path="catalogue")
-    ordering = st.Page(lambda: moves.page(workspace), title="Order", url_path="order")
-    calibrating = st.Page(lambda: calibration.page(workspace), title="Calibration", url_path="calibration")
-    growing = st.Page(lambda: scaling.page_of(workspace), title="Scaling", url_path="scaling")
-    comparing = st.Page(lambda: compare.page(workspace), title="Compare", url_path="compare")
-    training = st.Page(lambda: train.page(workspace), title="Train", url_path="train")
+    pages = [
+        listing,
+        exploring,
+        st.Page(lambda: compare.page(workspace), title="Compare", url_path="compare"),
+        st.Page(lambda: lead_lag.page(workspace), title="Lead-lag", url_path="lead_lag"),
+        st.Page(lambda: scaling.page(workspace), title="Scaling", url_path="scaling"),
+        st.Page(lambda: train.page(workspace), title="Train", url_path="train"),
+        st.Page(lambda: catalogue.page(workspace, exploring), title="Catalogue", url_path="catalogue"),
+        st.Page(lambda: calibration.page(workspace), title="Calibration", url_path="calibration"),
+    ]
     try:
-        pages = [listing, exploring, comparing, ordering, growing, training, reading, calibrating]
         st.navigation(pages, position="top").run()
     except MiscopeError as error:
         style.say(str(error), is_error=True)

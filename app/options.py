@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import data
-import place
+import address
 import streamlit as st
+from data import Options
 
 from miscope.instrument import View
 
@@ -15,10 +15,9 @@ def key_of(view: str, option: str) -> str:
     return f"{view}.{option}"
 
 
-def values(view: View) -> data.Options:
+def values(view: View) -> Options:
     """The options as they are set now, those at their defaults left out."""
-    hints = get_type_hints(view.table)
-    chosen = {option: _value(view, option, hints[option]) for option in view.options}
+    chosen = {option: _value(view, option, hint) for option, hint in _hints(view).items()}
     return tuple(sorted((option, value) for option, value in chosen.items() if value != view.options[option]))
 
 
@@ -26,8 +25,8 @@ def _value(view: View, option: str, hint: Any) -> Any:
     """The value that the session has; a list of numbers stands there as a text."""
     read, default = reader(hint), view.options[option]
     if read is not numbers:
-        return place.bind(key_of(view.name, option), default, lambda texts: read(texts[0]))
-    text = place.bind(key_of(view.name, option), text_of(default))
+        return address.bind(key_of(view.name, option), default, lambda texts: read(texts[0]))
+    text = address.bind(key_of(view.name, option), text_of(default))
     try:
         return numbers(text)
     except ValueError as error:
@@ -37,12 +36,26 @@ def _value(view: View, option: str, hint: Any) -> Any:
 
 def widgets(view: View) -> None:
     """Draw a widget for each option; `values` must have run before."""
+    for option, hint in _hints(view).items():
+        _widget(option.replace("_", " "), key_of(view.name, option), hint)
+
+
+def popovers(view: View) -> None:
+    """Buttons below a drawing: how to read it, and its options."""
+    with st.popover("How to read it", type="tertiary"):
+        st.markdown(f"**{view.question}**\n\n{view.reading}\n\n`{view.name}`")
+    if view.options:
+        with st.popover("Options", type="tertiary"):
+            widgets(view)
+
+
+def _hints(view: View) -> dict[str, Any]:
+    """Option -> type; that of its default where it is not annotated."""
     hints = get_type_hints(view.table)
-    for option in view.options:
-        _widget(option.replace("_", " "), key_of(view.name, option), hints[option])
+    return {option: hints.get(option, type(default)) for option, default in view.options.items()}
 
 
-def query(view: str, chosen: data.Options) -> dict[str, list[str]]:
+def query(view: str, chosen: Options) -> dict[str, list[str]]:
     """The options as they stand in the address bar."""
     return {key_of(view, option): [text_of(value)] for option, value in chosen}
 
@@ -75,10 +88,10 @@ def _boolean(text: str) -> bool:
 
 
 def _one_of(text: str, allowed: tuple[Any, ...]) -> Any:
-    found = [value for value in allowed if str(value) == text]
-    if not found:
-        raise ValueError(f"it allows {', '.join(map(str, allowed))}.")
-    return found[0]
+    for value in allowed:
+        if str(value) == text:
+            return value
+    raise ValueError(f"allowed: {', '.join(map(str, allowed))}.")
 
 
 def _widget(label: str, key: str, hint: Any) -> Any:
@@ -87,7 +100,7 @@ def _widget(label: str, key: str, hint: Any) -> Any:
     if get_origin(hint) is Literal:
         return st.selectbox(label, get_args(hint), key=key)
     if get_origin(hint) is tuple:
-        return st.text_input(label, key=key, placeholder="chosen for you; or numbers such as 3, 17")
+        return st.text_input(label, key=key, placeholder="automatic; or numbers such as 3, 17")
     if hint in (int, float):
         return st.number_input(label, key=key, step=hint(1) if hint is int else None, format=None)
     return st.text_input(label, key=key)

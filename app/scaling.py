@@ -7,46 +7,49 @@ import plotly.graph_objects as go
 import streamlit as st
 import style
 
+from miscope import keys
 from miscope.core import MiscopeError
 from miscope.renderers.theme import PALETTE
-from miscope.scaling import figures, laws, page, results, tables, variants
-from miscope.workspace import configuration
+from miscope.scaling import documents, results, views
+from miscope.scaling import page as tables
+from miscope.scaling.fit import Fit
+from miscope.workspace import Workspace
 
 
-def page_of(root: Path) -> None:
+def page(workspace: Workspace) -> None:
     """One study: its numbers with intervals and refusals, its pictures, its checklist."""
     st.header("How does the loss scale?")
-    studies = _studies(root)
+    root, studies = workspace.root, _studies(workspace)
     if not studies:
         st.info("There is no scaling study: params.yaml declares none under `scaling`, and artifacts/scaling is empty.")
         return
     name = st.selectbox("Study", studies, key="scaling.study")
-    if not laws.path(root, name).is_file():
+    files = [documents.path(root, name, file) for file in ("fit.json", "results.json")]
+    if not files[0].is_file():
         style.say(f"The study `{name}` is not fitted. Run `dvc repro fit@{name}`.")
         return
-    files = (results.path(root, name), laws.path(root, name))
-    fit, drawn = _drawn(root, name, tuple((f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file()))
+    fit, drawn = _drawn(root, name, tuple(map(keys.stamp, files)))
     st.markdown(_facts(fit))
-    if fit["refusal"]:
-        st.warning(f"**{fit['refusal']['kind']}**: {fit['refusal']['sentence']}")
+    if fit.refusal:
+        st.warning(f"**{fit.refusal.kind}**: {fit.refusal.sentence}")
     for refusal in _refusals(fit):
         st.warning(refusal)
-    for one in drawn:
-        st.markdown(f"#### {one.question}")
-        st.plotly_chart(_without_question(one), key=f"scaling.{one.name}", theme=None)
-        st.caption(one.reading)
+    for view, (table, figure) in zip(views.views_of(fit), drawn, strict=True):
+        st.markdown(f"#### {view.question}")
+        st.plotly_chart(_without_question(figure), key=f"scaling.{view.leaf}", theme=None)
+        st.caption(view.reading)
         with st.expander("Table"):
-            st.dataframe(one.table, hide_index=True, key=f"scaling.{one.name}.table")
+            st.dataframe(table, hide_index=True, key=f"scaling.{view.leaf}.table")
     _numbers(fit)
-    _instruments(root, name)
+    _instruments(workspace, name)
 
 
-def _instruments(root: Path, study: str) -> None:
+def _instruments(workspace: Workspace, study: str) -> None:
     """When a measure of any instrument moves, against the size of the model and the tokens seen."""
-    st.markdown("#### When does a measure move, as models grow?")
-    measure = st.text_input("Measure", "losses.test_loss", key="scaling.measure", help="as on the page Order")
+    st.markdown("#### When does a measure change, as models grow?")
+    measure = st.text_input("Measure", "losses.test_loss", key="scaling.measure", help="named as on the page Lead-lag")
     try:
-        table = variants.against_scale(root, study, measure)
+        table = tables.against_scale(workspace, study, measure)
     except MiscopeError as error:
         style.say(str(error))
         return
@@ -58,81 +61,70 @@ def _instruments(root: Path, study: str) -> None:
             marker={"size": 9, "color": PALETTE[i % len(PALETTE)]},
         )  # fmt: skip
     figure.update_xaxes(type="log", title_text="parameters N")
-    figure.update_yaxes(title_text="tokens seen when it has come half of its way", rangemode="tozero")
+    figure.update_yaxes(title_text="tokens seen when it reached half of its total change", rangemode="tozero")
     st.plotly_chart(figure, key="scaling.measure.drawn", theme=None)
-    st.caption("A bar reaches down to the checkpoint before: the move lies between the two.")
+    st.caption(
+        "Each bar reaches down to the checkpoint before: the measure reached half of its change between the two."
+    )
     st.dataframe(table, hide_index=True, key="scaling.measure.table")
 
 
-def _studies(root: Path) -> list[str]:
+def _studies(workspace: Workspace) -> list[str]:
     """Those that params.yaml declares, then those whose runs or fits lie there."""
-    folder = root / "artifacts" / "scaling"
+    folder = workspace.artifacts / "scaling"
     lying = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return list(dict.fromkeys([*configuration.load(root).scaling, *lying]))
+    return list(dict.fromkeys([*workspace.config.scaling, *lying]))
 
 
 @st.cache_data(show_spinner="Drawing ...", max_entries=8)
-def _drawn(root: Path, study: str, made_from: tuple[tuple[int, int], ...]) -> tuple[tables.Fit, list[figures.Drawn]]:
-    fit = page.load(root, study)
-    return fit, figures.drawn(results.read(results.path(root, study), study), fit)
+def _drawn(
+    root: Path, study: str, made_from: tuple[tuple[int, int], ...]
+) -> tuple[Fit, list[tuple[pd.DataFrame, go.Figure]]]:
+    fit, runs = Fit.of_study(root, study), results.of_study(root, study)
+    return fit, [views.figure_of(view, fit, runs) for view in views.views_of(fit)]
 
 
-def _facts(fit: tables.Fit) -> str:
-    floor = "" if fit["entropy"] is None else f" The source's entropy is known: {fit['entropy']:.4f} nats."
+def _facts(fit: Fit) -> str:
+    floor = "" if fit.entropy is None else f" The source's entropy is known: {fit.entropy:.4f} nats."
     return (
-        f"{fit['n_fitted']} of {fit['n_runs']} runs fitted. {fit['convention']}{floor}  \n"
-        f"**Methods.** {fit['disagreement']['sentence']}  \n"
-        f"**Bias of IsoFLOP,** {page.bias_sentence(fit)}"
+        f"{fit.n_fitted} of {fit.n_runs} runs fitted. {fit.convention}{floor}  \n"
+        f"**Methods.** {fit.disagreement.sentence}  \n"
+        f"**Bias of IsoFLOP,** {fit.bias_sentence}"
     )
 
 
-def _refusals(fit: tables.Fit) -> list[str]:
+def _refusals(fit: Fit) -> list[str]:
     """What is refused, one text for each kind; the sentences stand in the tables below."""
     asked = [tables.estimates(fit).rename(columns={"parameter": "what"})]
     asked += [t.assign(what=t["quantity"] + t["budget"].map(" at {:.3g} FLOPs".format)) for t in [tables.targets(fit)]]
-    minima = tables.minima(fit)
-    places = minima["budget"].map("minimum at {:.3g} FLOPs".format)
-    asked.append(minima.assign(what=places, method="IsoFLOP, " + minima["shape"]))
-    found: dict[str, dict[str, list[str]]] = {}
+    minima = views.minima_of(fit)
+    what = minima["budget"].map("minimum at {:.3g} FLOPs".format)
+    asked.append(minima.assign(what=what, method="IsoFLOP, " + minima["shape"]))
+    refused: dict[str, dict[str, list[str]]] = {}
     for row in pd.concat(asked)[["method", "what", "refused"]].itertuples():
         if row.refused:
-            found.setdefault(row.refused.partition(": ")[0], {}).setdefault(row.method, []).append(row.what)
+            refused.setdefault(row.refused.partition(": ")[0], {}).setdefault(row.method, []).append(row.what)
     return [
         f"**Refused: {kind}**  \n" + "  \n".join(f"{method}: {', '.join(names)}" for method, names in by_method.items())
-        for kind, by_method in found.items()
+        for kind, by_method in refused.items()
     ]
 
 
-def _without_question(one: figures.Drawn) -> object:
+def _without_question(figure: go.Figure) -> go.Figure:
     """The figure without its first line, which stands above it as a heading."""
-    return one.figure.update_layout(title_text="", margin_t=24, height=one.figure.layout.height - 60)
+    return figure.update_layout(title_text="", margin_t=24, height=figure.layout.height - 60)
 
 
-def _numbers(fit: tables.Fit) -> None:
+def _numbers(fit: Fit) -> None:
     for text, table in (
-        ("What the methods found", tables.estimates(fit)),
+        ("Estimates of each method", tables.estimates(fit)),
         ("At a target budget", tables.targets(fit)),
-        ("With and without the runs in question", _sensitivity(fit)),
-        ("Runs that stand out or are left out", _questioned(fit)),
-        ("For whoever repeats it", pd.DataFrame(fit["checklist"]).fillna("not recorded")),
+        ("Sensitivity to which runs are fitted", tables.sensitivity(fit)),
+        ("Outliers, and runs that are left out", tables.questioned(fit)),
+        ("Checklist for reproducing the study", tables.checklist(fit)),
     ):
         st.markdown(f"##### {text}")
         if len(table):
             st.dataframe(table, hide_index=True, key=f"scaling.{text}")
         else:
             st.caption("none")
-
-
-def _sensitivity(fit: tables.Fit) -> pd.DataFrame:
-    rows = [
-        {"runs": row["runs"], "n": row["n"], **(row["law"] or {}), "a": row.get("a"), "N*": row.get("parameters"),
-         "at FLOPs": row["budget"], "refused": row["refusal"]["sentence"] if row["refusal"] else ""}
-        for row in fit["sensitivity"]
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def _questioned(fit: tables.Fit) -> pd.DataFrame:
-    rows = [{"id": row["id"], "left out": True, "reason": row["reason"]} for row in fit["set_aside"]]
-    rows += [{"id": row["id"], "left out": False, "reason": "; ".join(row["reasons"])} for row in fit["outliers"]]
-    return pd.DataFrame(rows)

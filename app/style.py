@@ -2,6 +2,10 @@
 
 import streamlit as st
 
+from miscope.catalog import Catalog
+from miscope.core import MiscopeError, NotApplicable
+from miscope.instrument import View
+
 CSS = """
 .stMainBlockContainer { padding: 3.6rem 2rem 3rem; max-width: 1500px; }
 .stSidebar h3 { padding: 0.2rem 0 0; }
@@ -41,3 +45,17 @@ def say(sentence: str, *, is_error: bool = False) -> None:
     show(text if command else sentence)
     if command:
         st.code(command.split("`")[0], language="bash")
+
+
+def say_why_not(view: View, error: MiscopeError) -> None:
+    """In the place of a drawing: its question, and why it cannot be drawn."""
+    st.markdown(f"##### {view.question}")
+    say(f"Not applicable: {error}" if isinstance(error, NotApplicable) else str(error))
+
+
+def say_faults(catalog: Catalog) -> None:
+    """One line for each instrument that cannot be loaded, and for each whose views cannot."""
+    for name, fault in catalog.faults.items():
+        st.warning(f"The instrument `{name}` is left out. {fault}")
+    for name, fault in catalog.view_faults.items():
+        st.warning(f"The views of `{name}` are left out. {fault}")

@@ -1,7 +1,6 @@
 """The page Train: a form made from a family's own settings, which adds a variant to params.yaml."""
 
 import re
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import options
@@ -9,47 +8,43 @@ import streamlit as st
 
 from miscope import catalog
 from miscope.core import Family, field_names
-from miscope.families import outside
-from miscope.workspace import configuration, status
+from miscope.workspace import Workspace, configuration
+from miscope.workspace.status import command
 
-ITS_OWN = "of my own ..."
+OWN = "a family of my own ..."
 
 
-def page(root: Path) -> None:
+def page(workspace: Workspace) -> None:
     """Choose a task, set what it lets one set, and see the entry that it makes; one click adds it."""
     st.header("Train")
-    st.caption("A form for each family, made from its settings. What it adds to params.yaml, `dvc repro` trains.")
-    chosen = st.selectbox("Family", [*catalog.families(), *_declared_outside(root), ITS_OWN], key="train.family")
+    st.caption("Choose a family and its settings. The variant is added to params.yaml, and `dvc repro` trains it.")
+    named = sorted({v.family_name for v in workspace.variants.values() if v.family_code})  # families of the user's own
+    chosen = st.selectbox("Family", [*catalog.families(), *named, OWN], key="train.family")
     path = chosen if "." in chosen else ""
-    if chosen == ITS_OWN:
-        path = st.text_input("Its class", key="train.path", placeholder="my_lab.tasks.S5")
+    if chosen == OWN:
+        path = st.text_input("Dotted path of its class", key="train.path", placeholder="my_lab.tasks.S5")
         if not path:
             st.info(
-                "A frozen dataclass with a family's methods, in a module beside params.yaml; CONTRIBUTING.md has one."
+                "A family is a frozen dataclass in a module beside params.yaml, or in an installed package. "
+                "CONTRIBUTING.md has an example."
             )
             return
-    cls = outside.family_class(path, "_target_", root) if path else catalog.family(chosen)
+    spec = {"_target_": path} if path else {"family": chosen}
+    cls = type(configuration.variant("new", spec, workspace.root).family)
     st.markdown((cls.__doc__ or "").split("\n\n")[0])
-    spec = {"family": outside.NAME, "_target_": path} if path else {"family": chosen}
-    spec |= _own_settings(cls) | _training(cls) | _control(cls)
-    _offer(root, spec)
-
-
-def _declared_outside(root: Path) -> list[str]:
-    """Families of the user's own that params.yaml already names."""
-    return sorted({v.family_name for v in configuration.load(root).variants.values() if v.family_code})
+    _offer(workspace, spec | _own_settings(cls) | _training(cls) | _control(cls))
 
 
 def _own_settings(cls: type[Family]) -> dict[str, Any]:
     """Widgets for the settings; those left at their defaults are not written."""
-    hints, default, found = get_type_hints(cls), cls(), {}
+    hints, default, chosen = get_type_hints(cls), cls(), {}
     for column, name in zip(_columns(len(field_names(cls))), field_names(cls), strict=False):
         with column:
             key, preset = f"train.{cls.__name__}.{name}", getattr(default, name)
             value = options.input_for(name.replace("_", " "), key, hints[name], preset)
         if value != preset:
-            found[name] = value
-    return found
+            chosen[name] = value
+    return chosen
 
 
 def _training(cls: type[Family]) -> dict[str, Any]:
@@ -59,23 +54,23 @@ def _training(cls: type[Family]) -> dict[str, Any]:
     data_seed = middle.number_input("data seed", min_value=0, value=0, step=1, key="train.data_seed")
     steps = right.number_input("steps", min_value=1, value=recipe.steps, step=100, key=f"{key}.steps")
     every = left.number_input("checkpoint every", 1, int(steps), max(1, int(steps) // 40), key=f"{key}.{steps}.every")
-    found: dict[str, Any] = {"seed": int(seed), "data_seed": int(data_seed), "steps": int(steps)}
-    return found | {"checkpoints": [{"every": int(every)}]}
+    seeds = {"seed": int(seed), "data_seed": int(data_seed)}
+    return {**seeds, "steps": int(steps), "checkpoints": [{"every": int(every)}]}
 
 
 def _control(cls: type[Family]) -> dict[str, Any]:
     """A control of the family: the same task, changed so that it must fail."""
     if not cls.controls:
         return {}
-    none = "no control"
-    chosen = st.radio("Control", [none, *cls.controls], key=f"train.{cls.__name__}.control")
+    none = "none"
+    chosen = st.radio("Change it into a control run", [none, *cls.controls], key=f"train.{cls.__name__}.control")
     return {} if chosen == none else dict(cls.controls[chosen])
 
 
-def _offer(root: Path, spec: dict[str, Any]) -> None:
+def _offer(workspace: Workspace, spec: dict[str, Any]) -> None:
     """The entry as it will stand in params.yaml, or what is wrong with it."""
-    taken = configuration.load(root).variants
-    stem = re.sub(r"\W+", "_", str(spec.get("_target_", spec["family"])).rpartition(".")[2])
+    taken, root = workspace.variants, workspace.root
+    stem = re.sub(r"\W+", "_", str(spec.get("_target_", spec.get("family"))).rpartition(".")[2])
     free = next(name for i in range(1, len(taken) + 2) if (name := f"{stem}_{i}") not in taken)
     name = st.text_input("Name", value=free, key=f"train.name.{free}")
     variant = configuration.variant(name, spec, root)  # an error is one line, and the page shows it
@@ -83,8 +78,8 @@ def _offer(root: Path, spec: dict[str, Any]) -> None:
     st.caption(f"{variant.recipe.steps:,} steps, {len(variant.checkpoint_steps)} checkpoints.")
     if st.button("Add to params.yaml", type="primary", key="train.add"):
         configuration.add(root, name, spec)
-        st.success(f"`{name}` stands in params.yaml. Train, analyse and draw it with:")
-        st.code(status.command(name), language="bash")
+        st.success(f"`{name}` is now in params.yaml. This command trains it, analyses it and draws its views:")
+        st.code(command(name), language="bash")
 
 
 def _columns(n: int) -> list[Any]:

@@ -5,9 +5,9 @@ writing of its file. Loading Python is left out. Medians of repeats. An instrume
 counts as its share of the variant `calibration`; one that has nothing to measure here is left out, and so is one that
 is never stored. Then the same at p = 59, and the peak of the process's memory.
 
-Last, how a whole analysis grows with the number of checkpoints, trackers apart, at p = 31: in CPU seconds, which other
-work on the machine moves less. An exponent of 1 is linear; what is paid once draws it below. Instruments that look at a
-fixed number of checkpoints are left out. The last line is JSON.
+Last, how a whole analysis grows with the number of checkpoints, each instrument over training apart, at p = 31: in CPU
+seconds, which other work on the machine moves less. An exponent of 1 is linear; what is paid once draws it below.
+Instruments that look at a fixed number of checkpoints are left out. The last line is JSON.
 """
 
 import json
@@ -20,23 +20,25 @@ import time
 from pathlib import Path
 
 import torch
-from miscope.observation import observed
 
-from miscope import catalog
+from miscope.catalog import builtin
 from miscope.core import Checkpoint, Context, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.instrument import CHECKPOINTS, Output, OverTraining, PerCheckpoint
+from miscope.instrument import CHECKPOINTS, Output, OverTraining, PerCheckpoint, sampled_steps
+from miscope.keys import Key
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
 from miscope.training.loop import train
-from miscope.workspace import analysis, configuration, files, store
+from miscope.workspace import Workspace, analysis, store
+from miscope.workspace.observation import observed
 
+CATALOG = builtin()
 REPEATS = 5
 NUMBERS = (8, 24, 72)  # of checkpoints
 FIRST = 4  # of checkpoints of an analysis before these, which pays for imports
 STEPS = 355  # of the training that they are spread over: evenly for each of the numbers
 PASS, ALL = "passes over the probe", "all"
-UniqueRows = dict[str, tuple[float, float]]  # seconds, megabytes
+Rows = dict[str, tuple[float, float]]  # seconds, megabytes
 
 
 def main() -> None:
@@ -65,35 +67,36 @@ def main() -> None:
     print(json.dumps(figures | {f"seconds_{name}": round(row[0], 4) for name, row in rows.items() if name != PASS}))
 
 
-def costs(modulus: int) -> UniqueRows:
+def costs(modulus: int) -> Rows:
     """Seconds and megabytes of the shared passes and of each instrument, by its share of the checkpoints."""
     family = ModuloAddition(modulus, 0.3)
     context = family.context(598)
     checkpoint = Checkpoint(0, family.model(), weights(Transformer(family.model(), 999)))
-    names = [name for name in catalog.analyzers() if name in catalog.stored() and applies(name, checkpoint, context)]
-    usual = [found(name) for name in names if share(name) == 1]
+    stored = [name for name in CATALOG.stored if isinstance(CATALOG.instrument(name), PerCheckpoint)]
+    names = [name for name in stored if applies(name, checkpoint, context)]
+    usual = [instrument(name) for name in names if share(name) == 1]
     rows = {PASS: (median(lambda: observed(checkpoint, context, usual)), 0.0)}
     for name in names:
-        (seen,) = observed(checkpoint, context, [found(name)])
+        (seen,) = observed(checkpoint, context, [instrument(name)])
         size = written(name, seen, context)
         seconds = median(lambda: written(name, seen, context), REPEATS if share(name) == 1 else 2)  # noqa: B023
         rows[name] = (share(name) * seconds, share(name) * size / 1e6)
     return rows
 
 
-def total_of(rows: UniqueRows) -> tuple[float, float]:
+def total_of(rows: Rows) -> tuple[float, float]:
     return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
 
 
 def seconds_by_number() -> dict[str, list[float]]:
-    """CPU seconds of the per-checkpoint instruments together, of each tracker and of all, at each of the numbers."""
-    stored = [catalog.instrument(name) for name in catalog.stored()]
-    trackers = [one.name for one in stored if isinstance(one, OverTraining)]
+    """CPU seconds of the per-checkpoint instruments together, of each over training and of all, at each number."""
+    stored = [CATALOG.instrument(name) for name in CATALOG.stored]
+    over_training = [one.name for one in stored if isinstance(one, OverTraining)]
     usual = [one.name for one in stored if isinstance(one, PerCheckpoint) and CHECKPOINTS not in one.settings]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "params.yaml").write_text("variants:\n" + "".join(map(declared, (FIRST, *NUMBERS))), encoding="utf-8")
-        parts = {"per-checkpoint": usual} | {one: [one] for one in trackers}
+        parts = {"per-checkpoint": usual} | {one: [one] for one in over_training}
         _, *rows = (seconds_of(root, f"of_{n}", parts) for n in (FIRST, *NUMBERS))
     grown = {name: [row[name] for row in rows] for name in rows[0]}
     return grown | {ALL: [sum(row.values()) for row in rows]}
@@ -106,12 +109,14 @@ def declared(number: int) -> str:
 
 def seconds_of(root: Path, name: str, parts: dict[str, list[str]]) -> dict[str, float]:
     """CPU seconds of each part of one variant's analysis, after its training."""
-    train(configuration.load(root).variant(name), files.folder_of(root, name), lambda evaluation: None)
-    analysis.write_probe(root, name)
+    workspace = Workspace(root)
+    config, folder = workspace.config, workspace.folder(name)
+    train(config.variant(name), folder)
+    analysis.write_probe(config, folder)
     seconds = {}
     for part, instruments in parts.items():
         start = time.process_time()
-        analysis.bring_all_up_to_date(root, name, instruments)
+        analysis.bring_up_to_date(config, folder, instruments)
         seconds[part] = time.process_time() - start
     return seconds
 
@@ -121,16 +126,16 @@ def exponent(seconds: list[float]) -> float:
     return statistics.linear_regression([math.log(n) for n in NUMBERS], [math.log(s) for s in seconds]).slope
 
 
-def found(name: str) -> PerCheckpoint:
-    analyzer = catalog.instrument(name)
-    assert isinstance(analyzer, PerCheckpoint)
-    return analyzer
+def instrument(name: str) -> PerCheckpoint:
+    chosen = CATALOG.instrument(name)
+    assert isinstance(chosen, PerCheckpoint)
+    return chosen
 
 
 def applies(name: str, checkpoint: Checkpoint, context: Context) -> bool:
     """Whether the instrument has something to measure; the first call also imports."""
     try:
-        analysis.compute(checkpoint, found(name), context, found(name).settings)
+        analysis.compute(checkpoint, instrument(name), context, instrument(name).settings)
     except NotApplicable:
         return False
     return True
@@ -138,8 +143,8 @@ def applies(name: str, checkpoint: Checkpoint, context: Context) -> bool:
 
 def share(name: str) -> float:
     """At which part of the calibration variant's checkpoints the instrument looks by default."""
-    steps = configuration.load(Path(__file__).parents[1]).variant("calibration").checkpoint_steps
-    return len(looked_at(steps, catalog.instrument(name).settings)) / len(steps)
+    steps = Workspace(Path(__file__).parents[1]).config.variant("calibration").checkpoint_steps
+    return len(sampled_steps(steps, CATALOG.instrument(name).settings)) / len(steps)
 
 
 def median(call: object, repeats: int = REPEATS) -> float:
@@ -155,11 +160,11 @@ def median(call: object, repeats: int = REPEATS) -> float:
 
 def written(name: str, seen: Checkpoint, context: Context) -> int:
     """Compute and store one Output; what comes back is the size of its file in bytes."""
-    settings = {key: value for key, value in found(name).settings.items() if key != "checkpoints"}
-    output: Output = found(name).compute(seen, context, **settings)
+    settings = {key: value for key, value in instrument(name).settings.items() if key != "checkpoints"}
+    output: Output = instrument(name).compute(seen, context, **settings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "output.npz"
-        store.save_output(path, output, store.Provenance(name, "", "", "", "{}"))
+        store.save_output(path, output, Key({}, ""))
         return path.stat().st_size
 
 

@@ -11,16 +11,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from miscope.maths.power_laws import NAMES, Law
-from miscope.scaling import laws
-from miscope.scaling.bootstrap import parameters, redrawn_laws
-from miscope.scaling.parametric import Points, fitted
+from miscope.scaling.documents import Record
+from miscope.scaling.fit import FitSettings
+from miscope.scaling.laws import fit_of
+from miscope.scaling.parametric import Fitted, Points, fitted, redrawn_laws
 from miscope.scaling.results import Results, read
-from miscope.scaling.settings import Settings
 
 TRUE = Law(E=1.8172, A=477.8, B=2143.8, alpha=0.3473, beta=0.3672)
 LEFT_OUT = "one of the five highest losses"
@@ -29,26 +28,26 @@ LEFT_OUT = "one of the five highest losses"
 def main(*arguments: str) -> None:
     results = read(Path(arguments[0])) if arguments else drawn_runs()
     highest = np.argsort(-results.loss)[: 5 if arguments else 0]
-    settings = Settings(exclude={results.ids[i]: LEFT_OUT for i in highest})
+    settings = FitSettings(exclude={results.ids[i]: LEFT_OUT for i in highest})
     kept = np.isin(np.array(results.ids), list(settings.exclude), invert=True)
     points = Points(results.parameters[kept], results.tokens[kept], results.loss[kept])
-    found: dict[str, Any] = {"runs": len(points)}
+    measured: dict[str, float] = {"runs": len(points)}
     started = time.perf_counter()
     law = fitted(points, "huber")
-    found["huber_point_seconds"] = time.perf_counter() - started
+    measured["huber_point_seconds"] = time.perf_counter() - started
     draws = redrawn_laws(points, "huber", law, 1000, 0)
-    intervals = parameters(points, law, draws)
-    found["bootstrap_1000_seconds"] = time.perf_counter() - started
-    found |= {name: getattr(law, name) for name in NAMES}
-    found |= {f"{name}_standard_error": intervals[name].standard_error or np.nan for name in NAMES}
+    intervals = Fitted("huber", "huber", points, law, draws).described((), (), 6.0, 0).estimates
+    measured["bootstrap_1000_seconds"] = time.perf_counter() - started
+    measured |= {name: getattr(law, name) for name in NAMES}
+    measured |= {f"{name}_standard_error": intervals[name].standard_error or np.nan for name in NAMES}
     started = time.perf_counter()
-    study = laws.study(dataclasses.replace(results, entropy=None), settings)
-    found["study_seconds"] = time.perf_counter() - started
-    for key, fit in study["parametric"].items():
-        rows = (f"{name} {e['value']} [{e['low']}, {e['high']}]" for name, e in fit["estimates"].items())
+    study = fit_of(dataclasses.replace(results, entropy=None), settings)
+    measured["study_seconds"] = time.perf_counter() - started
+    for key, fit in study.parametric.items():
+        rows = (f"{name} {e.value} [{e.low}, {e.high}]" for name, e in fit.estimates.items())
         print(f"{key:10} " + "  ".join(rows))
-    print(study["disagreement"]["sentence"])
-    print(json.dumps({key: round(value, 6) for key, value in found.items()}, sort_keys=True))
+    print(study.disagreement.sentence)
+    print(json.dumps({key: round(value, 6) for key, value in measured.items()}, sort_keys=True))
 
 
 def drawn_runs() -> Results:
@@ -58,8 +57,9 @@ def drawn_runs() -> Results:
     parameters = np.asarray(TRUE.best_parameters(budget)) * np.tile(np.geomspace(1 / 8, 8, 12), 20)
     tokens = budget / 6 / parameters
     loss = np.asarray(TRUE.loss(parameters, tokens)) * np.exp(0.005 * generator.standard_normal(len(budget)))
-    ids = tuple(f"run {i + 1}" for i in range(len(budget)))
-    return Results("drawn", "exact", None, ids, parameters, tokens, budget, loss, "", tuple({} for _ in ids))
+    numbers = zip(*(v.tolist() for v in (budget, parameters, tokens, loss)), strict=True)
+    runs = tuple(Record(f"run {i + 1}", *run) for i, run in enumerate(numbers))
+    return Results("drawn", "exact", None, runs, "")
 
 
 if __name__ == "__main__":

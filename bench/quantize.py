@@ -15,13 +15,11 @@ from torch import Tensor, nn
 from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
 from miscope.core import ModelConfig
-from miscope.model.linear import Linear
+from miscope.model import Linear, Transformer
 from miscope.model.memory import keep_freed_memory
-from miscope.model.quantization.kernels import CALLS, code_limit
-from miscope.model.quantization.layers import replaced
-from miscope.model.quantization.model import prepare_model_for_quantization, quantize, stored_bytes
-from miscope.model.quantization.speed import least_seconds
-from miscope.model.transformer import Transformer
+from miscope.quantization import prepare_model_for_quantization, quantize, stored_bytes
+from miscope.quantization.kernels import CALLS, code_limit
+from miscope.quantization.model import least_seconds, replace_layers
 
 SIZES, LENGTH, VOCABULARY, LAYERS = (64, 128, 256, 512, 1024), 128, 1024, 4
 HEADLINE = 512
@@ -91,7 +89,7 @@ def ways(d_model: int) -> dict[str, nn.Module]:
 
 def torchao_int8(model: Transformer) -> nn.Module:
     """torchao knows torch's own Linear, whose weight is [d_out d_in]."""
-    own = replaced(copy.deepcopy(model), Linear, lambda _, layer: torch_linear(layer)).requires_grad_(False)
+    own = replace_layers(copy.deepcopy(model), Linear, lambda _, layer: torch_linear(layer)).requires_grad_(False)
     quantize_(own, Int8DynamicActivationInt8WeightConfig())
     return own
 

@@ -21,7 +21,8 @@ from urllib.parse import quote
 
 from playwright.sync_api import Page, sync_playwright
 
-from miscope import api, catalog
+from miscope import api
+from miscope.catalog import builtin
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 ARGUMENTS = [
@@ -45,10 +46,10 @@ def main(root: Path, variant: str, *views: str) -> None:
     with serving(root) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(ARGUMENTS))
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        found = {}
-        for view in views or catalog.views():
+        redrawn = {}
+        for view in views or builtin().views():
             if times := measured(page, address, root, variant, view):
-                found[view] = times
+                redrawn[view] = times
                 row = "  ".join(
                     f"{kind} {statistics.median(t):6.0f} (worst {max(t):4.0f})" for kind, t in times.items()
                 )
@@ -56,16 +57,16 @@ def main(root: Path, variant: str, *views: str) -> None:
             else:
                 print(f"{view:38s} no figure", flush=True)
         browser.close()
-    print(json.dumps(summary(found)))
+    print(json.dumps(summary(redrawn)))
 
 
-def summary(found: dict[str, dict[str, list[float]]]) -> dict[str, float | str]:
+def summary(redrawn: dict[str, dict[str, list[float]]]) -> dict[str, float | str]:
     """The median over views, and the view that is worst, by the median of its moves."""
-    medians = {view: statistics.median(times["next"]) for view, times in found.items()}
-    jumps = {view: statistics.median(times["jump"]) for view, times in found.items()}
+    medians = {view: statistics.median(times["next"]) for view, times in redrawn.items()}
+    jumps = {view: statistics.median(times["jump"]) for view, times in redrawn.items()}
     worst = max(medians, key=lambda view: medians[view])
     return {
-        "views": len(found),
+        "views": len(redrawn),
         "redraw_ms_median": round(statistics.median(medians.values())),
         "redraw_ms_worst": round(medians[worst]),
         "worst_view": worst,

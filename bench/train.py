@@ -29,34 +29,37 @@ from miscope.core import MiscopeError, Variant
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.model.memory import keep_freed_memory
 from miscope.model.transformer import Transformer
-from miscope.training.batches import Batch
+from miscope.training.batches import Batch, Batches
 from miscope.training.device import device_for
-from miscope.training.run import Run
+from miscope.training.graphs import replaying
+from miscope.training.trainer import Trainer, lone
 
 P, FRACTION, SEED, DATA_SEED, EVAL_EVERY = 113, 0.3, 999, 598, 10
 ROUNDS, STEPS_A_ROUND, STEPS_COMPARED = 12, 6, 50
 STEPS, STRETCH = 12_500, 1_000  # of the canonical run; measured of it
 Kind = Literal["cpu", "cuda"]
+FAMILY = ModuloAddition(P, FRACTION)
+VARIANT = Variant("bench", "modulo_addition", FAMILY, SEED, DATA_SEED, FAMILY.model(), FAMILY.recipe(), (0,))
 
 
 def main() -> None:
     keep_freed_memory()
-    difference = largest_loss_difference(ours(), Lens(ours()))
+    difference = largest_loss_difference(ours(), Lens())
 
-    run, lens = ours(), Lens(ours())
-    test = run.batches.test
+    run, lens, network = ours(), Lens(), Transformer(VARIANT.model, SEED)
+    test = lens.batches.test
     seconds: dict[str, list[float]] = {}
     for _ in trange(ROUNDS, desc="rounds", disable=not sys.stderr.isatty()):
         for name, step in (("ours", run.advance), ("lens", lens.advance)):
             seconds.setdefault(name, []).extend(_in_its_stride(step, STEPS_A_ROUND))
         for name, look in (
-            ("ours_test", lambda: test.loss_and_accuracy(run.model, run.device)),
+            ("ours_test", lambda: test.loss_and_accuracy(network)),
             ("lens_test", lambda: lens.test(test)),
         ):
             seconds.setdefault(name, []).extend(_in_its_stride(look, 1))
         seconds.setdefault("matmul", []).append(timed(matmul) / MATMULS)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    report(medians, len(run.batches.split.train), difference)
+    report(medians, len(lens.batches.split.train), difference)
 
 
 def report(seconds: dict[str, float], n_examples: int, difference: float) -> None:
@@ -85,50 +88,48 @@ def report(seconds: dict[str, float], n_examples: int, difference: float) -> Non
 
 def alone(kind: Kind) -> None:
     """The canonical run on a device, from stretches in their stride."""
-    run, plain = ours(kind), ours(kind)
-    plain.graph = None
-    step, eager_step = (_seconds_a_step(trained, evaluates=False) for trained in (run, plain))
+    run, plain = replaying(ours(kind), VARIANT.recipe), ours(kind)
+    step, eager_step = (_seconds_a_step(trainer, evaluates=False) for trainer in (run, plain))
     whole = STEPS * _seconds_a_step(run, evaluates=True)
-    is_replayed = run.graph is not None and run.graph.is_replaying
     print(f"p = {P}, fraction {FRACTION}, {run.device.describe()}")
-    print(f"step {1e3 * step:.2f} ms, a CUDA graph: {is_replayed}; kernel by kernel {1e3 * eager_step:.2f} ms")
+    print(f"step {1e3 * step:.2f} ms, a CUDA graph: {run.is_replaying}; kernel by kernel {1e3 * eager_step:.2f} ms")
     print(f"{STEPS:,} steps, evaluated every {EVAL_EVERY}: {whole:.0f} s, from {STRETCH:,}")
-    if run.refused:
-        print(run.refused)
-    figures = {"graphs": is_replayed, "step_ms": round(1e3 * step, 3), "eager_step_ms": round(1e3 * eager_step, 3)}
+    if run.fallback_reason:
+        print(run.fallback_reason)
+    figures = {"graphs": run.is_replaying, "step_ms": round(1e3 * step, 3), "eager_step_ms": round(1e3 * eager_step, 3)}
     print(json.dumps(figures | {"seconds": round(whole, 1)}))
 
 
-def _seconds_a_step(run: Run, evaluates: bool) -> float:
+def _seconds_a_step(run: Trainer, evaluates: bool) -> float:
     run.advance()
-    run.evaluate()  # waits for the device, as the last one below does
+    run.models[0].evaluate(run.step)  # waits for the device, as the last one below does
     start = time.perf_counter()
     for i in range(1, STRETCH + 1):
         run.advance()
         if i == STRETCH or (evaluates and i % EVAL_EVERY == 0):
-            run.evaluate()
+            run.models[0].evaluate(run.step)
     return (time.perf_counter() - start) / STRETCH
 
 
-def ours(kind: Kind = "cpu") -> Run:
+def ours(kind: Kind = "cpu") -> Trainer:
     """The product's own training of the calibration recipe."""
-    family = ModuloAddition(P, FRACTION)
-    recipe = replace(family.recipe(), device=kind)
-    variant = Variant("bench", "modulo_addition", family, SEED, DATA_SEED, family.model(), recipe, (0,))
-    return Run(variant, device_for(recipe))
+    recipe = replace(VARIANT.recipe, device=kind)
+    return lone(replace(VARIANT, recipe=recipe), device_for(recipe))
 
 
 class Lens:
     """One update by `TransformerBridge.boot_native` from the same weights, biases frozen at zero, in the plain loop."""
 
-    def __init__(self, run: Run) -> None:
-        shape, self.train = run.variant.model, run.batches.train
+    def __init__(self) -> None:
+        shape, device = VARIANT.model, device_for(VARIANT.recipe)
+        self.batches = Batches(FAMILY, DATA_SEED, VARIANT.recipe, shape, device)
+        self.train = self.batches.train
         config = TransformerBridgeConfig(
             **{name: getattr(shape, name) for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "n_ctx")},
             d_vocab=shape.d_vocab, d_vocab_out=shape.d_vocab_out, act_fn="relu", normalization_type=None, seed=SEED,
         )  # fmt: skip
         self.model = TransformerBridge.boot_native(config, device="cpu")
-        _copy_weights(run.model, self.model)
+        _copy_weights(Transformer(shape, SEED), self.model)
         learned = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(learned, lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98))
 
@@ -164,7 +165,7 @@ def _copy_weights(ours: Transformer, lens: TransformerBridge) -> None:
             parameter.data.copy_(sources[part])
 
 
-def largest_loss_difference(ours: Run, theirs: Lens) -> float:
+def largest_loss_difference(ours: Trainer, theirs: Lens) -> float:
     """The largest relative difference of the two losses over the first steps.
 
     Raises:
@@ -181,7 +182,7 @@ def largest_loss_difference(ours: Run, theirs: Lens) -> float:
 def step_flops(n_examples: int) -> int:
     """Floating-point operations of the matmuls that one update needs, forward and back: 6 a weight and row it meets.
 
-    UniqueRows: an example for W_O, W_in, W_out, W_U; a distinct (token, position) for the rest, which adds less than 1 %.
+    Rows: an example for W_O, W_in, W_out, W_U; a distinct (token, position) for the rest, which adds less than 1 %.
     """
     shape = ModuloAddition(P, FRACTION).model()
     per_example = shape.d_model * (shape.n_heads * shape.d_head + 2 * shape.d_mlp + shape.d_vocab_out)

@@ -6,7 +6,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from miscope.calibration import table
-from miscope.calibration.case import Case
+from miscope.instrument import Case
+from miscope.workspace import Workspace
 from miscope.workspace.command import run
 
 
@@ -16,9 +17,10 @@ def main() -> None:
     def progress(cases: Iterable[Case]) -> Iterable[Case]:
         return tqdm(cases, desc="calibrate", unit="case", delay=2, mininterval=0.5)
 
-    found = table.measured(table.cases(), progress)
-    table.save(Path(), found)
-    print("\n".join(found.lines()))
+    workspace = Workspace(Path())
+    measured = table.measured(workspace.catalog, progress)
+    table.save(workspace, measured)
+    print("\n".join(measured.lines()))
 
 
 if __name__ == "__main__":

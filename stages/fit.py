@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-from miscope.scaling import laws, results
-from miscope.scaling.settings import settings
-from miscope.workspace import files
+from miscope.scaling import documents, laws, results
+from miscope.scaling.study import fit_settings
 from miscope.workspace.command import run
 
 
 def main(study: str) -> None:
-    runs = results.read(results.path(Path(), study), study)
-    found = laws.study(runs, settings(Path(), study))
-    files.write(laws.path(Path(), study), files.pretty_json(found))
-    print(f"{study} fit: {found['n_fitted']} runs; {found['disagreement']['sentence']}")
+    whole = laws.fit_of(results.of_study(Path(), study), fit_settings(Path(), study))
+    documents.write(documents.path(Path(), study, "fit.json"), whole)
+    print(f"{study} fit: {whole.n_fitted} runs; {whole.disagreement.sentence}")
 
 
 if __name__ == "__main__":

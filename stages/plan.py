@@ -6,8 +6,7 @@ With --dry-run the points, and the hours that they are thought to take here, are
 from pathlib import Path
 
 from miscope.core import MiscopeError
-from miscope.scaling import planfile, planner, study, timing
-from miscope.workspace import files
+from miscope.scaling import command, documents, planner, study
 from miscope.workspace.command import run
 
 
@@ -15,9 +14,9 @@ def main(name: str, flag: str = "") -> None:
     if flag not in ("", "--dry-run"):
         raise MiscopeError(f"`{flag}` is unknown; allowed after the study: --dry-run.")
     plan = planner.plan(study.load(Path(), name))
-    lines = timing.lines(plan) if flag else [f"{name}: {len(plan['points'])} points planned", *plan["notes"]]
+    lines = command.lines_of(plan) if flag else (f"{name}: {len(plan.points)} points planned", *plan.notes)
     if not flag:
-        files.write(planfile.path(Path(), name), files.pretty_json(plan))
+        documents.write(documents.path(Path(), name, "plan.json"), plan)
     print("\n".join(lines))
 
 

@@ -8,7 +8,7 @@ from miscope.workspace.command import run
 
 def main(study: str) -> None:
     written = page.write(Path(), study)
-    print(f"{study} plot: {len(written)} files in {page.folder(Path(), study)}")
+    print(f"{study} plot: {len(written)} files in {written[0].parent}")
 
 
 if __name__ == "__main__":

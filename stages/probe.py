@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from miscope.workspace import analysis
+from miscope.workspace import Workspace, analysis
 from miscope.workspace.command import run
 
 
 def main(variant: str) -> None:
-    print(f"{variant} probe: {analysis.write_probe(Path(), variant):,} inputs")
+    workspace = Workspace(Path())
+    print(f"{variant} probe: {analysis.write_probe(workspace.config, workspace.folder(variant)):,} inputs")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
-from miscope.workspace import files
+from miscope.report.page import page
+from miscope.report.timeline import timeline
+from miscope.workspace import Workspace
 from miscope.workspace.command import run
+from miscope.workspace.files import write
 
 
 def main(variant: str) -> None:
-    folder = files.folder_of(Path(), variant)
-    files.write(folder.report, report.page(folder, story.story(Path(), variant)))
-    print(f"{variant} report: {folder.report}")
+    loaded = Workspace(Path()).load(variant)
+    write(loaded.folder.report, page(loaded.folder, timeline(loaded)))
+    print(f"{variant} report: {loaded.folder.report}")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import small
 import workspace
 
 # shapes of annotated functions are checked under pytest alone
 from jaxtyping import install_import_hook
+from small import Small
 from workspace import Workspace
 
 HOOK = install_import_hook("miscope", "shapes.check")
@@ -39,8 +41,20 @@ def own_copy(tiny_workspace: Workspace, tmp_path: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def pair(tiny_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of a workspace with `tiny` and `twin`, which is the same under another name."""
+    """The root of a workspace with `tiny` and `other`, which is the same under another name."""
     made = tiny_workspace.copy(tmp_path_factory.mktemp("pair") / "workspace")
-    made.edit("params.yaml", "variants:\n", workspace.TINY.replace("tiny:", "twin:"))
-    shutil.copytree(made.path / "artifacts/tiny", made.path / "artifacts/twin")
+    made.edit("params.yaml", "variants:\n", workspace.TINY.replace("tiny:", "other:"))
+    shutil.copytree(made.path / "artifacts/tiny", made.path / "artifacts/other")
     return made.path
+
+
+@pytest.fixture(scope="session")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """Two small variants, trained and analysed. Read it; to change it, take `own`."""
+    return small.create(tmp_path_factory.mktemp("analysed"))
+
+
+@pytest.fixture
+def own(analysed: Small, tmp_path: Path) -> Small:
+    """A copy of the small variants that a test may change."""
+    return analysed.copy(tmp_path / "own")

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 import pytest
 from miscope.analysis import Summary, artifact, bring_up_to_date
+from miscope.trackers.progress_measures import ProgressMeasures
 
 from miscope import catalog
 from miscope.core import Context, MiscopeError
 from miscope.instrument import Artifact, Output, OverTraining, PerCheckpoint
 from miscope.maths.statistics import answers
 from miscope.model.inspection import activations
-from miscope.trackers.progress_measures import ProgressMeasures
 from miscope.training.loop import train
 from miscope.workspace import analysis, configuration, files, status, store
 from miscope.workspace.files import Folder

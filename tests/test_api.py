@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import workspace
+from miscope.trackers.phases import Phases
 from PIL import Image
 
 import miscope
@@ -17,7 +18,6 @@ from miscope import catalog
 from miscope.api import LoadedVariant
 from miscope.core import MiscopeError, NotApplicable
 from miscope.instrument import Artifact
-from miscope.trackers.phases import Phases
 from miscope.workspace import files
 
 PER_STEP = "dominant_frequencies"

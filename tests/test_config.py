@@ -8,6 +8,7 @@ import pytest
 from miscope.core import Adaptive, MiscopeError, Recipe
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.workspace import configuration
+from miscope.workspace.configuration import Config
 
 GOOD = """\
 variants:
@@ -23,7 +24,7 @@ instruments:
 """
 
 
-def load(folder: Path, text: str) -> config.Config:
+def load(folder: Path, text: str) -> Config:
     (folder / "params.yaml").write_text(text)
     return configuration.load(folder)
 
@@ -31,12 +32,8 @@ def load(folder: Path, text: str) -> config.Config:
 def test_a_variant_is_its_family_with_its_settings_and_the_recipe_with_what_is_overridden(tmp_path: Path) -> None:
     variant = load(tmp_path, GOOD).variant("one")
     assert (variant.family.modulus, variant.seed, variant.data_seed) == (13, 3, 0)
-    assert variant.recipe == Recipe(steps=100, learning_rate=0.001)
+    assert variant.recipe == Recipe(steps=100, learning_rate=0.001)  # `1e-3` is a number, as DVC reads it
     assert variant.label == "modadd_p13_s3_d0_f0.3"
-
-
-def test_a_number_such_as_1e_3_is_a_number(tmp_path: Path) -> None:
-    assert load(tmp_path, GOOD).variant("one").recipe.learning_rate == 0.001
 
 
 def test_the_schedule_is_the_union_of_steps_and_ranges_with_the_first_and_the_last(tmp_path: Path) -> None:
@@ -93,6 +90,11 @@ MISTAKES = {
         "checkpoints[0].metric` = 'loss'; allowed: train_loss",
     ),
     "an unknown device": ("seed: 3", "device: tpu", "`variants.one.device` = 'tpu'; allowed: cpu, cuda, auto"),
+    "what was a twin": ("seed: 3", "twin: one", "`variants.one`: `twin` is unknown. It is called `control` now."),
+    "what was a cohort": ("seed: 3", "cohort: one", "`cohort` is unknown. It is called `ensemble` now."),
+    "what was graduation": ("neuron_spectra:", "graduation:", "`graduation` is unknown. It is called `first_learned_step`"),
+    "a control of itself": ("seed: 3", "control: one", "`variants.one.control` = 'one'; allowed: none, for no other variant"),
+    "a control that is not there": ("seed: 3", "control: two", "`variants.one.control` = 'two'; allowed: none, for no other"),
     "an unknown section": ("variants:", "variant:", "params.yaml: `variant` is unknown. Did you mean `variants`?"),
     "an unknown key": ("steps: 100", "stpes: 100", "`variants.one`: `stpes` is unknown. Did you mean `steps`?"),
     "an unknown family": ("modulo_addition", "modulo_adition", "`modulo_adition` is unknown. Did you mean `modulo_add"),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+import miscope.workspace
+
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"  # reference data that users do not have
 
@@ -47,9 +49,14 @@ def is_shown(view: str) -> bool:
 
 TOY_SETTINGS = {
     "loss_landscape": {"checkpoints": 3, "directions": 4, "products": 6, "trace_vectors": 2, "answers": 64},
-    "local_learning_coefficient": {"checkpoints": 2, "chains": 2, "draws": 20},
-    "quantization_sensitivity": {"checkpoints": 3},
+    "local_learning_coefficient": {"checkpoints": 2, "chains": 2, "draws": 12},
+    "quantization_sensitivity": {"checkpoints": 2, "inputs": 64},
 }
+
+
+def shipped() -> miscope.workspace.Workspace:
+    """The workspace that the repository is."""
+    return miscope.workspace.Workspace(REPOSITORY)
 
 
 @dataclass(frozen=True)

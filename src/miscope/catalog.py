@@ -23,9 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from miscope.calibration.case import Case
 from miscope.core import Family, MiscopeError
-from miscope.instrument import BLOCK_HOOKS, GRADIENTS, Instrument, Output, OverTraining, PerCheckpoint, View
+from miscope.instrument import BLOCK_HOOKS, GRADIENTS, Case, Instrument, Output, OverTraining, PerCheckpoint, View
 from miscope.keys import PACKAGE, SOURCE
 
 OURS = f"{PACKAGE}.instruments"
@@ -112,10 +111,21 @@ class Catalog:
                 )
 
     @cached_property
+    def faults(self) -> Mapping[str, str]:
+        """Instruments that cannot be loaded, each with what is wrong with it; the others go on without them."""
+        faults = {}
+        for name, plugin in self.plugins.items():
+            try:
+                _ = plugin.instrument
+            except MiscopeError as wrong:
+                faults[name] = str(wrong)
+        return faults
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """All instruments, those of one checkpoint before those over training, each in the order of the alphabet."""
-        kinds = {name: isinstance(plugin.instrument, OverTraining) for name, plugin in self.plugins.items()}
-        return tuple(sorted(kinds, key=lambda name: (kinds[name], name)))
+        sound = {name: plugin.instrument for name, plugin in self.plugins.items() if name not in self.faults}
+        return tuple(sorted(sound, key=lambda name: (isinstance(sound[name], OverTraining), name)))
 
     @cached_property
     def stored(self) -> tuple[str, ...]:
@@ -128,9 +138,20 @@ class Catalog:
     def instrument(self, name: str) -> Instrument:
         return self.plugin(name).instrument
 
+    @cached_property
+    def view_faults(self) -> Mapping[str, str]:
+        """Instruments whose views cannot be loaded, each with what is wrong; the others are drawn all the same."""
+        faults = {}
+        for name in self.names:
+            try:
+                _ = self.plugin(name).views
+            except MiscopeError as wrong:
+                faults[name] = str(wrong)
+        return faults
+
     def views(self, instrument: str | None = None) -> tuple[str, ...]:
         """Names of all views, or of those that draw one instrument; the overview first."""
-        chosen = [instrument] if instrument else sorted(self.plugins)
+        chosen = [instrument] if instrument else [name for name in sorted(self.names) if name not in self.view_faults]
         return tuple(view for name in chosen for view in self.plugin(name).views)
 
     def view(self, name: str) -> View:

@@ -1,87 +1,113 @@
-"""What every plugin must keep, for whoever writes one: `check_family` and `check_instrument` say what does not fit.
+"""What every instrument must keep, for whoever writes one, in this package or elsewhere."""
 
-They run on small data of their own, in this package's tests and in anybody's.
-"""
-
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
-from miscope.core import Context, Examples, Family, MiscopeError, ModelConfig, Recipe, Split
-
-METHODS = ("model", "recipe", "positions", "split", "context", "label")
-
-
-def family_lacks(cls: type) -> Iterator[str]:
-    """What a class must have to be a family and has not, in words."""
-    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        yield "@dataclass(frozen=True)"
-    if not issubclass(cls, Family):
-        yield "the base class miscope.plugin.Family"
-    for name in METHODS:
-        if getattr(cls, name, None) in (None, getattr(Family, name)):
-            yield f"the method `{name}`"
+from miscope.calibration.toys import Toy, toys
+from miscope.catalog import Plugin
+from miscope.core import MiscopeError, NotApplicable
+from miscope.instrument import Artifact, Case, Instrument, Null, Output, Table, View, null_of
+from miscope.keys import digest_of_arrays
+from miscope.renderers import Frame
+from miscope.workspace.store import faults_of
 
 
-@lru_cache(maxsize=64)
-def check_family(family: Family, code: str) -> None:
-    """Draw a split and a probe, and look at them; once per family, settings and code.
+def check_instrument(plugin: Plugin, **settings: Any) -> list[str]:
+    """What an instrument with its views and known answers does not keep, in words; an empty list if it keeps all.
 
-    Raises:
-        MiscopeError: one line that says what does not fit.
+    It is put to small runs (`calibration.toys`): it must be pure and deterministic, return what its annotations say,
+    give every view a table of finite numbers, a drawing and a null, and find nothing beyond its null in networks that
+    learned nothing. Its known answers must come out. `settings` are its own, to make an expensive one cheap.
     """
-    name = type(family).__name__
     try:
-        faults = list(_faults(family))
-    except MiscopeError:
-        raise
-    except Exception as error:  # whatever the user's methods raise
-        raise MiscopeError(
-            f"{name}: {type(error).__name__} in its methods: {' '.join(str(error).split())[:200]}"
-        ) from None
-    if faults:
-        raise MiscopeError(f"{name} is no family yet: {'; '.join(faults)}.")
+        instrument, views = plugin.instrument, plugin.views
+    except MiscopeError as wrong:
+        return [str(wrong)]
+    faults = [f"{case.words}: {fault}" for case in plugin.cases for fault in _wrong_answers(case)]
+    n_applied = 0
+    for toy in toys().values():
+        try:
+            faults += [f"on `{toy.name}`: {fault}" for fault in _faults_on(toy, instrument, views.values(), settings)]
+            n_applied += 1
+        except NotApplicable as reason:
+            faults += [] if str(reason).endswith(".") else [f"its reason is no sentence: {reason}"]
+        except Exception as error:  # whatever a plugin raises is its fault
+            faults.append(f"on `{toy.name}`: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    return faults if n_applied or faults else ["it applies to none of the small runs, so nothing was checked"]
 
 
-def _faults(family: Family) -> Iterator[str]:
-    model, split, context = family.model(), family.split(0), family.context(0)
-    for found, kind, method in (
-        (model, ModelConfig, "model"),
-        (family.recipe(), Recipe, "recipe"),
-        (split, Split, "split"),
-        (context, Context, "context"),
-    ):
-        if not isinstance(found, kind):
-            yield f"`{method}` gives {type(found).__name__}, not {kind.__name__}"
-            return
-    for part in fields(split):
-        yield from _faults_of(getattr(split, part.name), part.name, family, model)
-    probe = context.probe
-    if not 0 <= context.answer_position < probe.tokens.shape[1]:
-        yield f"`answer_position` {context.answer_position} is none of the probe's {probe.tokens.shape[1]} positions"
-    if not len(probe.tokens) == len(probe.targets) == len(probe.is_train):
-        yield "the probe's tokens, targets and is_train differ in length"
-    yield from _out_of_range("the probe's tokens", probe.tokens, model.d_vocab)
-    yield from _out_of_range("the probe's targets", probe.targets, model.d_vocab_out)
+def _wrong_answers(case: Case) -> Iterator[str]:
+    for answer in case.answers():
+        if not answer.is_right:
+            yield f"{answer.quantity}: {answer.measured}, known to be {answer.expected} within {answer.tolerance}"
 
 
-def _faults_of(part: Examples, name: str, family: Family, model: ModelConfig) -> Iterator[str]:
-    read = family.positions()
-    if not len(part):
-        yield f"the {name} split is empty"
+def _faults_on(toy: Toy, instrument: Instrument, views: Iterable[View], settings: Mapping[str, Any]) -> Iterator[str]:
+    before = _digest(toy)
+    artifact = toy.artifact(instrument, **settings)
+    outputs = list(artifact.values()) if isinstance(artifact, Artifact) else [artifact]
+    for output in outputs:
+        yield from faults_of(output)
+    if not toy.is_blank:
+        again = toy.artifact(instrument, **settings)
+        repeated = list(again.values()) if isinstance(again, Artifact) else [again]
+        if [_digest_of(output) for output in outputs] != [_digest_of(output) for output in repeated]:
+            yield "it gives other numbers when it is called again"
+    nulls = toy.nulls(instrument, artifact)
+    for view in views:
+        yield from _faults_of_view(view, toy, artifact, nulls)
+    if _digest(toy) != before:
+        yield "it changes the weights or the probe that it is given"
+
+
+def _faults_of_view(view: View, toy: Toy, artifact: Any, nulls: Sequence[Null]) -> Iterator[str]:
+    """Of one that is never stored, whose nulls its tables hold, at every step; of others the table at the last."""
+    steps = tuple(artifact) if view.is_per_step else (None,)
+    found = {step: null_of(nulls, view.null or view.leaf, step, view.options) for step in steps}
+    try:
+        tables = {
+            step: view.tabulate(artifact, toy.context, nulls, step) for step in (steps if not nulls else steps[-1:])
+        }
+    except NotApplicable:
         return
-    if part.targets.shape != (len(part.tokens), len(read)):
-        yield f"targets of the {name} split have shape {part.targets.shape}, not ({len(part.tokens)}, {len(read)})"
-    if part.tokens.shape[1] > model.n_ctx or max(read) >= part.tokens.shape[1]:
-        yield f"the {name} split has {part.tokens.shape[1]} positions; `n_ctx` is {model.n_ctx}, read are {read}"
-    yield from _out_of_range(f"tokens of the {name} split", part.tokens, model.d_vocab)
-    yield from _out_of_range(f"targets of the {name} split", part.targets, model.d_vocab_out, least=-1)
+    found |= {step: table.null for step, table in tables.items() if table.null is not None}
+    for step, null in found.items():
+        if "measures none" in null.sentence:
+            yield f"`{view.leaf}` has no null{'' if step is None else f' at step {step}'}"
+        if null.is_beyond and toy.is_blank:
+            yield f"`{view.leaf}` of networks that learned nothing: {null.sentence}"
+    if not toy.is_blank:
+        yield from _faults_of_drawing(view, tables[steps[-1]], steps[-1])
 
 
-def _out_of_range(what: str, values: np.ndarray, size: int, least: int = 0) -> Iterator[str]:
-    if values.dtype.kind not in "iu":
-        yield f"{what} are {values.dtype}, not whole numbers"
-    elif not least <= values.min() <= values.max() < size:
-        yield f"{what} run from {values.min()} to {values.max()}, allowed {least} to {size - 1}"
+def _faults_of_drawing(view: View, table: Table, step: int | None) -> Iterator[str]:
+    data = table.data
+    if not len(data):
+        yield f"the table of `{view.leaf}` is empty"
+        return
+    for column in data:
+        if not str(column).replace("_", "").isalnum() or str(column) != str(column).lower():
+            yield f"the column `{column}` of `{view.leaf}` is no name in small letters"
+        if data[column].isna().any() or (data[column].dtype.kind == "f" and not np.isfinite(data[column]).all()):
+            yield f"the column `{column}` of `{view.leaf}` has cells that are no finite number"
+    before, frame = data.copy(deep=True), Frame(view.question, "label", step)
+    if view.draw(table, frame).to_json() != view.draw(table, frame).to_json():
+        yield f"drawing `{view.leaf}` twice gives two figures"
+    if not before.equals(data):
+        yield f"drawing `{view.leaf}` changes its table"
+
+
+def _digest_of(output: Output) -> str:
+    return digest_of_arrays(
+        {f.name: np.asarray(v) for f in fields(output) if (v := getattr(output, f.name)) is not None}
+    )
+
+
+def _digest(toy: Toy) -> str:
+    """Of all that an instrument could change by mistake."""
+    probe = {f.name: v for f in fields(toy.context.probe) if (v := getattr(toy.context.probe, f.name)) is not None}
+    weights = {f"{step} {name}": w for step, one in toy.checkpoints.items() for name, w in one.weights.items()}
+    return digest_of_arrays(probe | weights)

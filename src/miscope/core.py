@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from miscope.maths.spectra import Basis
 from miscope.network import Network
@@ -42,7 +42,7 @@ class ModelConfig:
     normalization: Literal["none", "LN", "RMS"] = "none"
     is_causal: bool = True
     has_biases: bool = False
-    initialisation: str = "calibration"
+    initialisation: str = "scaled_normal"
     positions: Literal["learned", "rotary"] = "learned"
     rotary_base: float = 10_000.0  # of the angles' wavelengths, in positions
     n_key_value_heads: int = 0  # heads share keys and values in so many groups; 0: each has its own
@@ -145,8 +145,8 @@ class Examples:
     """Token sequences and what should follow them at the positions that the loss reads; -1: nothing is asked there."""
 
     tokens: Int[np.ndarray, "batch pos"]
-    targets: Int[np.ndarray, "batch read"]
-    allowed: Bool[np.ndarray, "batch read vocab"] | None = None  # all answers that count as right; None: the target
+    targets: Int[np.ndarray, "batch query"]
+    allowed: Bool[np.ndarray, "batch query vocab"] | None = None  # all answers that count as right; None: the target
 
     def take(self, chosen: Any) -> "Examples":
         """The examples at an index, a slice or a mask."""
@@ -203,6 +203,18 @@ class Family:
     def context(self, data_seed: int) -> "Context":
         """The fixed probe and all that instruments may know about it."""
         raise NotImplementedError
+
+    def loss(self, logits: Any, batch: Mapping[str, Any]) -> Any:
+        """The mean loss that training lowers, in place of the cross-entropy: torch tensors, to be differentiated.
+
+        `logits` is [answer vocab] wherever an answer is asked for; `batch` has `tokens` [batch pos] and `targets`
+        [answer], and `allowed` [answer vocab] where several answers are right.
+        """
+        raise NotImplementedError
+
+    def metrics(self, logits: Float[np.ndarray, "batch query vocab"], examples: Examples) -> Mapping[str, float]:
+        """The task's own numbers by name, in the curve and the record beside the losses; here none."""
+        return {}
 
     def stream(self, data_seed: int, step: int, batch_size: int) -> Examples | None:
         """Fresh examples for one update, decided by seed and step alone; None: the task has a training set instead."""

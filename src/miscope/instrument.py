@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -119,7 +119,8 @@ class Null:
     @property
     def is_beyond(self) -> bool:
         """Whether the statistic is beyond what chance reaches; never for a null that was not measured."""
-        return self.is_measured and (self.value < self.threshold if self.is_lower else self.value > self.threshold)
+        is_more = self.value < self.threshold if self.is_lower else self.value > self.threshold
+        return bool(self.is_measured and is_more)
 
     @property
     def verdict(self) -> str:
@@ -151,21 +152,23 @@ def null_of(nulls: Sequence[Null], view: str, step: int | None, options: Mapping
 
     An instrument that looks at some of the checkpoints only gives the null of the last one up to `step`.
     """
-    own = [null for null in nulls if null.view == view and _fits(null.options, options, nulls)]
+    own = [null for null in nulls if null.view == view]
+    values: dict[str, list[Any]] = {}
+    for null in own:
+        for key, value in null.options.items():
+            values.setdefault(key, []).append(value)
+    asked = {key: _counted(options.get(key), values[key]) for key in values}
+    fitting = [null for null in own if all(asked[key] == value for key, value in null.options.items())]
     if step is not None:
-        at = max((null.step for null in own if null.step is not None and null.step <= step), default=None)
-        own = [null for null in own if null.step == at]
-    return own[0] if own else Null.absent("the instrument measures none for these options")
+        at = max((null.step for null in fitting if null.step is not None and null.step <= step), default=None)
+        fitting = [null for null in fitting if null.step == at]
+    return fitting[0] if fitting else Null.absent("the instrument measures none for these options")
 
 
-def _fits(measured: Mapping[str, Any], asked: Mapping[str, Any], nulls: Sequence[Null]) -> bool:
-    return all(_counted(key, asked.get(key), nulls) == value for key, value in measured.items())
-
-
-def _counted(key: str, value: Any, nulls: Sequence[Null]) -> Any:
+def _counted(value: Any, measured: Sequence[Any]) -> Any:
     """An option as nulls name it: counted from the start, and a set of numbers in ascending order."""
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
-        return value + 1 + max((null.options[key] for null in nulls if key in null.options), default=0)
+        return value + 1 + max(measured)
     return tuple(sorted(value)) if isinstance(value, tuple) else value
 
 
@@ -305,7 +308,7 @@ class View:
     question: str
     reading: str  # how to read the drawing, one or two sentences
     table: Callable[..., Any]
-    draw: Callable[..., Any]  # a renderer: (Table, Frame) -> figure
+    draw: Any  # a Renderer: (Table, Frame) -> figure
     null: str = ""  # the view whose null it shares; its own, if empty
     instrument: Instrument | None = None  # set by the catalog
 
@@ -339,13 +342,53 @@ class View:
         """The table with its null, at a step if the view shows one."""
         at = step if self.is_per_step else None
         null = null_of(nulls, self.null or self.leaf, at, {**self.options, **options})
-        given = {"step": step} if self.is_per_step else {}
+        given: dict[str, Any] = {"step": step} if self.is_per_step else {}
         given |= {"null": null} if "null" in inspect.signature(self.table).parameters else {}
         table = self.table(artifact, context, **given, **options)
         table = table if isinstance(table, Table) else Table(table)
         return table if table.null is not None else replace(table, null=null)
 
 
-def view(*, question: str, reading: str, draw: Callable[..., Any], null: str = "") -> Callable[..., View]:
+def view(*, question: str, reading: str, draw: Any, null: str = "") -> Callable[..., View]:
     """Make a View of the function below, which gives its table and its name."""
     return lambda table: View(question, reading, table, draw, null)
+
+
+# ---------------------------------------------------------------- known answers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One number that is known beside what was measured."""
+
+    quantity: str
+    expected: SupportsFloat
+    measured: SupportsFloat
+    tolerance: float = 1e-6  # absolute, in the unit of the quantity
+
+    @property
+    def is_right(self) -> bool:
+        return abs(float(self.measured) - float(self.expected)) <= float(self.tolerance)  # NaN is wrong
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, or one run, on which an instrument is tried; the catalog makes it of a function in known.py.
+
+    The docstring of `answers` is the case in words, up to `Source:`, and where the answer is from, after it.
+    """
+
+    instrument: str
+    answers: Callable[[], Iterable[Answer]]
+
+    @property
+    def words(self) -> str:
+        return self._parts()[0]
+
+    @property
+    def source(self) -> str:
+        return self._parts()[1]
+
+    def _parts(self) -> tuple[str, str]:
+        words, _, source = (inspect.getdoc(self.answers) or "").partition("Source:")
+        return " ".join(words.split()), " ".join(source.split())

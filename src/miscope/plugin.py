@@ -8,7 +8,6 @@ An instrument is a folder with measure.py, views.py and known.py, or one module;
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from miscope.calibration.case import Answer
 from miscope.core import (
     Checkpoint,
     Context,
@@ -21,7 +20,18 @@ from miscope.core import (
     Recipe,
     Split,
 )
-from miscope.instrument import Artifact, Instrument, Null, Output, OverTraining, PerCheckpoint, Table, View, view
+from miscope.instrument import (
+    Answer,
+    Artifact,
+    Instrument,
+    Null,
+    Output,
+    OverTraining,
+    PerCheckpoint,
+    Table,
+    View,
+    view,
+)
 from miscope.instruments._shared.nulls import against_untrained
 from miscope.maths.spectra import Basis
 

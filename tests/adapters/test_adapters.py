@@ -1,27 +1,32 @@
-"""Adapters by architecture type, our own transformer behind one, and all of them in the one loop's updates."""
+"""Adapters by architecture type, our own transformer behind one, and all of them moved by the one Trainer."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from hugging_face import write
 from torch import Tensor
 
-from miscope.adapters.base import BaseAdapter
-from miscope.adapters.characters import CharacterTokenizer
-from miscope.adapters.custom_transformer import CustomTransformerAdapter
-from miscope.adapters.generation import generate
-from miscope.adapters.qwen import QwenAdapter
-from miscope.adapters.registry import adapter_class, architectures, load, register, unregister
+from miscope.adapters import (
+    BaseAdapter,
+    CharacterTokenizer,
+    CustomTransformerAdapter,
+    QwenAdapter,
+    adapter_class,
+    generate,
+    load,
+    register,
+)
+from miscope.adapters.base import architectures, unregister
 from miscope.core import MiscopeError, ModelConfig, Recipe
-from miscope.model.transformer import Transformer
+from miscope.model import Transformer
 from miscope.model.weights import weights
-from miscope.training.device import Device, device_for
-from miscope.training.loss import cross_entropy
-from miscope.training.optimization import optimizer
-from miscope.training.updates import Updates, moments_of
+from miscope.training.device import device_for
+from miscope.training.optimization import cross_entropy, optimizer_for
+from miscope.training.trainer import Model, Stretch, Trainer, restore, state_of
 from miscope.workspace import store
 
 SENTENCE = "the quick brown fox jumps over the lazy dog"
@@ -44,6 +49,8 @@ def test_adapters_are_found_by_type_and_an_unknown_type_names_those_known() -> N
     assert adapter_class("custom-transformer") is CustomTransformerAdapter
     with pytest.raises(MiscopeError, match=r"architecture `gpt`\. Known: custom-transformer, qwen\.$"):
         adapter_class("gpt")
+    with pytest.raises(MiscopeError, match=r"architecture `qwen3`\. Did you mean `qwen`\?$"):
+        adapter_class("qwen3")
 
 
 @pytest.fixture
@@ -69,13 +76,15 @@ def test_a_third_party_registers_its_own_once(third_party: type[BaseAdapter], tm
 
 
 def test_a_folder_tells_which_adapter_it_needs(folder: Path, tmp_path: Path) -> None:
-    assert isinstance(load(folder), QwenAdapter)  # in Hugging Face's layout, not written by us
+    qwen = load(folder)  # in Hugging Face's layout, not written by us
+    assert isinstance(qwen, QwenAdapter)
+    assert not any(module.training for module in qwen.modules())  # and so it stays when somebody restores the mode
     custom().save_checkpoint(tmp_path / "custom")
     assert isinstance(load(tmp_path / "custom"), CustomTransformerAdapter)
     with pytest.raises(MiscopeError, match=r"No adapter knows what .* holds\. Known: custom-transformer, qwen\.$"):
         load(tmp_path)
     with pytest.raises(MiscopeError, match="is no folder"):
-        load(tmp_path / "nothing")
+        load(str(tmp_path / "nothing"))
 
 
 # ---------------------------------------------------------------- our own transformer
@@ -115,14 +124,24 @@ def test_one_checkpoint_of_a_variant_loads_too(tmp_path: Path) -> None:
     assert torch.equal(adapter(torch.arange(5)[None]), model(torch.arange(5)[None]))
 
 
+@pytest.fixture(params=["learned", "rotary", "qwen2", "qwen3", "qwen3 in our transformer"])
+def padding_reader(request: pytest.FixtureRequest, tmp_path: Path) -> BaseAdapter:
+    kind, _, is_core = request.param.partition(" ")
+    if kind in ("learned", "rotary"):
+        return CustomTransformerAdapter(Transformer(replace(CONFIG, positions=kind), 1))
+    qwen = QwenAdapter.load_checkpoint(write(tmp_path / "m", kind))
+    return CustomTransformerAdapter(qwen.core()) if is_core else qwen
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_padding_at_the_left_changes_nothing_and_at_the_right_neither(positions: str) -> None:
-    adapter = CustomTransformerAdapter(Transformer(replace(CONFIG, positions=positions), 1))
-    tokens = torch.arange(18).view(2, 9) % 17
+def test_padding_at_the_left_changes_nothing_and_at_the_right_neither(padding_reader: BaseAdapter) -> None:
+    adapter, tokens = padding_reader, torch.arange(18).view(2, 9) % 17
     mask = torch.ones_like(tokens)
     mask[1, :4] = 0
-    assert (adapter(tokens, mask)[1, 4:] - adapter(tokens[1:, 4:])[0]).abs().max() <= 1e-5
+    together = adapter(tokens.where(mask.bool(), 0), mask)
+    assert together.isfinite().all()
+    assert (together[1, 4:] - adapter(tokens[1:, 4:])[0]).abs().max() <= 1e-5
+    assert (together[0] - adapter(tokens[:1])[0]).abs().max() <= 1e-5
     assert (adapter(tokens, mask.flip(1))[1, :5] - adapter(tokens[1:, :5])[0]).abs().max() <= 1e-5
     assert (adapter(tokens, mask) - adapter(tokens))[1].abs().max() > 1e-3
     torch.testing.assert_close(adapter(tokens, torch.ones_like(tokens)), adapter(tokens), rtol=0, atol=1e-6)
@@ -131,33 +150,29 @@ def test_padding_at_the_left_changes_nothing_and_at_the_right_neither(positions:
 # ---------------------------------------------------------------- training
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """The feed of a training on one sentence: every step sees it all."""
-
-    tokens: Tensor
-
-    def at(self, step: int) -> tuple[list["Sentence"], int]:
-        return [self], self.tokens.shape[1] - 1
-
-    def share_of_loss(self, model: BaseAdapter, device: Device, n_answers: int) -> Tensor:
-        logits = model(self.tokens[:, :-1], torch.ones_like(self.tokens[:, :-1]))
-        return cross_entropy(logits.flatten(0, 1), self.tokens[:, 1:].flatten(), scale=1 / n_answers)
-
-
 RECIPE = Recipe(steps=60, learning_rate=6e-3, weight_decay=0.01)
 
 
-def training_of(adapter: BaseAdapter) -> Updates:
-    tokenizer, device = adapter.get_tokenizer(), device_for(RECIPE)
+def training_of(adapter: BaseAdapter) -> Trainer:
+    """On one sentence: every step sees it all."""
+    tokenizer, optimizer = adapter.get_tokenizer(), optimizer_for(adapter.parameters(), RECIPE)
     assert tokenizer is not None
-    feed = Sentence(torch.tensor([tokenizer.encode(SENTENCE)]))
-    return Updates(adapter, optimizer(adapter.parameters(), RECIPE), RECIPE, feed, device)
+    tokens = torch.tensor([tokenizer.encode(SENTENCE)])
+
+    def losses(step: int) -> Iterator[Tensor]:
+        logits, targets = adapter(tokens[:, :-1], torch.ones_like(tokens[:, :-1])), tokens[:, 1:].flatten()
+        yield cross_entropy(logits.flatten(0, 1), targets, scale=1 / len(targets))
+
+    def restored(state: Mapping[str, Tensor]) -> None:
+        restore(adapter, optimizer, state)
+
+    model = Model(lambda step: None, lambda *_: None, lambda: state_of(adapter, optimizer), restored)
+    return Trainer([model], adapter, [optimizer], [Stretch(0, (RECIPE,), losses)], device_for(RECIPE))
 
 
 @pytest.fixture(params=["custom", "qwen2", "qwen3"])
-def adapter(request: pytest.FixtureRequest, make: Callable, tmp_path: Path) -> BaseAdapter:
-    return custom() if request.param == "custom" else QwenAdapter.load_checkpoint(make(tmp_path / "m", request.param))
+def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> BaseAdapter:
+    return custom() if request.param == "custom" else QwenAdapter.load_checkpoint(write(tmp_path / "m", request.param))
 
 
 def test_one_loop_teaches_every_architecture_a_sentence_that_it_then_says(adapter: BaseAdapter) -> None:
@@ -177,10 +192,10 @@ def test_a_training_goes_on_from_a_checkpoint_with_identical_losses(adapter: Bas
     for _ in range(5):
         run.advance()
     adapter.save_checkpoint(tmp_path / "saved")
-    state = {name: value.clone() for name, value in run.state().items()}
+    state = {name: value.clone() for name, value in run.models[0].state().items()}
     expected = [run.advance().item() for _ in range(5)]
-    again = training_of(load(tmp_path / "saved"))
-    groups = again.optimizer.state_dict()["param_groups"]  # the weights come from the adapter's checkpoint
-    again.optimizer.load_state_dict({"state": moments_of(state), "param_groups": groups})
-    again.step = 5
+    loaded = load(tmp_path / "saved")
+    assert all(torch.equal(value, state[f"model.{name}"]) for name, value in loaded.state_dict().items())
+    again = training_of(loaded)
+    again.restore(5, [state])
     assert [again.advance().item() for _ in range(5)] == expected

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from miscope.adapters.custom_transformer import CustomTransformerAdapter
+from miscope.adapters import CustomTransformerAdapter, QwenAdapter
 from miscope.adapters.generation import allowed, generate
-from miscope.adapters.qwen import QwenAdapter
 from miscope.core import MiscopeError
 
 
@@ -64,8 +63,8 @@ PROBABILITIES = torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64)
     ],
 )
 def test_the_top_k_and_the_nucleus_by_hand(top_k: int, top_p: float, expected: list[float]) -> None:
-    found = allowed(PROBABILITIES.log(), top_k, top_p).exp()[0].tolist()
-    assert found == pytest.approx(expected, abs=1e-12)
+    left = allowed(PROBABILITIES.log(), top_k, top_p).exp()[0].tolist()
+    assert left == pytest.approx(expected, abs=1e-12)
 
 
 class Constant(CustomTransformerAdapter):

@@ -1,15 +1,17 @@
 """The page `docs/adapters.md`: its adapters are made as it says, and hold what they promise."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hugging_face import write
 from transformers import AutoModelForCausalLM
 
-from miscope.adapters.registry import adapter_class, load, unregister
+from miscope.adapters import adapter_class, load
+from miscope.adapters.base import unregister
 from miscope.adapters.validation import CHECKS, validate_adapter
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
@@ -36,8 +38,8 @@ def test_the_worked_example_is_registered_and_passes_every_check(page: dict[str,
 
 
 @torch.no_grad()
-def test_llamas_own_files_load_by_the_short_one(page: dict[str, Any], make: Callable, tmp_path: Path) -> None:
-    folder = make(tmp_path / "llama", "llama")
+def test_llamas_own_files_load_by_the_short_one(page: dict[str, Any], tmp_path: Path) -> None:
+    folder = write(tmp_path / "llama", "llama")
     adapter, tokens = load(folder), torch.arange(7)[None]
     assert adapter.get_architecture_type() == "llama"
     assert validate_adapter(adapter) == ()
@@ -47,9 +49,9 @@ def test_llamas_own_files_load_by_the_short_one(page: dict[str, Any], make: Call
 
 
 def test_the_first_example_says_something(
-    make: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    make(tmp_path / "models" / "my_qwen", "qwen2")
+    write(tmp_path / "models" / "my_qwen", "qwen2")
     monkeypatch.chdir(tmp_path)
     exec(re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[0], {})
     assert capsys.readouterr().out.startswith("the quick")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hugging_face import write
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
-from miscope.adapters.base import Tokenizer
-from miscope.adapters.mapping import BACK, TABLE, from_core, to_core
-from miscope.adapters.qwen import QwenAdapter
+from miscope.adapters import QwenAdapter, Tokenizer
+from miscope.adapters.huggingface import BACK, TABLE, from_core, to_core
 from miscope.adapters.settings import core_config
 from miscope.core import MiscopeError
 from miscope.model.transformer import Transformer
@@ -46,7 +47,7 @@ def test_the_same_weights_in_our_transformer_give_the_same_logits(qwen: QwenAdap
     core = qwen.core()
     assert (core(tokens) - qwen(tokens)).abs().max() <= 1e-5
     assert core.W_pos is None
-    one = core(tokens, positions=(4,))
+    one = core(tokens, query_positions=(4,))
     torch.testing.assert_close(one[:, 0], core(tokens)[:, 4], rtol=0, atol=1e-5)
 
 
@@ -94,8 +95,8 @@ def test_a_checkpoint_of_ours_holds_each_weight_where_it_acts(qwen: QwenAdapter,
         load_weights(Transformer(config), apart)
 
 
-def test_tied_embeddings_that_differ_are_refused_and_untied_ones_train_alone(make: Callable, tmp_path: Path) -> None:
-    core = QwenAdapter.load_checkpoint(make(tmp_path / "tied", "qwen3", tie_word_embeddings=True)).core()
+def test_tied_embeddings_that_differ_are_refused_and_untied_ones_train_alone(tmp_path: Path) -> None:
+    core = QwenAdapter.load_checkpoint(write(tmp_path / "tied", "qwen3", tie_word_embeddings=True)).core()
     stored, tokens = weights(core), torch.arange(6)[None]
     with pytest.raises(MiscopeError, match="embeddings are tied"):
         load_weights(Transformer(core.config), stored | {"unembed.W_U": stored["unembed.W_U"] + 1})
@@ -105,27 +106,6 @@ def test_tied_embeddings_that_differ_are_refused_and_untied_ones_train_alone(mak
     core(tokens).sum().backward()
     assert core.unembed is not None
     assert core.unembed.weight.grad is not None
-
-
-def padded(tokens: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The second row's first `n` tokens become padding at its left; the mask says so."""
-    mask = torch.ones_like(tokens)
-    mask[1, :n] = 0
-    return tokens.where(mask.bool(), 0), mask
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("of", ["library", "core"])
-def test_a_row_padded_at_the_left_equals_the_row_alone(of: str, qwen: QwenAdapter, tokens: Tensor) -> None:
-    core = qwen.core()
-    model = (
-        qwen if of == "library" else lambda x, mask=None: core(x, attention_mask=None if mask is None else mask.bool())
-    )
-    together, mask = padded(tokens, 4)
-    logits = model(together, mask)
-    assert (logits[1, 4:] - model(tokens[1:2, 4:])[0]).abs().max() <= 1e-4
-    assert (logits[0] - model(tokens[:1])[0]).abs().max() <= 1e-4
-    assert torch.isfinite(logits).all()
 
 
 def test_the_tokenizer_reads_and_writes_any_text(qwen: QwenAdapter) -> None:
@@ -145,7 +125,7 @@ def test_it_is_saved_with_its_tokenizer_and_loaded_from_the_path_alone(
     torch.save(qwen(tokens), tmp_path / "logits.pt")
     torch.save(tokens, tmp_path / "tokens.pt")
     script = (
-        "import sys, torch; from pathlib import Path; from miscope.adapters.registry import load\n"
+        "import sys, torch; from pathlib import Path; from miscope.adapters import load\n"
         "root = Path(sys.argv[1]); model = load(root / 'saved')\n"
         "assert torch.equal(model(torch.load(root / 'tokens.pt')), torch.load(root / 'logits.pt'))\n"
         "assert model.get_tokenizer().decode(model.get_tokenizer().encode('the fox')) == 'the fox'\n"
@@ -226,8 +206,10 @@ def test_other_models_and_what_ours_does_not_compute_are_refused(
         {"layer_types": ["full_attention", "sliding_attention"]},
         {"hidden_act": "gelu"},
     ):
-        with pytest.raises(MiscopeError, match=r"does not compute `(model_type|rope_type|layer_types|hidden_act)`"):
+        with pytest.raises(MiscopeError, match=rf"does not compute `({'|'.join((*odd, 'rope_type'))})`"):
             core_config(settings | odd)
+    with pytest.raises(MiscopeError, match="does not compute `model_type` = gpt2"):  # whose other keys are not Qwen's
+        core_config({"model_type": "gpt2", "n_embd": 8})
 
 
 def test_code_that_comes_with_a_model_is_not_run(folder: Path, tmp_path: Path) -> None:
@@ -237,3 +219,35 @@ def test_code_that_comes_with_a_model_is_not_run(folder: Path, tmp_path: Path) -
     (copy / "config.json").write_text(json.dumps(settings | {"auto_map": classes}))
     (copy / "odd.py").write_text("raise SystemExit('ran')\n")
     assert type(QwenAdapter.load_checkpoint(copy).model).__module__.startswith("transformers.models.qwen")
+
+
+# ---------------------------------------------------------------- against TransformerLens' own bridge
+
+OURS = {f"blocks.{i}.{name}" for i in range(2) for name in (
+    *("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_mlp_out", "hook_resid_post"),
+    *("ln1.hook_scale", "ln1.hook_normalized", "ln2.hook_scale", "ln2.hook_normalized"),
+    *(f"attn.hook_{part}" for part in ("q", "k", "v", "rot_q", "rot_k", "attn_scores", "pattern", "z")),
+    *("mlp.hook_pre", "mlp.hook_pre_linear", "mlp.hook_post"),
+)} | {"hook_embed", "ln_final.hook_scale", "ln_final.hook_normalized"}  # fmt: skip
+
+
+@torch.no_grad()
+def test_our_hook_shows_what_transformer_lens_shows_of_the_librarys_model(
+    folder: Path, qwen: QwenAdapter, tokens: Tensor
+) -> None:
+    seen: dict[str, Tensor] = {}
+    qwen.core()(tokens, hook=lambda name, x: seen.setdefault(name, x))
+    qwen.model.config._attn_implementation = "eager"
+    lens = TransformerBridge.boot_transformers(str(folder), hf_model=qwen.model, tokenizer=qwen.get_tokenizer())
+    _, cache = lens.run_with_cache(tokens)
+    norms = {name for name in seen if "attn.q_norm" in name or "attn.k_norm" in name}
+    assert set(seen) == OURS | norms
+    assert bool(norms) == (qwen.get_config()["model_type"] == "qwen3")
+    for name, ours in seen.items():
+        assert name in cache, name
+        theirs = cache[name]
+        if name in norms:  # [batch head pos ...] there; ours keeps the order of hook_q
+            theirs = theirs.transpose(1, 2)
+        finite = torch.isfinite(ours)
+        assert theirs.shape == ours.shape, (name, theirs.shape, ours.shape)
+        assert (ours - theirs)[finite].abs().max() <= 1e-5 * max(1.0, ours[finite].abs().max().item()), name

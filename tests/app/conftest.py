@@ -31,8 +31,8 @@ def app_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def address(tiny: Path) -> Iterator[str]:
     """The app on the tiny pipeline, served on a free port."""
-    with _served(APP / "main.py", "--root", str(tiny)) as found:
-        yield found
+    with _served(APP / "main.py", "--root", str(tiny)) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

@@ -8,49 +8,43 @@ from pathlib import Path
 
 import pytest
 import workspace
+from pages import SCRIPT, opened, texts
 from streamlit.testing.v1 import AppTest
 
-from miscope import catalog
-from miscope.workspace import configuration
+from miscope.catalog import builtin
+from miscope.workspace import analysis, configuration
 
 APP = Path(__file__).parents[2] / "app"
-EXPLORE = """
-from pathlib import Path
-import explore, style
-style.apply()
-explore.page(Path({root!r}))
-"""
-
-
-def explored(root: Path, **query: str | list[str]) -> AppTest:
-    """The page Explore as a link with this query opens it."""
-    test = AppTest.from_string(EXPLORE.format(root=str(root)), default_timeout=120)
-    for key, value in query.items():
-        test.query_params[key.replace("__", ".")] = value
-    return test.run()
-
-
-def texts(test: AppTest) -> str:
-    found = [*test.markdown, *test.info, *test.warning, *test.error, *test.code, *test.header, *test.caption]
-    return "\n".join(str(element.value) for element in found)
 
 
 def listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The whole app, which opens on the page Variants."""
     monkeypatch.setattr(sys, "argv", ["main.py", "--root", str(root)])
-    return AppTest.from_file(str(APP / "main.py"), default_timeout=120).run()
-
-
-@pytest.mark.parametrize("view", catalog.views())
-def test_every_view_opens_under_its_question(tiny: Path, view: str) -> None:
-    test = explored(tiny, variant="tiny", view=view, step="100")
+    test = AppTest.from_file(str(APP / "main.py"), default_timeout=120).run()
     assert not test.exception
+    return test
+
+
+@pytest.fixture
+def copied(tiny: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny / "artifacts", tmp_path / "artifacts")
+    shutil.copy(tiny / "params.yaml", tmp_path)
+    return tmp_path
+
+
+# ---------------------------------------------------------------- Explore
+
+
+@pytest.mark.parametrize("view", builtin().views())
+def test_every_view_opens_under_its_question(tiny: Path, view: str) -> None:
+    test = opened("explore", tiny, variant="tiny", view=view, step="100")
     assert not test.error
     assert not [warning.value for warning in test.warning]
-    assert catalog.view(view).question in texts(test)
+    assert builtin().view(view).question in texts(test)
     assert test.query_params["step"] == "100"
 
 
-OVER_TRAINING = [view for view in catalog.views() if workspace.is_shown(view) and not catalog.view(view).is_per_step]
+OVER_TRAINING = [v for v in builtin().views() if workspace.is_shown(v) and not builtin().view(v).is_per_step]
 
 
 @pytest.mark.parametrize("view", OVER_TRAINING)
@@ -58,7 +52,7 @@ def test_moving_the_marker_gives_the_figure_that_is_drawn_at_that_step(tiny: Pat
     import data
     import figures
 
-    loaded = data.load(tiny, "tiny")
+    loaded = data.OpenWorkspace(tiny).load("tiny")
     first, later = loaded.steps[1], loaded.steps[-2]
     drawn = figures.as_data(loaded.bound(view, first, ()))
     if drawn["layout"]["meta"]["clicks"] == "axis":
@@ -66,42 +60,71 @@ def test_moving_the_marker_gives_the_figure_that_is_drawn_at_that_step(tiny: Pat
 
 
 def test_without_a_query_the_page_opens_its_first_views_at_the_last_step(tiny: Path) -> None:
-    test = explored(tiny)
-    assert not test.exception
+    test = opened("explore", tiny)
     assert test.query_params["variant"] == "tiny"
     assert test.query_params["step"] == "200"
     assert len(test.query_params["view"]) == 4
 
 
-def test_a_step_without_a_checkpoint_snaps_to_the_nearest(tiny: Path) -> None:
-    assert explored(tiny, variant="tiny", step="93").query_params["step"] == "100"
-
-
-def test_the_slider_moves_the_address(tiny: Path) -> None:
-    test = explored(tiny, variant="tiny", view="losses.overview", step="100")
+def test_a_step_without_a_checkpoint_snaps_to_the_nearest_and_the_slider_moves_the_address(tiny: Path) -> None:
+    test = opened("explore", tiny, variant="tiny", view="losses.overview", step="93")
+    assert test.query_params["step"] == "100"
     test.select_slider(key="step").set_value(160).run()
     assert test.query_params["step"] == "160"
 
 
 def test_what_the_address_says_wrongly_is_told_and_not_dropped(tiny: Path) -> None:
-    test = explored(tiny, variant="tiny", view="losses.overvieuw", step="soon")
-    assert not test.exception
+    test = opened("explore", tiny, variant="tiny", view="losses.overvieuw", step="soon")
     assert "losses.overvieuw" in texts(test)
-    assert "soon" in texts(test)
+    assert "`soon` is not a whole number" in texts(test)
 
 
 def test_an_untrained_variant_is_shown_with_the_command_that_trains_it(tiny: Path) -> None:
-    test = explored(tiny, variant="untrained")
-    assert not test.exception
+    test = opened("explore", tiny, variant="untrained")
     assert "is not trained" in texts(test)
     assert "dvc repro report@untrained" in texts(test)
+
+
+def test_a_missing_artifact_is_told_with_the_command_that_makes_it(copied: Path) -> None:
+    shutil.rmtree(copied / "artifacts" / "tiny" / "instruments" / "losses")
+    test = opened("explore", copied, variant="tiny", view="losses.overview")
+    assert "`tiny` has no `losses`" in texts(test)
+    assert "dvc repro report@tiny" in texts(test)
+
+
+def test_an_artifact_that_vanishes_while_the_page_is_open_is_not_shown_from_memory(copied: Path) -> None:
+    test = opened("explore", copied, variant="tiny", view="losses.overview")
+    assert "dvc repro" not in texts(test)
+    next((copied / "artifacts" / "tiny" / "instruments" / "losses").glob("*100.npz")).unlink()
+    test.run()
+    assert not test.exception
+    assert "lacks 1 of 11 checkpoints" in texts(test)
+
+
+def test_the_app_draws_the_control_run_behind_and_can_leave_it_out(pair: Path, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    shutil.copytree(pair, root)
+    configuration.set_key(root, "tiny", "control", "other")
+    import data
+    import figures
+
+    test = opened("explore", root, variant="tiny", view="losses.overview")
+    assert test.toggle(key="control").value
+    loaded = data.OpenWorkspace(root).load("tiny")
+    for has_control in (True, False):
+        drawn = json.loads(figures.figure_json(loaded, "losses.overview", 100, (), has_control=has_control))
+        assert ("dash" in {trace.get("line", {}).get("dash") for trace in drawn["data"]}) is has_control
+    test.toggle(key="control").set_value(False).run()
+    assert not test.exception
+
+
+# ---------------------------------------------------------------- the other pages
 
 
 def test_both_variants_are_listed_with_the_command_for_what_is_missing(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     test = listed(tiny, monkeypatch)
-    assert not test.exception
     assert "modadd_p13_s1_d1_f0.5" in texts(test)
     assert "modadd_p17_s2_d0_f0.3" in texts(test)
     assert [code.value for code in test.code] == ["dvc repro report@untrained"]
@@ -109,16 +132,38 @@ def test_both_variants_are_listed_with_the_command_for_what_is_missing(
 
 def test_a_mistake_in_params_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.yaml").write_text("variants: {a: {family: modulo_adition}}\n")
-    test = listed(tmp_path, monkeypatch)
+    assert "modulo_addition" in listed(tmp_path, monkeypatch).error[0].value
+
+
+def test_the_page_compare_draws_both_and_its_link_reopens_it(pair: Path) -> None:
+    test = opened("compare", pair)
+    assert not test.error
+    assert test.query_params["compared"] == ["other", "tiny"]  # as params.yaml has them
+    test = test.multiselect("compared").set_value(["tiny"]).run()
+    assert "Choose 2 to 4 variants" in test.info[0].value
+    assert opened("compare", pair, align="memorised").selectbox("align").value == "memorised"
+
+
+def test_the_page_compare_says_that_it_takes_two(tiny: Path) -> None:
+    assert "It takes two trained variants" in opened("compare", tiny).info[0].value
+
+
+def test_the_page_lead_lag_draws_onsets_and_the_table_of_pairs(tiny: Path) -> None:
+    test = opened("lead_lag", tiny)
+    assert {"first", "then", "leads", "lags", "lead", "p"} <= set(test.dataframe[0].value.columns)
+    few = len(test.dataframe[0].value)
+    test.toggle(key="lead_lag.parts").set_value(True).run()
+    assert len(test.dataframe[0].value) > few > 0
+    assert {"kind", "before", "by", "penalty"} <= set(test.dataframe[1].value.columns)
+    test.toggle(key="lead_lag.elbow").set_value(True).run()
     assert not test.exception
-    assert "modulo_addition" in test.error[0].value
 
 
 def test_the_app_imports_no_torch(tiny: Path) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(APP)!r})\n"
         "from streamlit.testing.v1 import AppTest\n"
-        f"test = AppTest.from_string({EXPLORE.format(root=str(tiny))!r}, default_timeout=120).run()\n"
+        f"test = AppTest.from_string({SCRIPT.format(page='explore', root=str(tiny))!r}, default_timeout=120).run()\n"
         "assert not test.exception and len(test.query_params['view']) == 4\n"
         "assert 'torch' not in sys.modules and 'transformer_lens' not in sys.modules\n"
     )
@@ -126,53 +171,59 @@ def test_the_app_imports_no_torch(tiny: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-ORDER = """
-from pathlib import Path
-import moves, style
-style.apply()
-moves.page(Path({root!r}))
-"""
+# ---------------------------------------------------------------- instruments of the user's own
+
+OWN = '''
+"""How large the embedding is."""
+from dataclasses import dataclass
+import numpy as np
+from miscope.plugin import *
+
+@dataclass(frozen=True)
+class Size(Output):
+    size: float  # root of the sum of squares
+
+def size(checkpoint, context, *, power: float = 1.0) -> Size:
+    return Size(float(np.linalg.norm(checkpoint.weights["embed.W_E"]) ** power))
+
+def nulls(artifact, context):
+    yield Null.absent("a size has none").of("overview")
+
+@view(question="How large is the embedding?", reading="A line.", draw=lines("step", "size"))
+def overview(artifact, context, *, scale: float = 1.0):
+    return long("size", scale * artifact.stack("size"), step=artifact.steps)
+
+instrument = PerCheckpoint(size, nulls=nulls)
+'''
+DECLARED = "\ninstruments:\n  own_lab.size: {}\n  own_lab.broken: {}\n  own_lab.unseen: {}"
 
 
-@pytest.mark.parametrize("instrument", catalog.instruments())
-def test_the_catalogue_tells_what_an_instrument_gives_and_from_where(tiny: Path, instrument: str) -> None:
-    import catalogue
-
-    given = catalogue._outputs(catalog.instrument(instrument))
-    assert len(given)
-    assert (given["shape"] != "").all()
-    documented = sys.modules[catalog.instrument(instrument).compute.__module__].__doc__ or ""
-    assert "Source:" in documented
-
-
-def test_the_page_order_draws_onsets_and_the_table_of_leads(tiny: Path) -> None:
-    test = AppTest.from_string(ORDER.format(root=str(tiny)), default_timeout=120).run()
-    assert not test.exception
-    assert {"first", "then", "leads", "lags", "lead", "p"} <= set(test.dataframe[0].value.columns)
-    few = len(test.dataframe[0].value)
-    test.toggle(key="order.entries").set_value(True).run()
-    assert len(test.dataframe[0].value) > few > 0
-    assert {"kind", "before", "by", "penalty"} <= set(test.dataframe[1].value.columns)
-    test.toggle(key="order.elbow").set_value(True).run()
-    assert not test.exception
-
-
-def test_the_app_draws_the_twin_behind_and_can_leave_it_out(pair: Path, tmp_path: Path) -> None:
-    root = tmp_path / "workspace"
-    shutil.copytree(pair, root)
-    configuration.set_key(root, "tiny", "twin", "twin")
+def test_instruments_of_ones_own_are_in_the_app_like_ours_and_what_is_wrong_with_one_is_told(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import data
-    import figures
 
-    page = explored(root, variant="tiny", view="losses.overview")
-    assert not page.exception and page.toggle(key="twin").value
-    loaded = data.load(root, "tiny")
-    dashes = [
-        {trace.get("line", {}).get("dash") for trace in json.loads(text)["data"]}
-        for text in (
-            figures.figure_json(loaded, "losses.overview", 100, (), has_twin=has_twin) for has_twin in (True, False)
-        )
-    ]
-    assert [("dash" in found) for found in dashes] == [True, False]
-    page.toggle(key="twin").set_value(False).run()
-    assert not page.exception
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the workspace's folder is added to it
+    params = copied / "params.yaml"
+    params.write_text(params.read_text().replace("\ninstruments:", DECLARED, 1))
+    (copied / "own_lab").mkdir()
+    modules = {"size": OWN, "broken": "import nowhere", "unseen": OWN.replace(", nulls=nulls", "")}
+    for name, text in modules.items():
+        (copied / "own_lab" / f"{name}.py").write_text(text)
+    opening = data.OpenWorkspace(copied)
+    analysis.bring_up_to_date(opening.config, opening.folder("tiny"), ["size"])
+    assert opening.load("tiny").status("size").state == "fresh"
+
+    test = opened("explore", copied, variant="tiny", view="size.overview", **{"size.overview.scale": "2.0"})
+    assert not test.warning and "dvc repro" not in texts(test)
+    assert "How large is the embedding?" in texts(test)
+    catalogue = opened("catalogue", copied)
+    for page in (opened("variants", copied), catalogue):
+        first, second = (warning.value for warning in page.warning)
+        assert first.startswith("The instrument `broken` is left out.") and "No module named 'nowhere'" in first
+        assert second.startswith("The views of `unseen` are left out.") and "`nulls=`" in second
+    catalogue.selectbox(key="catalogue.instrument").set_value("size").run()
+    assert not catalogue.exception
+    assert "How large the embedding is." in texts(catalogue)
+    assert "own_lab.size: {power: 1.0}" in texts(catalogue)
+    assert catalogue.table[0].value["meaning"].tolist() == ["root of the sum of squares"]

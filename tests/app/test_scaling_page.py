@@ -1,28 +1,19 @@
 """The page Scaling, on a study that is fitted, one that is not, and none."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
+from pages import opened, texts
 
 from miscope.maths.power_laws import Law
-from miscope.scaling import laws, results
-from miscope.scaling.settings import Settings
+from miscope.scaling import documents, results
+from miscope.scaling.documents import Record, Records
+from miscope.scaling.fit import FitSettings
+from miscope.scaling.laws import fit_of
 from miscope.workspace import files
 
-PAGE = """
-from pathlib import Path
-import scaling, style
-style.apply()
-scaling.page_of(Path({root!r}))
-"""
 TRUE = Law(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
-
-
-def opened(root: Path) -> AppTest:
-    return AppTest.from_string(PAGE.format(root=str(root)), default_timeout=120).run()
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +25,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = np.asarray(TRUE.best_parameters(budget)) * np.tile(np.geomspace(0.2, 5, 6), 3)
     noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(18))
     loss = np.asarray(TRUE.loss(sizes, budget / 6 / sizes)) * noise
-    points = [
-        {
-            "id": f"r{i}",
-            "budget": budget[i],
-            "parameters": sizes[i],
-            "tokens": budget[i] / 6 / sizes[i],
-            "loss": loss[i],
-        }
-        for i in range(18)
-    ]
-    content = {"schema": 1, "study": "toy", "convention": "all but embeddings", "entropy": None, "points": points}
-    files.write(results.path(made, "toy"), json.dumps(content))
-    runs = results.read(results.path(made, "toy"), "toy")
-    fit = laws.study(runs, Settings(methods=("squared",), draws=40))
-    files.write(laws.path(made, "toy"), files.pretty_json(fit))
+    numbers = zip(*(v.tolist() for v in (budget, sizes, budget / 6 / sizes, loss)), strict=True)
+    points = tuple(Record(f"r{i}", *run) for i, run in enumerate(numbers))
+    documents.write(documents.path(made, "toy", "results.json"), Records(points, "toy", "all but embeddings"))
+    fit = fit_of(results.of_study(made, "toy"), FitSettings(methods=("squared",), draws=40))
+    documents.write(documents.path(made, "toy", "fit.json"), fit)
     return made
 
 
 def test_a_fitted_study_shows_pictures_numbers_and_refusals(root: Path) -> None:
-    test = opened(root)
+    test = opened("scaling", root)
     test.selectbox(key="scaling.study").set_value("toy").run()
     assert not test.exception
     assert not test.error
-    text = "\n".join(str(element.value) for element in test.markdown)
+    text = texts(test)
     assert "Which size is best at each compute budget?" in text
     assert "Where on the loss surface did the runs lie?" in text
     assert "Bias of IsoFLOP" in text
@@ -71,13 +52,10 @@ def test_a_fitted_study_shows_pictures_numbers_and_refusals(root: Path) -> None:
 
 
 def test_a_study_that_is_not_fitted_names_the_command(root: Path) -> None:
-    test = opened(root)
-    assert not test.exception
+    test = opened("scaling", root)
     assert test.code[0].value == "dvc repro fit@planned"
 
 
 def test_without_a_study_the_page_says_so(tmp_path: Path) -> None:
     files.write(tmp_path / "params.yaml", "variants: {}\n")
-    test = opened(tmp_path)
-    assert not test.exception
-    assert "no scaling study" in test.info[0].value
+    assert "no scaling study" in opened("scaling", tmp_path).info[0].value

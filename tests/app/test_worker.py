@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miscope.worker import Client, Memory
 
-from miscope import catalog
+from miscope.catalog import builtin
 from miscope.core import MiscopeError
-from miscope.instrument import Output, PerCheckpoint
+from miscope.instrument import Output
 from miscope.workspace import analysis
+from miscope.workspace.worker import Client, Memory
+
+UNSTORED = next(name for name in builtin().names if name not in builtin().stored)
 
 
 @pytest.fixture
@@ -20,38 +22,33 @@ def client() -> Iterator[Client]:
     started.close()
 
 
-def unstored() -> str:
-    found = [(name, catalog.instrument(name)) for name in catalog.analyzers()]
-    return next(name for name, analyzer in found if isinstance(analyzer, PerCheckpoint) and not analyzer.is_stored)
-
-
 def arrays(output: Output) -> list[np.ndarray]:
     return [value for value in vars(output).values() if isinstance(value, np.ndarray)]
 
 
 def test_the_worker_answers_what_is_computed_here(tiny: Path, client: Client) -> None:
-    there, here = client.compute(tiny, "tiny", unstored(), 100), analysis.compute_at(tiny, "tiny", unstored(), 100)
+    there, here = client.compute(tiny, "tiny", UNSTORED, 100), analysis.compute_at(tiny, "tiny", UNSTORED, 100)
     for one, other in zip(arrays(there), arrays(here), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_worker_that_was_killed_is_started_again(tiny: Path, client: Client) -> None:
-    client.compute(tiny, "tiny", unstored(), 0)
+    client.compute(tiny, "tiny", UNSTORED, 0)
     assert client._process is not None
     client._process.kill()
-    assert arrays(client.compute(tiny, "tiny", unstored(), 20))
+    assert arrays(client.compute(tiny, "tiny", UNSTORED, 20))
 
 
 def test_a_mistake_travels_back_as_a_sentence(tiny: Path, client: Client) -> None:
     with pytest.raises(MiscopeError, match=r"no 000101.safetensors. Run `dvc repro report@tiny`"):
-        client.compute(tiny, "tiny", unstored(), 101)
+        client.compute(tiny, "tiny", UNSTORED, 101)
 
 
 def test_memory_keeps_the_latest_that_fit(tiny: Path, client: Client) -> None:
-    first = client.compute(tiny, "tiny", unstored(), 0)
+    first = client.compute(tiny, "tiny", UNSTORED, 0)
     size = sum(array.nbytes for array in arrays(first))
     memory = Memory(limit_bytes=2 * size)
-    keys = [((tiny, "tiny", unstored(), step), ()) for step in (0, 1, 2)]
+    keys = [((tiny, "tiny", UNSTORED, step), ()) for step in (0, 1, 2)]
     for key in keys:
         memory.put(key, first)
     assert [memory.get(key) is not None for key in keys] == [False, True, True]

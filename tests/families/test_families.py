@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from miscope.training.run import Run
 
 from miscope import catalog
 from miscope.core import Family, MiscopeError, Variant
 from miscope.families import outside
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.device import device_for
-from miscope.training.run import Run
 from miscope.workspace import configuration
 
 FAMILIES = catalog.families()

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from judging import judged, over
 
-from miscope.analyzers.attention_patterns import AttentionPatterns, attention_patterns
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
+from miscope.instruments.attention_patterns.measure import AttentionPatterns, attention_patterns, even_attention
 from miscope.maths.spectra import Basis, variance_fractions
 
 P = 7
 MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=2, d_head=2, d_mlp=0, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
 PROBE = Probe(np.zeros((P * P, 3), dtype=np.int64), np.zeros(P * P, dtype=np.int64), np.ones(P * P, dtype=bool))
 CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P), grid=(P, P))
+RNG = np.random.default_rng(0)
 
 
 def patterns() -> np.ndarray:
@@ -24,49 +26,74 @@ def patterns() -> np.ndarray:
     return np.stack([even, waving], axis=1).astype(np.float32)
 
 
-def measured(context: Context = CONTEXT) -> AttentionPatterns:
-    return attention_patterns(Checkpoint(0, MODEL, {}, {"blocks.0.attn.hook_pattern": patterns()}), context)
+def measured(context: Context = CONTEXT, pattern: np.ndarray | None = None) -> AttentionPatterns:
+    seen = {"blocks.0.attn.hook_pattern": patterns() if pattern is None else pattern}
+    return attention_patterns(Checkpoint(0, MODEL, {}, seen), context)
 
 
-def test_even_attention_has_that_mean_and_no_spread() -> None:
-    found = measured()
-    np.testing.assert_allclose(found.mean[0, 0], [[1, 0, 0], [1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6)
-    np.testing.assert_allclose(found.std[0, 0], 0, atol=1e-7)
+def test_a_head_that_swings_shows_in_the_spread_at_its_frequency_and_not_in_the_mean() -> None:
+    output = measured()
+    np.testing.assert_allclose(output.mean[0, 1, 2], [0.5, 0.5, 0], atol=1e-6)
+    np.testing.assert_allclose(output.std[0, 1, 2], [0.4 / np.sqrt(2), 0.4 / np.sqrt(2), 0], atol=1e-6)
+    assert output.map_fraction is not None
+    np.testing.assert_allclose(output.map_fraction[0, 1], [[0, 1, 0], [0, 1, 0], [0, 0, 0]], atol=1e-5)
+    assert not output.map_fraction[0, 0].any()
 
 
-def test_a_head_that_swings_shows_in_the_spread_and_not_in_the_mean() -> None:
-    found = measured()
-    np.testing.assert_allclose(found.mean[0, 1, 2], [0.5, 0.5, 0], atol=1e-6)
-    np.testing.assert_allclose(found.std[0, 1, 2], [0.4 / np.sqrt(2), 0.4 / np.sqrt(2), 0], atol=1e-6)
-
-
-def test_the_answer_pattern_is_the_row_of_the_answer_position() -> None:
-    found, row = measured(), np.moveaxis(patterns()[:, :, 2], 0, -1)
-    np.testing.assert_array_equal(found.answer_pattern[0, 0], row[0])
+def test_a_map_of_the_answers_row_is_off_by_half_a_level_at_most_and_its_summaries_not_at_all() -> None:
     span = 0.4 * (1 - np.cos(2 * np.pi * 2 * 2 / P))  # of the wave, on whole numbers: its least is at 2
-    np.testing.assert_allclose(found.answer_pattern[0, 1], row[1], atol=span / 254)
-    np.testing.assert_allclose(found.answer_unit[0, 1], [span / 127, span / 127, 0], rtol=1e-5)
-
-
-def test_a_map_is_off_by_half_a_level_at_most_and_its_summaries_not_at_all() -> None:
-    rng = np.random.default_rng(0)
-    raw = rng.dirichlet(np.ones(3), (P * P, 2, 3)).astype(np.float32)
-    found = attention_patterns(Checkpoint(0, MODEL, {}, {"blocks.0.attn.hook_pattern": raw}), CONTEXT)
-    answer = np.moveaxis(raw[:, :, 2], 0, -1)
-    error = np.abs(found.answer_pattern[0] - answer)
-    assert (error.max(axis=-1) <= 0.5001 * found.answer_unit[0]).all() and error.max() > 1e-3
-    np.testing.assert_array_equal(found.mean[0, :, 2], answer.mean(axis=-1, dtype=np.float64))
-    assert found.map_fraction is not None
-    np.testing.assert_allclose(found.map_fraction[0, 1], variance_fractions(CONTEXT.basis, answer[1].reshape(3, P, P)))
-
-
-def test_the_frequency_of_the_swing_is_found_and_steady_attention_has_none() -> None:
-    fraction = measured().map_fraction
-    assert fraction is not None
-    np.testing.assert_allclose(fraction[0, 1], [[0, 1, 0], [0, 1, 0], [0, 0, 0]], atol=1e-5)
-    assert not fraction[0, 0].any()
+    np.testing.assert_allclose(measured().answer_unit[0], [[0, 0, 0], [span / 127, span / 127, 0]], rtol=1e-5)
+    raw = RNG.dirichlet(np.ones(3), (P * P, 2, 3)).astype(np.float32)
+    raw[:, 0, 2] = 1 / 3  # a head that never varies is stored as it is
+    output, answer = measured(pattern=raw), np.moveaxis(raw[:, :, 2], 0, -1)
+    error = np.abs(output.answer_pattern[0] - answer)
+    assert (error.max(axis=-1) <= 0.5001 * output.answer_unit[0]).all() and error[1].max() > 1e-3
+    np.testing.assert_array_equal(output.mean[0, :, 2], answer.mean(axis=-1, dtype=np.float64))
+    assert output.map_fraction is not None
+    np.testing.assert_allclose(output.map_fraction[0, 1], variance_fractions(CONTEXT.basis, answer[1].reshape(3, P, P)))
 
 
 @pytest.mark.parametrize("grid", [None, (P, P + 1)])
 def test_without_a_square_grid_the_maps_are_absent(grid: tuple[int, ...] | None) -> None:
     assert measured(replace(CONTEXT, grid=grid)).map_fraction is None
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+def departing(size: float) -> AttentionPatterns:
+    """Even attention, from which the answer's departs by Gaussian numbers of that size."""
+    even = measured(pattern=patterns()[:, [0, 0]])
+    mean = even.mean.copy()
+    mean[0, :, 2] += size * RNG.normal(size=(2, 3))
+    return replace(even, mean=mean)
+
+
+@pytest.mark.parametrize("view", ["attention_patterns.overview", "attention_patterns.over_time"])
+def test_attention_is_beyond_where_heads_have_chosen(view: str) -> None:
+    assert judged(view, over({0: departing(0.001), 100: departing(0.1)})).is_beyond
+    assert judged(view, over({0: departing(0.001), 100: departing(0.001)})).verdict == "Within its null"
+
+
+def test_attention_that_swings_with_the_input_is_beyond_at_the_position_where_it_swings() -> None:
+    still = replace(departing(0), std=np.full((1, 2, 3, 3), 0.002))
+    std = still.std.copy()
+    std[0, 0, 2, 1] = 0.3
+    path = over({0: still, 100: replace(still, std=std)})
+    nulls = [judged("attention_patterns.maps", path, step=step, key=key) for step in (0, 100) for key in range(3)]
+    assert [null.is_beyond for null in nulls] == [False, False, False, False, True, False]
+    assert {null.verdict for null in nulls} == {"Beyond its null", "Within its null"}
+
+
+def test_maps_of_one_frequency_are_beyond_and_those_of_random_functions_are_not() -> None:
+    energy = (RNG.normal(size=(1, 2, 3, 3, 2)) ** 2).sum(axis=-1)
+    random = replace(measured(), map_fraction=(energy / energy.sum(axis=-1, keepdims=True)).astype(np.float32))
+    path = over({0: random, 100: measured()})
+    view = "attention_patterns.frequencies"
+    assert judged(view, path, step=0, key=0).verdict == "Within its null"
+    assert [judged(view, path, key=key).is_beyond for key in range(3)] == [True, True, False]  # the wave's two
+
+
+def test_even_attention_sees_what_heads_see() -> None:
+    np.testing.assert_allclose(even_attention(departing(0).mean), np.tri(3) / [[1], [2], [3]])
+    np.testing.assert_allclose(even_attention(np.full((1, 1, 4, 4), 0.25)), 0.25)

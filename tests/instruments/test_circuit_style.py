@@ -2,28 +2,28 @@
 
 from dataclasses import replace
 
+import judging
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from workspace import SHARED
 
-from miscope.analyzers.circuit_style import CircuitStyle, _by_distance, _irrelevance, analyzer, circuit_style
+from miscope.calibration.models import through_the_model
+from miscope.catalog import builtin
 from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instruments.circuit_style.measure import CircuitStyle, _by_distance, _irrelevance, instrument
 from miscope.model.differentiation import network
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.workspace import analysis
 
 P = 11
 TASK = ModuloAddition(P, 0.5)
 MODEL = replace(TASK.model(), d_model=16, n_heads=2, d_head=8, d_mlp=32)
 
 
-def measured(checkpoint: Checkpoint, context: Context, **settings: int) -> CircuitStyle:
-    found = analysis.compute(checkpoint, analyzer, context, analyzer.settings | settings)
-    assert isinstance(found, CircuitStyle)
-    return found
+def measured(named: dict[str, np.ndarray], context: Context | None = None, model: ModelConfig = MODEL) -> CircuitStyle:
+    return through_the_model(instrument, Checkpoint(0, model, named), context or TASK.context(0))
 
 
 def untrained() -> dict[str, np.ndarray]:
@@ -35,17 +35,17 @@ def test_a_network_that_treats_both_summands_alike_has_symmetry_one() -> None:
     alike = untrained()
     for name in ("pos_embed.W_pos", "blocks.0.attn.W_Q"):
         alike[name] = np.zeros_like(alike[name])
-    found = measured(Checkpoint(0, MODEL, alike), TASK.context(0))
-    assert found.gradient_symmetry == pytest.approx(1, abs=1e-6)
-    assert found.symmetry_std < 1e-6
-    assert found.mismatched_symmetry < 0.9
+    style = measured(alike)
+    assert style.gradient_symmetry == pytest.approx(1, abs=1e-6)
+    assert style.symmetry_std < 1e-6
+    assert style.mismatched_symmetry < 0.9
 
 
 def test_an_untrained_network_is_symmetric_and_yet_no_pizza() -> None:
     """Its attention is nearly even: symmetry alone would call it one."""
-    found = measured(Checkpoint(0, MODEL, untrained()), TASK.context(0))
-    assert found.gradient_symmetry > 0.98
-    assert found.distance_irrelevance > 0.6
+    style = measured(untrained())
+    assert style.gradient_symmetry > 0.98
+    assert style.distance_irrelevance > 0.6
 
 
 def test_a_network_that_looks_at_one_summand_alone_is_not_symmetric() -> None:
@@ -57,8 +57,7 @@ def test_a_network_that_looks_at_one_summand_alone_is_not_symmetric() -> None:
     one["blocks.0.attn.W_Q"] = np.zeros_like(one["blocks.0.attn.W_Q"])
     one["blocks.0.attn.W_K"] = np.zeros_like(one["blocks.0.attn.W_K"])
     one["blocks.0.attn.W_Q"][:, 0, 0] = one["blocks.0.attn.W_K"][:, 0, 0] = 1
-    found = measured(Checkpoint(0, MODEL, one), TASK.context(0))
-    assert found.gradient_symmetry < 0.6
+    assert measured(one).gradient_symmetry < 0.6
 
 
 def on_sums(right: np.ndarray) -> CircuitStyle:
@@ -67,21 +66,18 @@ def on_sums(right: np.ndarray) -> CircuitStyle:
     logits = np.zeros((P * P, P), dtype=np.float32)
     logits[np.arange(P * P), context.probe.targets] = right.ravel()
     bare = Checkpoint(0, MODEL, untrained())
-    whole = replace(bare, activations={"logits": logits}, differentiable=network(bare, context))
-    return circuit_style(whole, context)
+    return instrument.compute(
+        replace(bare, activations={"logits": logits}, differentiable=network(bare, context)), context
+    )
 
 
-def test_a_right_logit_told_by_the_distance_alone_has_irrelevance_zero() -> None:
-    a, b = np.meshgrid(np.arange(P), np.arange(P), indexing="ij")
+def test_a_right_logit_told_by_the_distance_alone_has_irrelevance_zero_and_one_by_the_sum_one() -> None:
+    a, b = np.mgrid[:P, :P]
     pizza = on_sums(np.abs(np.cos(np.pi * 3 * (a - b) / P)))
     assert pizza.distance_irrelevance == pytest.approx(0, abs=1e-6)
     assert pizza.shuffled_irrelevance > 0.8
     np.testing.assert_allclose(pizza.logit_mean, np.abs(np.cos(np.pi * 3 * np.arange(P) / P)), atol=1e-6)
     np.testing.assert_allclose(pizza.logit_std, 0, atol=1e-6)
-
-
-def test_a_right_logit_told_by_the_sum_alone_has_irrelevance_one() -> None:
-    a, b = np.meshgrid(np.arange(P), np.arange(P), indexing="ij")
     assert on_sums(np.cos(2 * np.pi * (a + b) / P)).distance_irrelevance == pytest.approx(1, abs=1e-6)
 
 
@@ -93,14 +89,38 @@ def test_noise_has_nearly_the_irrelevance_of_its_shuffles() -> None:
 def test_other_tasks_have_no_style_of_adding() -> None:
     for task in (ModuloAddition(P, 0.5, "a * b"), ModuloAddition(P, 0.5, "a - b")):
         with pytest.raises(NotApplicable, match=r"^Clock and pizza are ways to add, and the answer here is not told"):
-            measured(Checkpoint(0, MODEL, untrained()), task.context(0))
+            measured(untrained(), task.context(0))
     with pytest.raises(NotApplicable, match="the probe is no grid of two"):
-        measured(Checkpoint(0, MODEL, untrained()), replace(TASK.context(0), grid=None))
+        measured(untrained(), replace(TASK.context(0), grid=None))
 
 
 def test_a_single_triple_is_refused() -> None:
     with pytest.raises(MiscopeError, match="`n_triples` = 1; allowed: at least 2"):
-        measured(Checkpoint(0, MODEL, untrained()), TASK.context(0), n_triples=1)
+        instrument.compute(Checkpoint(0, MODEL, {}), TASK.context(0), n_triples=1)
+
+
+def style(symmetry: float, irrelevance: float) -> CircuitStyle:
+    return CircuitStyle(
+        gradient_symmetry=symmetry, symmetry_std=0.1, mismatched_symmetry=0.0, distance_irrelevance=irrelevance,
+        shuffled_irrelevance=0.95, distance=np.arange(P), logit_mean=np.zeros(P), logit_std=np.ones(P),
+    )  # fmt: skip
+
+
+UNTRAINED = style(0.99, 0.99)
+
+
+@pytest.mark.parametrize("view", ["circuit_style.overview", "circuit_style.distances", "circuit_style.plane"])
+def test_symmetry_alone_says_nothing_of_how_a_network_adds(view: str) -> None:
+    assert judging.judged(view, judging.over({0: UNTRAINED, 100: style(0.99, 0.2)})).is_beyond  # a pizza
+    memorised = style(0.3, 0.93)
+    for output in (UNTRAINED, memorised):
+        assert judging.judged(view, judging.over({0: UNTRAINED, 100: output})).verdict == "Within its null"
+
+
+@pytest.mark.parametrize(("first", "curves"), [(0, 3), (5, 2)])
+def test_a_variant_without_step_0_has_no_curve_of_the_untrained_network(first: int, curves: int) -> None:
+    table = builtin().view("circuit_style.overview").tabulate(judging.over({first: UNTRAINED}), judging.CONTEXT)
+    assert table.data["curve"].nunique() == curves
 
 
 PIZZA = SHARED / "data" / "published" / "pizza_model_a_c59.safetensors"
@@ -129,7 +149,7 @@ def test_the_published_pizza_has_its_published_style() -> None:
     task = ModuloAddition(59, 0.8).context(0)
     pairs = replace(task, probe=replace(task.probe, tokens=task.probe.tokens[:, :2]), answer_position=1)
     contiguous = {name: np.ascontiguousarray(value) for name, value in given.items()}
-    found = measured(Checkpoint(0, model, contiguous), pairs)
-    assert found.distance_irrelevance == pytest.approx(0.1717365, rel=1e-4)
-    assert found.gradient_symmetry == pytest.approx(0.9937, abs=1e-3)
-    assert found.mismatched_symmetry < 0.2
+    pizza = measured(contiguous, pairs, model)
+    assert pizza.distance_irrelevance == pytest.approx(0.1717365, rel=1e-4)
+    assert pizza.gradient_symmetry == pytest.approx(0.9937, abs=1e-3)
+    assert pizza.mismatched_symmetry < 0.2

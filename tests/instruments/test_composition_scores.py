@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from judging import judged, over
 
-from miscope.analyzers.composition_scores import CompositionScores, composition_scores
 from miscope.core import Checkpoint, MiscopeError, ModelConfig, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instruments.composition_scores.measure import CompositionScores, composition_scores
 
 D_MODEL, D_HEAD = 8, 2
 MODEL = ModelConfig(
     n_layers=2, d_model=D_MODEL, n_heads=1, d_head=D_HEAD, d_mlp=0, n_ctx=3, d_vocab=6, d_vocab_out=5
 )  # fmt: skip
 AXES = np.eye(D_MODEL)
-Q, K, V = range(3)
 
 
 def head(layer: int, *, q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarray) -> dict[str, np.ndarray]:
@@ -39,68 +39,44 @@ def measured(weights: dict[str, np.ndarray], model: ModelConfig = MODEL, **setti
 EARLIER = head(0, q=AXES[:2], k=AXES[:2], v=AXES[:2], o=AXES[2:4])  # reads axes 0, 1 and writes them to axes 2, 3
 
 
-def test_a_head_that_reads_just_what_an_earlier_one_writes_scores_one_over_the_root_of_the_directions() -> None:
-    later = head(1, q=AXES[2:4], k=AXES[4:6], v=AXES[6:8], o=AXES[:2])
-    score = measured(EARLIER | later).score[:, 0, 0, 1, 0]
-    np.testing.assert_allclose(score, [1 / np.sqrt(2), 0, 0], atol=1e-12)
-
-
-def test_circuits_of_one_and_the_same_direction_score_one() -> None:
-    single = np.stack([AXES[2], 0 * AXES[2]])
-    weights = head(0, q=AXES[:2], k=AXES[:2], v=single, o=single) | head(1, q=single, k=single, v=single, o=single)
-    np.testing.assert_allclose(measured(weights).score[:, 0, 0, 1, 0], 1)
-
-
-@pytest.mark.parametrize(("reader", "kind"), [("q", Q), ("k", K), ("v", V)])
-def test_the_kind_of_composition_is_that_of_the_matrix_that_reads(reader: str, kind: int) -> None:
-    elsewhere = {"q": AXES[4:6], "k": AXES[4:6], "v": AXES[4:6], "o": AXES[4:6]}
+@pytest.mark.parametrize("reader", ["q", "k", "v"])
+def test_just_what_an_earlier_head_writes_scores_one_over_the_root_of_its_directions_for_what_reads_it(reader) -> None:
+    elsewhere = dict.fromkeys("qkvo", AXES[4:6])
     score = measured(EARLIER | head(1, **(elsewhere | {reader: AXES[2:4]}))).score[:, 0, 0, 1, 0]
-    assert np.flatnonzero(score > 1e-12).tolist() == [kind]
-
-
-def test_orthogonal_subspaces_score_zero() -> None:
-    later = head(1, q=AXES[4:6], k=AXES[6:8], v=AXES[4:6], o=AXES[:2])
-    np.testing.assert_allclose(measured(EARLIER | later).score[:, 0, 0, 1, 0], 0, atol=1e-12)
+    np.testing.assert_allclose(score, [(reader == kind) / np.sqrt(2) for kind in "qkv"], atol=1e-12)
 
 
 def test_the_scores_are_those_of_the_full_products() -> None:
     model = replace(MODEL, n_layers=3, n_heads=2)
     w = {name: value.astype(np.float64) for name, value in random_weights(model).items()}
-    found = measured(random_weights(model), model).score
+    scores = measured(random_weights(model), model).score
 
     def size(*matrices: np.ndarray) -> float:
         return float(np.linalg.norm(np.linalg.multi_dot(matrices) if len(matrices) > 1 else matrices[0]))
 
     for a, i, b, j in np.ndindex(3, 2, 3, 2):
         if a >= b:
-            assert np.isnan(found[:, a, i, b, j]).all()
+            assert np.isnan(scores[:, a, i, b, j]).all()
             continue
         ov = w[f"blocks.{a}.attn.W_V"][i] @ w[f"blocks.{a}.attn.W_O"][i]
         qk = w[f"blocks.{b}.attn.W_Q"][j] @ w[f"blocks.{b}.attn.W_K"][j].T
         later_ov = w[f"blocks.{b}.attn.W_V"][j] @ w[f"blocks.{b}.attn.W_O"][j]
         expected = [size(ov, m) / size(ov) / size(m) for m in (qk, qk.T, later_ov)]
-        np.testing.assert_allclose(found[:, a, i, b, j], expected, rtol=1e-6)
+        np.testing.assert_allclose(scores[:, a, i, b, j], expected, rtol=1e-6)
 
 
-def test_a_rotation_of_the_residual_stream_changes_nothing() -> None:
+def test_a_rotation_of_the_residual_stream_and_the_size_of_the_weights_change_nothing() -> None:
     weights = random_weights(MODEL)
-    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(D_MODEL, D_MODEL)))[0].astype(np.float32)
+    turn = 3 * np.linalg.qr(np.random.default_rng(1).normal(size=(D_MODEL, D_MODEL)))[0].astype(np.float32)
     turned = {n: (w @ turn if n.endswith("W_O") else turn.T @ w) for n, w in weights.items()}
     np.testing.assert_allclose(measured(turned).score, measured(weights).score, rtol=1e-5)
 
 
-def test_the_size_of_the_weights_does_not_matter() -> None:
-    weights = random_weights(MODEL)
-    np.testing.assert_allclose(
-        measured({n: 3 * w for n, w in weights.items()}).score, measured(weights).score, rtol=1e-5
-    )
-
-
 def test_random_heads_score_at_chance_in_all_three_kinds() -> None:
     model = replace(MODEL, d_model=64, d_head=16, n_heads=8)
-    found = measured(random_weights(model, seed=5), model)
-    np.testing.assert_allclose(found.score[:, 0, :, 1, :].mean(axis=(1, 2)), found.chance, atol=found.chance_std / 2)
-    assert found.chance == pytest.approx(1 / 8, rel=0.1)
+    output = measured(random_weights(model, seed=5), model)
+    np.testing.assert_allclose(output.score[:, 0, :, 1, :].mean(axis=(1, 2)), output.chance, atol=output.chance_std / 2)
+    assert output.chance == pytest.approx(1 / 8, rel=0.1)
 
 
 def test_the_gain_of_a_norm_counts_as_part_of_what_reads_through_it() -> None:
@@ -125,12 +101,22 @@ def test_a_head_that_is_zero_has_no_score() -> None:
     assert np.isnan(measured(weights).score).all()
 
 
-def test_one_layer_is_refused_with_the_reason() -> None:
+def test_one_layer_and_a_baseline_of_no_heads_are_refused_with_the_reason() -> None:
     model = replace(MODEL, n_layers=1)
     with pytest.raises(NotApplicable, match="one layer"):
         measured(random_weights(model), model)
-
-
-def test_a_baseline_of_no_heads_is_refused() -> None:
     with pytest.raises(MiscopeError, match="`n_random_heads` = 0; allowed: 1 or more"):
         measured(random_weights(MODEL), n_random_heads=0)
+
+
+@pytest.mark.parametrize("view", ["composition_scores.overview", "composition_scores.matrix"])
+def test_composition_is_beyond_where_one_pair_stands_out_of_random_ones(view: str) -> None:
+    model = replace(MODEL, d_model=64, d_head=16, n_heads=2)
+    random = measured(random_weights(model), model)
+    one = random.score.copy()
+    one[1, 0, 0, 1, 1] = 0.3
+    path = over({0: replace(random, score=one), 100: random, 200: replace(random, score=one)})
+    assert judged(view, path).is_beyond
+    assert judged(view, over({0: random, 100: random})).verdict == "Within its null"
+    if view.endswith("matrix"):
+        assert [judged(view, path, step=step).is_beyond for step in path] == [True, False, True]

@@ -3,27 +3,24 @@
 from dataclasses import replace
 
 import calibration_model
+import judging
 import numpy as np
 import pytest
 
-from miscope.analyzers.gradient_spectra import GradientSpectra, _Sites, analyzer
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable
+from miscope.calibration.models import through_the_model
+from miscope.core import Checkpoint, ModelConfig, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instrument import Null
+from miscope.instruments._shared.nulls import NO_START
+from miscope.instruments.gradient_spectra.measure import GradientSpectra, _Sites, instrument
 from miscope.maths.spectra import Basis
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.workspace import analysis
 
 P = 11
 TASK = ModuloAddition(P, 0.5)
 BASIS = Basis("fourier", P)
 MODEL = replace(TASK.model(), d_model=2 * (P // 2), n_heads=2, d_head=3, d_mlp=7)
-
-
-def measured(checkpoint: Checkpoint, context: Context) -> GradientSpectra:
-    found = analysis.compute(checkpoint, analyzer, context, analyzer.settings)
-    assert isinstance(found, GradientSpectra)
-    return found
 
 
 def planted(embedding: int, attention: int, mlp: int) -> _Sites:
@@ -45,10 +42,10 @@ def planted(embedding: int, attention: int, mlp: int) -> _Sites:
 
 @pytest.mark.parametrize("frequencies", [(1, 3, 5), (4, 4, 2)])
 def test_each_site_shows_the_frequency_that_its_gradient_is_by(frequencies: tuple[int, int, int]) -> None:
-    found = planted(*frequencies)
-    assert found.names == ("embedding", "layer 0 attention", "layer 0 MLP")
-    np.testing.assert_allclose(found.power, np.eye(5)[np.array(frequencies) - 1], atol=1e-12)
-    np.testing.assert_allclose(found.norm, [1, np.sqrt(3 * 1 + 3 * 4), 3 * np.sqrt(7)], rtol=1e-6)
+    sites = planted(*frequencies)
+    assert sites.names == ("embedding", "layer 0 attention", "layer 0 MLP")
+    np.testing.assert_allclose(sites.power, np.eye(5)[np.array(frequencies) - 1], atol=1e-12)
+    np.testing.assert_allclose(sites.norm, [1, np.sqrt(3 * 1 + 3 * 4), 3 * np.sqrt(7)], rtol=1e-6)
 
 
 def test_the_end_token_and_what_is_the_same_for_all_tokens_count_for_nothing() -> None:
@@ -56,46 +53,90 @@ def test_the_end_token_and_what_is_the_same_for_all_tokens_count_for_nothing() -
     gradient = {name: np.zeros_like(value) for name, value in start.items()}
     gradient["embed.W_E"][P] = 5
     gradient["embed.W_E"][:P, 0] = 2
-    found = _Sites.of(gradient, Checkpoint(0, MODEL, start), BASIS)
-    np.testing.assert_allclose(found.power, 0, atol=1e-12)
+    np.testing.assert_allclose(_Sites.of(gradient, Checkpoint(0, MODEL, start), BASIS).power, 0, atol=1e-12)
 
 
 def test_an_untrained_network_is_pushed_on_as_for_shuffled_labels() -> None:
     """The gradient is noise of the initialisation: concentration and likeness are those of the null, within a third."""
     task = ModuloAddition(59, 0.5)
     start = Checkpoint(0, task.model(), weights(Transformer(task.model(), 3)))
-    found = measured(start, task.context(0))
-    np.testing.assert_allclose(found.concentration, found.shuffled_concentration, rtol=0.35)
-    np.testing.assert_allclose(found.similarity, found.shuffled_similarity, atol=0.1)
-    np.testing.assert_allclose(found.power.sum(axis=1), 1)
+    spectra = through_the_model(instrument, start, task.context(0))
+    np.testing.assert_allclose(spectra.concentration, spectra.shuffled_concentration, rtol=0.35)
+    np.testing.assert_allclose(spectra.similarity, spectra.shuffled_similarity, atol=0.1)
+    np.testing.assert_allclose(spectra.power.sum(axis=1), 1)
 
 
 @pytest.mark.parametrize(
     ("change", "sites"),
-    [
-        ({"n_layers": 2}, 5),
-        ({"d_mlp": 0, "n_layers": 2}, 3),
-        ({"normalization": "LN", "has_biases": True}, 3),
-    ],
+    [({"n_layers": 2}, 5), ({"d_mlp": 0, "n_layers": 2}, 3), ({"normalization": "LN", "has_biases": True}, 3)],
 )
 def test_every_shape_has_its_sites(change: dict[str, object], sites: int) -> None:
     model: ModelConfig = replace(MODEL, **change)
-    found = measured(Checkpoint(0, model, weights(Transformer(model, 1))), TASK.context(0))
-    assert len(found.site) == sites
-    np.testing.assert_allclose(np.diag(found.similarity), 1)
-    assert found.norm.min() > 0
+    spectra = through_the_model(instrument, Checkpoint(0, model, weights(Transformer(model, 1))), TASK.context(0))
+    assert len(spectra.site) == sites
+    np.testing.assert_allclose(np.diag(spectra.similarity), 1)
+    assert spectra.norm.min() > 0
 
 
 def test_a_basis_of_one_frequency_tells_nothing_apart() -> None:
+    start, of_three = Checkpoint(0, MODEL, weights(Transformer(MODEL))), Basis("fourier", 3)
     with pytest.raises(NotApplicable, match="have one frequency"):
-        measured(Checkpoint(0, MODEL, weights(Transformer(MODEL))), replace(TASK.context(0), basis=Basis("fourier", 3)))
+        through_the_model(instrument, start, replace(TASK.context(0), basis=of_three))
 
 
 def test_the_reference_run_is_pushed_on_at_the_frequencies_that_it_ends_with() -> None:
     """The key frequencies of its end, found in the gradient while the test loss still stands."""
     keys = {8, 19, 38, 41, 54}
-    found = measured(calibration_model.checkpoint(10_000), calibration_model.context())
-    for site in range(3):
-        top = set((np.argsort(-found.power[site])[:5] + 1).tolist())
-        assert len(top & keys) >= 3, found.site[site]
-    assert found.concentration[0] < found.shuffled_concentration[0]  # by its own weights, not by the labels
+    spectra = through_the_model(instrument, calibration_model.checkpoint(10_000), calibration_model.context())
+    for site, power in zip(spectra.site, spectra.power, strict=True):
+        assert len(set((np.argsort(-power)[:5] + 1).tolist()) & keys) >= 3, site
+    assert spectra.concentration[0] < spectra.shuffled_concentration[0]  # by its own weights, not by the labels
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+def with_share(share: float, *, shuffled: float, norm: float = 1.0, cosine: float = 0.9) -> GradientSpectra:
+    """Gradients of which one frequency of six has `share` at every site, the others what is left in equal parts."""
+    power, null = (np.tile([s, *[(1 - s) / 5] * 5], (3, 1)) for s in (share, shuffled))
+    return GradientSpectra(
+        site=("embedding", "layer 0 attention", "layer 0 MLP"), is_native=True, norm=np.full(3, norm), power=power,
+        concentration=(power**2).sum(axis=1), similarity=np.full((3, 3), cosine), shuffled_norm=np.ones(3),
+        shuffled_power=null, shuffled_concentration=(null**2).sum(axis=1), shuffled_similarity=np.full((3, 3), 0.9),
+    )  # fmt: skip
+
+
+def judged(view: str, *outputs: GradientSpectra, first: int = 0) -> Null:
+    source = judging.over({first + 100 * i: output for i, output in enumerate(outputs)})
+    return judging.judged(f"gradient_spectra.{view}", source)
+
+
+@pytest.mark.parametrize("view", ["concentration", "spectrum"])
+def test_a_gradient_that_only_right_labels_narrow_is_beyond_shuffled_ones(view: str) -> None:
+    assert judged(view, with_share(0.9, shuffled=1 / 6)).is_beyond
+    assert judged(view, with_share(0.9, shuffled=0.9)).verdict == "Within its null"
+
+
+def test_a_gradient_that_any_labels_narrow_is_beyond_the_untrained_network_alone() -> None:
+    outputs = with_share(1 / 6, shuffled=1 / 6), with_share(0.9, shuffled=0.95)
+    null = judged("overview", *outputs)
+    assert null.is_beyond
+    assert (null.value, null.threshold) == (pytest.approx(1 / 0.812), pytest.approx(6 / 1.5))
+    assert judged("concentration", *outputs).verdict == "Within its null"
+    assert judged("overview", *outputs, first=5).reason == NO_START
+
+
+@pytest.mark.parametrize("view", ["overview", "concentration", "spectrum"])
+def test_a_gradient_that_does_not_vary_over_tokens_has_no_verdict(view: str) -> None:
+    constant = replace(with_share(0, shuffled=0), concentration=np.zeros(3), shuffled_concentration=np.zeros(3))
+    assert judged(view, constant, constant).verdict == "No null"
+
+
+def test_a_network_that_knows_its_labels_is_pushed_on_less_than_by_others() -> None:
+    assert judged("norms", with_share(0.9, shuffled=0.9, norm=0.5)).is_beyond
+    assert judged("norms", with_share(0.9, shuffled=0.9, norm=0.8)).verdict == "Within its null"
+
+
+def test_sites_must_agree_by_much_more_than_for_shuffled_labels() -> None:
+    assert judged("similarity", with_share(0.9, shuffled=0.9, cosine=0.99)).is_beyond
+    assert judged("similarity", with_share(0.9, shuffled=0.9, cosine=0.95)).verdict == "Within its null"

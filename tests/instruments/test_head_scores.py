@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from judging import judged, over
 
-from miscope.analyzers.head_scores import HeadScores, head_scores
 from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
 from miscope.families.induction_heads import InductionHeads
+from miscope.instruments._shared.guessing import z_score
+from miscope.instruments.head_scores.measure import HeadScores, head_scores
 from miscope.maths.spectra import Basis
 
 V, D = 9, 4
@@ -28,12 +30,8 @@ def model(n_heads: int = 1, **changes: object) -> ModelConfig:
 
 def random_weights(seed: int = 0, n_heads: int = 1, d_head: int = 2) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    shapes = {
-        "embed.W_E": (V, D),
-        "unembed.W_U": (D, V),
-        "blocks.0.attn.W_V": (n_heads, D, d_head),
-        "blocks.0.attn.W_O": (n_heads, d_head, D),
-    }
+    heads = {"blocks.0.attn.W_V": (n_heads, D, d_head), "blocks.0.attn.W_O": (n_heads, d_head, D)}
+    shapes = {"embed.W_E": (V, D), "unembed.W_U": (D, V)} | heads
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
@@ -54,12 +52,12 @@ def looking(where: np.ndarray) -> np.ndarray:
 
 def marked(tokens: np.ndarray, behind: int) -> np.ndarray:
     """[batch query key]: the places `behind` after each earlier occurrence of the query's token, by search."""
-    found = np.zeros((*tokens.shape, tokens.shape[1]), dtype=bool)
+    places = np.zeros((*tokens.shape, tokens.shape[1]), dtype=bool)
     for b, row in enumerate(tokens.tolist()):
         for i, token in enumerate(row):
             for j in range(i):
-                found[b, i, j + behind] |= row[j] == token
-    return found
+                places[b, i, j + behind] |= row[j] == token
+    return places
 
 
 def random_pattern(seed: int, n_heads: int = 3, tokens: np.ndarray = ROWS) -> np.ndarray:
@@ -68,51 +66,50 @@ def random_pattern(seed: int, n_heads: int = 3, tokens: np.ndarray = ROWS) -> np
     return raw / raw.sum(axis=3, keepdims=True)
 
 
+def even_attention(n_heads: int = 1) -> HeadScores:
+    return measured(np.repeat(looking(np.zeros((3, N, N), dtype=bool)), n_heads, axis=1))
+
+
 def test_even_attention_scores_every_chance_exactly() -> None:
-    found = measured(looking(np.zeros((3, N, N), dtype=bool)))
-    assert found.duplicate_token is not None and found.prefix_matching is not None
-    np.testing.assert_allclose(found.previous_token, found.neighbour_chance, rtol=1e-6)
-    np.testing.assert_allclose(found.first_position, found.neighbour_chance, rtol=1e-6)
-    np.testing.assert_allclose(found.duplicate_token, found.repeat_chance, rtol=1e-6)
-    np.testing.assert_allclose(found.prefix_matching, found.repeat_chance, rtol=1e-6)
-    np.testing.assert_allclose(found.offset_score[0, 0], found.offset_chance, rtol=1e-6)
-    np.testing.assert_allclose(found.entropy, 1, rtol=1e-6)
+    output = even_attention()
+    np.testing.assert_allclose([output.previous_token, output.first_position], output.neighbour_chance, rtol=1e-6)
+    np.testing.assert_allclose([output.duplicate_token, output.prefix_matching], output.repeat_chance, rtol=1e-6)
+    np.testing.assert_allclose(output.offset_score[0, 0], output.offset_chance, rtol=1e-6)
+    np.testing.assert_allclose(output.entropy, 1, rtol=1e-6)
 
 
 def test_chance_is_worked_out_by_hand() -> None:
-    found = measured(random_pattern(0, 1))
-    assert found.neighbour_chance == pytest.approx(np.mean([1 / n for n in range(2, N + 1)]))
+    output = measured(random_pattern(0, 1))
+    assert output.neighbour_chance == pytest.approx(np.mean([1 / n for n in range(2, N + 1)]))
+    assert output.offset.tolist() == list(range(N))
     # earlier occurrences over what is visible, row by row: 0120120; 33..11; ...242
     by_hand = [1 / 5, 1 / 6, 1 / 7, 2 / 8, 1 / 3, 1 / 7, 2 / 8, 1 / 7, 1 / 8]
-    assert found.n_repeats == len(by_hand)
-    assert found.repeat_chance == pytest.approx(np.mean(by_hand))
+    assert output.n_repeats == len(by_hand)
+    assert output.repeat_chance == pytest.approx(np.mean(by_hand))
 
 
-def test_a_previous_token_head_scores_1_there_and_0_in_entropy() -> None:
-    found = measured(looking(np.broadcast_to(np.eye(N, k=-1, dtype=bool), (3, N, N))))
-    assert found.previous_token == pytest.approx(1)
-    assert found.entropy == pytest.approx(0)
-    assert found.offset.tolist() == list(range(N))
-    np.testing.assert_allclose(found.offset_score[0, 0], [1 / N, 1, *[0] * (N - 2)])
-    assert found.first_position == pytest.approx(1 / (N - 1))
-
-
-def test_an_induction_head_scores_1_in_prefix_matching_whichever_occurrence_it_takes() -> None:
+def test_an_induction_head_scores_1_in_prefix_matching_though_it_takes_the_last_occurrence_alone() -> None:
     all_of_them = marked(ROWS, behind=1)
     the_last = all_of_them & (np.cumsum(all_of_them[:, :, ::-1], axis=2)[:, :, ::-1] == 1)
-    for where in (all_of_them, the_last):
-        found = measured(looking(where))
-        assert found.prefix_matching == pytest.approx(1)
-        assert found.duplicate_token is not None and found.duplicate_token < 0.2  # only where the two coincide
+    output = measured(looking(the_last))
+    assert output.prefix_matching == pytest.approx(1)
+    assert output.duplicate_token is not None and output.duplicate_token < 0.2  # only where the two coincide
 
 
-def test_a_duplicate_token_head_scores_1_there() -> None:
-    assert measured(looking(marked(ROWS, behind=0))).duplicate_token == pytest.approx(1)
+BEFORE, FIRST = np.eye(N, k=-1, dtype=bool), np.outer(np.arange(N) > 0, np.arange(N) == 0)
 
 
-@pytest.mark.parametrize(("name", "behind"), [("duplicate_token", 0), ("prefix_matching", 1)])
-def test_scores_of_any_pattern_are_those_of_a_search(name: str, behind: int) -> None:
-    pattern, where = random_pattern(7), marked(ROWS, behind)
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("duplicate_token", marked(ROWS, behind=0)),
+        ("prefix_matching", marked(ROWS, behind=1)),
+        ("previous_token", np.tile(BEFORE, (3, 1, 1))),
+        ("first_position", np.tile(FIRST, (3, 1, 1))),
+    ],
+)
+def test_scores_of_any_pattern_are_those_of_a_search(name: str, where: np.ndarray) -> None:
+    pattern = random_pattern(7)
     expected = [(pattern[:, h] * where).sum(axis=2)[where.any(axis=2)].mean() for h in range(3)]
     np.testing.assert_allclose(getattr(measured(pattern), name)[0], expected, rtol=1e-5)
 
@@ -126,18 +123,18 @@ def test_other_names_for_the_tokens_change_nothing() -> None:
 
 def test_where_no_token_occurs_twice_those_scores_are_absent() -> None:
     tokens = np.array([[0, 1, 2, 3]])
-    found = measured(random_pattern(0, 1, tokens), tokens)
-    assert (found.duplicate_token, found.prefix_matching, found.repeat_chance) == (None, None, None)
-    assert found.n_repeats == 0
+    output = measured(random_pattern(0, 1, tokens), tokens)
+    assert (output.duplicate_token, output.prefix_matching, output.repeat_chance) == (None, None, None)
+    assert output.n_repeats == 0
 
 
 def test_a_network_that_is_not_causal_has_offsets_ahead_too_and_chances_of_its_own() -> None:
     ahead = np.broadcast_to(np.eye(N, k=1) + (np.arange(N) == N - 1)[:, None] / N, (3, 1, N, N))
-    found = measured(ahead, is_causal=False)
-    assert found.offset.tolist() == list(range(1 - N, N))
-    assert found.offset_score[0, 0, found.offset == -1] == pytest.approx(1)
-    np.testing.assert_allclose(found.offset_chance, 1 / N)
-    assert found.neighbour_chance == pytest.approx(1 / N)
+    output = measured(ahead, is_causal=False)
+    assert output.offset.tolist() == list(range(1 - N, N))
+    assert output.offset_score[0, 0, output.offset == -1] == pytest.approx(1)
+    np.testing.assert_allclose(output.offset_chance, 1 / N)
+    assert output.neighbour_chance == pytest.approx(1 / N)
 
 
 def test_one_position_leaves_heads_nothing_to_choose() -> None:
@@ -145,60 +142,39 @@ def test_one_position_leaves_heads_nothing_to_choose() -> None:
         measured(np.ones((3, 1, 1, 1)), ROWS[:, :1])
 
 
-@pytest.mark.parametrize(("scale", "score"), [(2.0, 1), (-0.1, -1)])
-def test_a_circuit_that_raises_or_lowers_what_it_sees_copies_by_plus_or_minus_1(scale: float, score: int) -> None:
-    weights = {
-        "embed.W_E": np.eye(V, dtype=np.float32),
-        "unembed.W_U": np.eye(V, dtype=np.float32),
-        "blocks.0.attn.W_V": np.eye(V, dtype=np.float32)[None],
-        "blocks.0.attn.W_O": np.float32(scale) * np.eye(V, dtype=np.float32)[None],
-    }
-    assert measured(random_pattern(0, 1), weights=weights, d_model=V).copying == pytest.approx(score)
-
-
-def test_a_circuit_that_answers_with_the_next_token_copies_by_nothing() -> None:
-    weights = {
-        "embed.W_E": np.eye(V, dtype=np.float32),
-        "unembed.W_U": np.roll(np.eye(V, dtype=np.float32), 1, axis=1),
-        "blocks.0.attn.W_V": np.eye(V, dtype=np.float32)[None],
-        "blocks.0.attn.W_O": np.eye(V, dtype=np.float32)[None],
-    }
-    assert measured(random_pattern(0, 1), weights=weights, d_model=V).copying == pytest.approx(0, abs=1e-6)
-
-
 def test_the_small_product_has_the_eigenvalues_of_the_circuit_from_token_to_token() -> None:
     weights, m = random_weights(3, n_heads=2), V - 1
     weights["unembed.W_U"] = weights["unembed.W_U"][:, :m]
     weights |= {"blocks.0.ln1.w": np.arange(1, D + 1) / D, "ln_final.w": np.arange(D, 0, -1) / D}
-    found = measured(random_pattern(0, 2), weights=weights, d_vocab_out=m).copying
-    assert found is not None
+    copying = measured(random_pattern(0, 2), weights=weights, d_vocab_out=m).copying
+    assert copying is not None
     for head in range(2):
         values = weights["blocks.0.attn.W_V"][head] @ weights["blocks.0.attn.W_O"][head]
         read = weights["embed.W_E"][:m] * weights["blocks.0.ln1.w"]
         circuit = np.linalg.eigvals(read @ values @ (weights["ln_final.w"][:, None] * weights["unembed.W_U"]))
-        assert found[0, head] == pytest.approx(circuit.sum().real / np.abs(circuit).sum(), rel=1e-4)
+        assert copying[0, head] == pytest.approx(circuit.sum().real / np.abs(circuit).sum(), rel=1e-4)
 
 
 def test_random_heads_copy_as_widely_as_such_heads_do() -> None:
     """Two hundred heads of random weights, and the spread that is foretold from others between their embeddings."""
-    found = measured(random_pattern(0, 200), weights=random_weights(1, n_heads=200))
-    assert found.copying is not None and found.copying_std is not None
-    assert found.copying_std[0] == pytest.approx(found.copying.std(), rel=0.25)
+    output = measured(random_pattern(0, 200), weights=random_weights(1, n_heads=200))
+    assert output.copying is not None and output.copying_std is not None
+    assert output.copying_std[0] == pytest.approx(output.copying.std(), rel=0.25)
 
 
 def test_between_embeddings_of_one_direction_every_head_copies_all_or_the_opposite() -> None:
     weights = random_weights(2)
     weights["embed.W_E"] = np.outer(weights["embed.W_E"][:, 0], weights["embed.W_E"][0]).astype(np.float32)
-    found = measured(random_pattern(0, 1), weights=weights)
-    assert found.copying is not None and found.copying_std is not None
-    np.testing.assert_allclose(np.abs(found.copying), 1, atol=1e-5)
-    assert found.copying_std[0] == pytest.approx(1, abs=0.05)
+    output = measured(random_pattern(0, 1), weights=weights)
+    assert output.copying is not None and output.copying_std is not None
+    np.testing.assert_allclose(np.abs(output.copying), 1, atol=1e-5)
+    assert output.copying_std[0] == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(("tokens", "answers"), [(17, 8), (8, 17), (7, 7)])
 def test_answers_that_are_no_tokens_or_too_few_to_tell_are_not_copied(tokens: int, answers: int) -> None:
-    found = measured(random_pattern(0, 1), d_vocab=tokens, d_vocab_out=answers)
-    assert found.copying is None and found.copying_std is None
+    output = measured(random_pattern(0, 1), d_vocab=tokens, d_vocab_out=answers)
+    assert output.copying is None and output.copying_std is None
 
 
 def test_on_the_probe_of_the_task_a_head_that_looks_a_fixed_distance_back_is_no_induction_head() -> None:
@@ -213,10 +189,53 @@ def test_on_the_probe_of_the_task_a_head_that_looks_a_fixed_distance_back_is_no_
 
     def score(where: np.ndarray) -> float:
         seen = {"blocks.0.attn.hook_pattern": looking(where).astype(np.float32)}
-        found = head_scores(Checkpoint(0, shape, weights, seen), task.context(0)).prefix_matching
-        assert found is not None
-        return float(found[0, 0])
+        matching = head_scores(Checkpoint(0, shape, weights, seen), task.context(0)).prefix_matching
+        assert matching is not None
+        return float(matching[0, 0])
 
     assert score(marked(probe.tokens, behind=1)) == pytest.approx(1, abs=1e-5)
     back = [score(np.broadcast_to(np.eye(n, k=-o, dtype=bool), (len(probe.tokens), n, n))) for o in range(2, 16)]
     assert max(back) < 0.25
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+def departing(size: float, **changes: np.ndarray) -> HeadScores:
+    """Even attention, from which each score departs by Gaussian numbers of that size."""
+    even, off = even_attention(2), size * np.random.default_rng(0).normal(size=(5, 1, 2))
+    fields = ("previous_token", "first_position", "prefix_matching", "duplicate_token")
+    by_offset = {"offset_score": even.offset_score + off[4][..., None]}
+    return replace(even, **{name: getattr(even, name) + off[i] for i, name in enumerate(fields)} | by_offset | changes)
+
+
+@pytest.mark.parametrize(
+    ("view", "role"), [("overview", "prefix_matching"), ("heads", "first_position"), ("offsets", "offset_score")]
+)
+def test_a_head_that_takes_a_role_is_beyond(view: str, role: str) -> None:
+    taken = getattr(departing(0), role).copy()
+    taken[0, 1] = 0.95
+    path = over({0: departing(0.001), 100: departing(0.001), 200: departing(0.001, **{role: taken})})
+    assert judged(f"head_scores.{view}", path).is_beyond
+    still = over({0: departing(0.001), 100: departing(0.001)})
+    assert judged(f"head_scores.{view}", still).verdict == "Within its null"
+
+
+def test_a_head_that_looks_away_from_the_previous_token_forms_no_induction_circuit() -> None:
+    away = np.zeros((1, 2))
+    path = {0: departing(0.001), 100: departing(0, previous_token=away, prefix_matching=away)}
+    assert judged("head_scores.overview", over(path)).verdict == "Within its null"
+    late = judged("head_scores.overview", over({100: path[100]}))
+    assert "no checkpoint of step 0" in late.reason
+
+
+def test_copying_is_held_against_random_heads_between_the_same_embeddings() -> None:
+    def is_beyond(score: float, std: float) -> bool:
+        output = replace(even_attention(2), copying=np.array([[score, -1]]), copying_std=np.array([std]))
+        null = judged("head_scores.copying", over({0: output}))
+        assert null.is_measured
+        return null.is_beyond
+
+    assert is_beyond(0.9, 0.2) and not is_beyond(0.9, 0.6)
+    edge = 0.2 * z_score(2)
+    assert is_beyond(edge + 0.01, 0.2) and not is_beyond(edge - 0.01, 0.2)

@@ -1,63 +1,40 @@
 """Quadratic losses, whose coefficient is known with the bias of the step, and chains that must not be believed."""
 
+from dataclasses import replace
+
+import judging
 import numpy as np
 import pytest
-import quadratic
 
-from miscope.analyzers.local_learning_coefficient import (
-    LocalLearningCoefficient,
-    analyzer,
-    local_learning_coefficient,
-)
 from miscope.core import Checkpoint, MiscopeError
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instrument import Null
+from miscope.instruments._shared import planted_loss
+from miscope.instruments._shared.nulls import NO_START
+from miscope.instruments.local_learning_coefficient.measure import LocalLearningCoefficient, instrument
+from miscope.model.differentiation import network
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.workspace import analysis
 
-TASK = ModuloAddition(7, 0.6)
 SETTLED = {"chains": 60, "draws": 1500, "step_size": 1e-3, "localisation": 1.0, "n_beta": 100.0}
 
 
 def of_quadratic(bends: np.ndarray, slopes: float = 0.0, **settings: float) -> LocalLearningCoefficient:
-    given = SETTLED | settings
-    return local_learning_coefficient(quadratic.checkpoint(bends, slopes), TASK.context(0), **given)  # type: ignore[arg-type]
+    return planted_loss.measured(instrument, planted_loss.quadratic(bends, slopes), **(SETTLED | settings))
 
 
-def expected(bends: np.ndarray, step_size: float = 1e-3, localisation: float = 1.0, n_beta: float = 100.0) -> float:
-    """In closed form, with what a step of finite size adds."""
-    h = n_beta * bends + localisation
-    return float((n_beta * bends / (h * (1 - step_size * h / 4))).sum() / 2)
-
-
-def test_a_regular_minimum_counts_half_its_parameters() -> None:
-    found = of_quadratic(np.ones(6))
-    assert expected(np.ones(6)) == pytest.approx(3.0472, abs=1e-4)
-    assert found.estimate is not None and found.standard_error is not None
-    assert found.estimate == pytest.approx(3.0472, abs=4 * found.standard_error)
-    assert found.estimate == pytest.approx(3.0472, rel=0.03)
-    assert found.doubts == ()
-    assert found.reach == pytest.approx(np.sqrt(6))
-
-
-def test_flat_directions_count_for_nothing_and_weak_ones_for_less() -> None:
-    flat = of_quadratic(np.repeat([1.0, 0.0], [4, 20]))
-    weak = of_quadratic(np.repeat([1.0, 0.02], [4, 20]))
-    assert flat.estimate == pytest.approx(expected(np.ones(4)), rel=0.05)
-    assert weak.estimate == pytest.approx(expected(np.repeat([1.0, 0.02], [4, 20])), rel=0.05)
-    assert weak.estimate is not None and weak.estimate < 12
-
-
-def test_the_standard_error_is_that_of_the_mean_over_chains() -> None:
-    found = of_quadratic(np.ones(6), chains=8)
-    assert found.standard_error == pytest.approx(found.chain.std(ddof=1) / np.sqrt(8))
-    assert found.estimate == pytest.approx(found.chain.mean())
-    kept = found.trace[:, found.n_burn_in :]
-    np.testing.assert_allclose(kept.mean(axis=1), found.chain, rtol=1e-4)
+def test_a_regular_minimum_is_believed_and_its_standard_error_is_that_of_the_mean_over_chains() -> None:
+    output = of_quadratic(np.ones(6))
+    assert output.doubts == ()
+    assert output.reach == pytest.approx(np.sqrt(6))
+    assert output.standard_error == pytest.approx(output.chain.std(ddof=1) / np.sqrt(60))
+    assert output.estimate == pytest.approx(output.chain.mean())
+    assert output.estimate == pytest.approx(3.0472, abs=4 * output.standard_error)
+    np.testing.assert_allclose(output.trace[:, output.n_burn_in :].mean(axis=1), output.chain, rtol=1e-4)
 
 
 def test_n_beta_is_by_default_the_inputs_over_their_logarithm() -> None:
-    assert of_quadratic(np.ones(2), n_beta=0.0).n_beta == pytest.approx(500 / np.log(500))
+    assert of_quadratic(np.ones(2), n_beta=0.0).n_beta == pytest.approx(1000 / np.log(1000))
 
 
 @pytest.mark.parametrize(
@@ -75,17 +52,16 @@ def test_an_estimate_that_is_not_to_be_believed_says_why(settings: dict[str, flo
     given = {"chains": 4, "draws": 400} | settings
     bends = np.full(100, given.pop("bends", 1.0))
     with np.errstate(over="ignore", invalid="ignore"):
-        found = of_quadratic(bends, **given)
-    assert any(one.startswith(doubt) for one in found.doubts), found.doubts
-    assert (found.estimate is None) == (doubt == "the chains ran away")
+        output = of_quadratic(bends, **given)
+    assert any(one.startswith(doubt) for one in output.doubts), output.doubts
+    assert (output.estimate is None) == (doubt == "the chains ran away")
 
 
-def test_a_trained_networks_chains_are_the_same_every_time() -> None:
+def test_a_networks_chains_are_the_same_every_time() -> None:
     task = ModuloAddition(7, 0.6)
-    checkpoint = Checkpoint(0, task.model(), weights(Transformer(task.model(), 1)))
-    given = dict(analyzer.settings) | {"draws": 10, "chains": 2}
-    first, again = (analysis.compute(checkpoint, analyzer, task.context(0), given) for _ in range(2))
-    assert isinstance(first, LocalLearningCoefficient) and isinstance(again, LocalLearningCoefficient)
+    bare = Checkpoint(0, task.model(), weights(Transformer(task.model(), 1)))
+    checkpoint = replace(bare, differentiable=network(bare, task.context(0)))
+    first, again = (instrument.compute(checkpoint, task.context(0), draws=10, chains=2) for _ in range(2))
     np.testing.assert_array_equal(first.trace, again.trace)
     assert first.n_inputs == task.context(0).probe.is_train.sum()
     assert np.isfinite(first.trace).all()
@@ -102,3 +78,34 @@ def test_a_trained_networks_chains_are_the_same_every_time() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float], words: str) -> None:
     with pytest.raises(MiscopeError, match=words):
         of_quadratic(np.ones(4), **settings)
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+def estimated(estimate: float | None, *doubts: str) -> LocalLearningCoefficient:
+    """By four chains, with a standard error of 0.1."""
+    return LocalLearningCoefficient(
+        estimate=estimate, standard_error=0.1, chain=np.zeros(4), doubts=doubts, r_hat=1.0, drift=0.0, temperature=1.0,
+        n_inputs=57, n_beta=14.0, reach=1.0, n_burn_in=15, trace=np.zeros((4, 30), dtype=np.float32),
+    )  # fmt: skip
+
+
+def judged(view: str, *outputs: LocalLearningCoefficient, first: int = 0) -> Null:
+    source = judging.over({first + 100 * i: output for i, output in enumerate(outputs)})
+    return judging.judged(f"local_learning_coefficient.{view}", source)
+
+
+@pytest.mark.parametrize("view", ["overview", "chains"])
+def test_a_coefficient_is_beyond_the_untrained_network_by_more_than_both_errors(view: str) -> None:
+    start = estimated(0.1, "drift")
+    assert judged(view, start, estimated(9.0)).is_beyond
+    assert judged(view, start, estimated(0.5)).verdict == "Within its null"  # four chains: 5.8 errors, not 2.3
+    assert "doubt" in judged(view, estimated(0.1), estimated(9.0, "drift")).reason
+    assert judged(view, estimated(None), estimated(9.0)).reason.startswith("at step 0 the chains ran away")
+    assert judged(view, start, estimated(9.0), first=5).reason == NO_START
+
+
+def test_coefficients_are_judged_by_the_highest() -> None:
+    null = judged("overview", estimated(0.1), estimated(9.0), estimated(0.1))
+    assert "(step 100)" in null.statistic and null.value == 9

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import calibration_model
+import judging
 import numpy as np
 import pytest
 
-from miscope.analyzers.logit_spectra import LogitSpectra, logit_spectra
 from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
+from miscope.instruments.logit_spectra.measure import LogitSpectra, logit_spectra, share_of_noise
 from miscope.maths.spectra import Basis
 from miscope.maths.statistics import answers
 from miscope.maths.waves import losses_without
@@ -33,18 +34,10 @@ def measured(logits: np.ndarray, of: Context | None = None) -> LogitSpectra:
     return logit_spectra(Checkpoint(0, MODEL, {}, {"logits": logits.astype(np.float32)}), of or context())
 
 
-def test_planted_cosines_share_the_energy_by_their_squares() -> None:
-    found = measured(3 * wave(2) + wave(5))
-    assert found.trig_share is not None
-    np.testing.assert_allclose(found.share, [0, 0.9, 0, 0, 0.1], atol=1e-6)
-    np.testing.assert_allclose(found.trig_share, found.share, atol=1e-6)
-    np.testing.assert_allclose(found.trig_amplitude, [0, 3, 0, 0, 1], atol=1e-6)
-
-
 def test_a_sine_of_the_answer_less_the_output_is_in_the_share_and_not_in_the_cosines() -> None:
-    found = measured(wave(4, phase=-np.pi / 2))
-    np.testing.assert_allclose(found.share[3], 1, rtol=1e-6)
-    np.testing.assert_allclose(found.trig_share, 0, atol=1e-9)
+    spectra = measured(wave(4, phase=-np.pi / 2))
+    np.testing.assert_allclose(spectra.share[3], 1, rtol=1e-6)
+    np.testing.assert_allclose(spectra.trig_share, 0, atol=1e-9)
 
 
 def test_what_depends_on_one_summand_alone_has_no_share() -> None:
@@ -60,22 +53,18 @@ def test_a_number_added_to_all_logits_of_an_input_changes_nothing() -> None:
 
 
 def test_for_a_difference_the_waves_are_of_the_difference() -> None:
-    found = measured(wave(3, sign=-1), context(sign=-1))
-    assert found.along == "the answer"
-    np.testing.assert_allclose(found.trig_share, [0, 0, 1, 0, 0], atol=1e-6)
+    spectra = measured(wave(3, sign=-1), context(sign=-1))
+    assert spectra.along == "the answer"
+    np.testing.assert_allclose(spectra.trig_share, [0, 0, 1, 0, 0], atol=1e-6)
 
 
 def test_where_answers_make_no_group_the_waves_are_of_the_sum() -> None:
     plain = context()
     a, b = np.divmod(np.arange(P * P), P)
     other = replace(plain, probe=replace(plain.probe, targets=np.maximum(a, b)), basis=Basis("fourier", P, False))
-    found = measured(wave(3), other)
-    assert (found.along, found.is_native) == ("a + b", False)
-    np.testing.assert_allclose(found.share, [0, 0, 1, 0, 0], atol=1e-6)
-
-
-def test_shuffled_answers_do_not_count_as_a_group() -> None:
-    plain = context()
+    spectra = measured(wave(3), other)
+    assert (spectra.along, spectra.is_native) == ("a + b", False)
+    np.testing.assert_allclose(spectra.share, [0, 0, 1, 0, 0], atol=1e-6)
     shuffled = np.random.default_rng(3).permutation(plain.probe.targets)
     assert measured(wave(1), replace(plain, probe=replace(plain.probe, targets=shuffled))).along == "a + b"
 
@@ -102,25 +91,24 @@ def test_losses_without_a_function_are_those_taken_one_by_one(size: float) -> No
 
 
 def test_an_even_group_has_a_last_frequency_without_a_sine() -> None:
-    found = measured(2 * wave(4, 8) + wave(1, 8), context(8))
-    np.testing.assert_allclose(found.trig_amplitude, [1, 0, 0, 2], atol=1e-6)
-    np.testing.assert_allclose(found.share, [1 / 9, 0, 0, 8 / 9], atol=1e-6)
-    np.testing.assert_allclose(found.trig_share, found.share, atol=1e-6)
+    spectra = measured(2 * wave(4, 8) + wave(1, 8), context(8))
+    np.testing.assert_allclose(spectra.trig_amplitude, [1, 0, 0, 2], atol=1e-6)
+    np.testing.assert_allclose(spectra.share, [1 / 9, 0, 0, 8 / 9], atol=1e-6)
+    np.testing.assert_allclose(spectra.trig_share, spectra.share, atol=1e-6)
 
 
 def test_without_training_inputs_or_outputs_that_are_tokens_those_numbers_are_absent() -> None:
     plain = context()
     untrained = replace(plain, probe=replace(plain.probe, is_train=np.zeros(P * P, dtype=bool)))
-    found = measured(wave(2), untrained)
-    assert found.excluded_loss is None
+    assert measured(wave(2), untrained).excluded_loss is None
     few = replace(plain, probe=replace(plain.probe, targets=plain.probe.targets % 3))
     assert measured(wave(2)[:, :3], few).trig_share is None
 
 
 def test_logits_that_are_equal_have_no_shares() -> None:
-    found = measured(np.full((P * P, P), 2.0))
-    assert not found.share.any()
-    np.testing.assert_allclose(found.excluded_loss, np.log(P))
+    spectra = measured(np.full((P * P, P), 2.0))
+    assert not spectra.share.any()
+    np.testing.assert_allclose(spectra.excluded_loss, np.log(P))
 
 
 def test_a_probe_that_is_no_grid_is_not_applicable() -> None:
@@ -129,6 +117,27 @@ def test_a_probe_that_is_no_grid_is_not_applicable() -> None:
 
 
 def test_the_reference_run_ends_with_its_known_share_of_cosines() -> None:
-    found = logit_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
-    assert found.trig_share is not None
-    assert found.trig_share[[7, 18, 37, 40, 53]].sum() == pytest.approx(0.926, abs=5e-4)
+    spectra = logit_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
+    assert spectra.trig_share is not None
+    assert spectra.trig_share[[7, 18, 37, 40, 53]].sum() == pytest.approx(0.926, abs=5e-4)
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+@pytest.mark.parametrize("view", ["logit_spectra.overview", "logit_spectra.excluded", "logit_spectra.spectrum"])
+def test_logits_of_a_circuit_are_beyond_noise(view: str) -> None:
+    noise = measured(np.random.default_rng(0).normal(size=(P * P, P)))
+    circuit = judging.over({0: noise, 100: measured(8 * wave(3))})
+    assert judging.judged(view, circuit, context()).is_beyond
+    assert judging.judged(view, judging.over({0: noise}), context()).verdict == "Within its null"
+
+
+def test_the_share_of_noise_is_exceeded_in_one_of_a_hundred() -> None:
+    """White noise over all pairs that one function of the output carries: the worst case that is taken."""
+    place, basis, rng, largest = context().probe.targets, context().basis, np.random.default_rng(0), []
+    for values in rng.normal(size=(3000, P * P)):
+        sums = np.bincount(place, values) / P**0.5
+        largest.append(((basis.matrix @ sums)[1:] ** 2).reshape(-1, 2).sum(axis=1).max() / (values**2).sum())
+    share = np.mean(np.array(largest) > share_of_noise(P))
+    assert 0.004 < share < 0.018  # 0.01, three standard errors either way

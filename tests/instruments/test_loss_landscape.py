@@ -1,84 +1,74 @@
 """A quadratic, and a network small enough for its whole Hessian."""
 
 from dataclasses import replace
+from typing import Any
 
+import judging
 import numpy as np
 import pytest
-import quadratic
 
-from miscope.analyzers.loss_landscape import LossLandscape, analyzer, loss_landscape
-from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig
+from miscope.core import Checkpoint, MiscopeError, ModelConfig
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instrument import Null
+from miscope.instruments._shared import planted_loss
+from miscope.instruments._shared.nulls import NO_START
+from miscope.instruments.loss_landscape.measure import LossLandscape, instrument
 from miscope.model.differentiation import network
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.workspace import analysis
 
 TASK = ModuloAddition(7, 0.6)
 MODEL = replace(TASK.model(), d_model=6, n_heads=2, d_head=3, d_mlp=10)
 
 
-def of_quadratic(bends: np.ndarray, **settings: object) -> LossLandscape:
-    return loss_landscape(quadratic.checkpoint(bends), TASK.context(0), **settings)  # type: ignore[arg-type]
+def of_quadratic(bends: np.ndarray, **settings: Any) -> LossLandscape:
+    return planted_loss.measured(instrument, planted_loss.quadratic(bends), **settings)
 
 
 def test_a_round_bowl_rises_alike_in_all_directions() -> None:
-    found = of_quadratic(np.full(40, 2.5), distances=(1.0, 2.0))
-    np.testing.assert_allclose(found.rise, np.tile([1.25, 5], (50, 1)), rtol=1e-5)
-    assert (found.top_eigenvalue, found.least_eigenvalue) == (pytest.approx(2.5), pytest.approx(2.5))
-    assert (found.trace, found.trace_error) == (pytest.approx(100), pytest.approx(0, abs=1e-9))
-    assert found.loss == 3
-
-
-def test_a_saddle_has_its_eigenvalues_and_rises_by_its_trace_on_average() -> None:
-    bends = np.concatenate([[-4, 50], np.random.default_rng(0).random(2000)])
-    found = of_quadratic(bends, directions=400)
-    assert found.is_converged
-    assert found.top_eigenvalue == pytest.approx(50, rel=1e-2)
-    assert -4 <= found.least_eigenvalue < 0  # it comes later than the top one, which ended the search
-    np.testing.assert_allclose(found.trace, bends.sum(), rtol=1e-9)  # random signs see a diagonal exactly
-    np.testing.assert_allclose(found.rise.mean(axis=0), found.distance**2 * bends.mean() / 2, rtol=0.05)
+    bowl = of_quadratic(np.full(40, 2.5), distances=(1.0, 2.0))
+    np.testing.assert_allclose(bowl.rise, np.tile([1.25, 5], (50, 1)), rtol=1e-5)
+    assert (bowl.top_eigenvalue, bowl.least_eigenvalue) == (pytest.approx(2.5), pytest.approx(2.5))
+    assert (bowl.trace, bowl.trace_error) == (pytest.approx(100), pytest.approx(0, abs=1e-9))
+    assert bowl.loss == 3
 
 
 def test_one_that_is_not_converged_says_so() -> None:
-    found = of_quadratic(np.linspace(0, 1, 3000), products=4)
-    assert not found.is_converged
-    assert found.n_products == 4
-    assert found.top_error > 0.01 * found.top_eigenvalue
+    bowl = of_quadratic(np.linspace(0, 1, 3000), products=4)
+    assert not bowl.is_converged
+    assert bowl.n_products == 4
+    assert bowl.top_error > 0.01 * bowl.top_eigenvalue
+    assert of_quadratic(np.append(np.linspace(0, 1, 2000), 50)).is_converged
 
 
-def small(**change: object) -> tuple[Checkpoint, Context]:
-    model: ModelConfig = replace(MODEL, **change)  # type: ignore[arg-type]
-    return Checkpoint(0, model, weights(Transformer(model, 1))), TASK.context(0)
+def small(step: int = 0, **change: Any) -> Checkpoint:
+    model: ModelConfig = replace(MODEL, **change)
+    bare = Checkpoint(step, model, weights(Transformer(model, 1)))
+    return replace(bare, differentiable=network(bare, TASK.context(0)))
 
 
 @pytest.mark.parametrize("change", [{}, {"d_mlp": 0, "n_layers": 2}, {"normalization": "LN", "has_biases": True}])
 def test_extremes_and_trace_are_those_of_the_whole_hessian(change: dict[str, object]) -> None:
-    checkpoint, context = small(**change)
-    net = network(checkpoint, context)
+    checkpoint = small(**change)
+    net = checkpoint.network
     whole = net.hessian(net.train_inputs())(np.eye(net.weights.size))
     np.testing.assert_allclose(whole, whole.T, atol=1e-6)
     values = np.linalg.eigvalsh((whole + whole.T) / 2)
-    given = dict(analyzer.settings) | {"answers": 0, "products": 60, "trace_vectors": 100, "directions": 2}
-    found = analysis.compute(checkpoint, analyzer, context, given)
-    assert isinstance(found, LossLandscape)
-    assert found.top_eigenvalue == pytest.approx(values[-1], rel=2e-2)
-    assert values[0] - 1e-4 <= found.least_eigenvalue <= values[0] + 2 * found.least_error + 1e-4
-    assert found.trace == pytest.approx(values.sum(), abs=4 * found.trace_error)
-    assert found.n_parameters == len(values)
+    settings = {"answers": 0, "products": 60, "trace_vectors": 100, "directions": 2}
+    landscape = instrument.compute(checkpoint, TASK.context(0), **settings)
+    assert landscape.top_eigenvalue == pytest.approx(values[-1], rel=2e-2)
+    assert values[0] - 1e-4 <= landscape.least_eigenvalue <= values[0] + 2 * landscape.least_error + 1e-4
+    assert landscape.trace == pytest.approx(values.sum(), abs=4 * landscape.trace_error)
+    assert landscape.n_parameters == len(values)
 
 
 def test_directions_are_the_same_at_every_checkpoint_and_others_with_another_seed() -> None:
-    checkpoint, context = small()
-    moved = replace(checkpoint, step=7)
-    settings = dict(analyzer.settings) | {"directions": 4}
     first, again, other = (
-        analysis.compute(c, analyzer, context, settings | {"seed": seed})
-        for c, seed in ((checkpoint, 0), (moved, 0), (checkpoint, 1))
+        instrument.compute(small(step), TASK.context(0), directions=4, seed=seed).rise
+        for step, seed in ((0, 0), (7, 0), (0, 1))
     )
-    assert isinstance(first, LossLandscape) and isinstance(again, LossLandscape) and isinstance(other, LossLandscape)
-    np.testing.assert_array_equal(first.rise, again.rise)
-    assert (first.rise != other.rise).all()
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
 
 
 @pytest.mark.parametrize(
@@ -91,6 +81,70 @@ def test_directions_are_the_same_at_every_checkpoint_and_others_with_another_see
         ({"trace_vectors": 1}, "`trace_vectors` = 1; allowed: at least 2"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, object], words: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(MiscopeError, match=words):
         of_quadratic(np.ones(4), **settings)
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+def landscape(rise: float = 0.0, **change: Any) -> LossLandscape:
+    """Fifty directions whose rise at distance 10 is `rise` on average, and a hundredth of that at distance 1."""
+    distance = np.array([1.0, 10.0])
+    noise = np.random.default_rng(0).normal(0, 1e-3, (50, 1)) * [0.1, 1]
+    output = LossLandscape(
+        n_inputs=50, loss=1.0, n_parameters=1000, weight_norm=30.0, distance=distance,
+        rise=rise * distance**2 / 100 + noise - noise.mean(axis=0), top_eigenvalue=1.0, top_error=0.01,
+        least_eigenvalue=-0.3, least_error=0.01, is_converged=True, n_products=9, trace=1.0, trace_error=0.1,
+    )  # fmt: skip
+    return replace(output, **change)
+
+
+FLAT, STEEP, BOWL = landscape(), landscape(0.1), 100 * 1.0 / (2 * 1000)  # at distance 10, of trace 1
+
+
+def judged(view: str, *outputs: LossLandscape, first: int = 0, step: int | None = None) -> Null:
+    source = judging.over({first + 100 * i: output for i, output in enumerate(outputs)})
+    return judging.judged(f"loss_landscape.{view}", source, step=step)
+
+
+@pytest.mark.parametrize(
+    ("view", "start", "beyond", "within"),
+    [
+        ("overview", FLAT, STEEP, landscape(0.002)),  # of single directions, 99 % rise by less than 0.0027
+        ("bowl", landscape(BOWL), landscape(5 * BOWL), landscape(1.2 * BOWL)),  # as far as errors allow
+        ("bowl", landscape(4 * BOWL), landscape(20 * BOWL), landscape(4 * BOWL)),  # and the untrained network
+        ("saddle", FLAT, landscape(least_eigenvalue=-0.01), landscape(least_eigenvalue=-0.25)),
+        ("saddle", FLAT, landscape(least_eigenvalue=-0.01), landscape(least_eigenvalue=-0.01, least_error=0.3)),
+        ("sharpness", FLAT, landscape(top_eigenvalue=5.0), landscape(top_eigenvalue=2.0)),
+        ("directions", FLAT, STEEP, FLAT),  # half of them lead up on a slope, and all at a minimum
+        ("directions", landscape(0.0015), STEEP, landscape(0.0018)),
+    ],
+)
+def test_what_goes_beyond_the_untrained_network_is_told_from_what_does_not(
+    view: str, start: LossLandscape, beyond: LossLandscape, within: LossLandscape
+) -> None:
+    assert judged(view, start, beyond).is_beyond
+    assert judged(view, start, within).verdict == "Within its null"
+
+
+def test_rise_and_sharpness_are_judged_where_they_are_highest() -> None:
+    rise = judged("overview", FLAT, STEEP, FLAT)
+    assert "(step 100)" in rise.statistic and rise.value == pytest.approx(0.1)
+    sharp = judged("sharpness", FLAT, landscape(top_eigenvalue=5.0), FLAT)
+    assert "(step 100)" in sharp.statistic and (sharp.value, sharp.threshold) == (5, 3)
+
+
+def test_a_step_between_two_has_the_directions_of_the_one_before() -> None:
+    assert judged("directions", FLAT, STEEP, step=50).verdict == "Within its null"
+
+
+def test_where_the_trace_is_negative_there_is_no_parabola() -> None:
+    assert judged("bowl", landscape(BOWL, trace=-1.0), STEEP).verdict == "No null"
+
+
+@pytest.mark.parametrize("view", ["overview", "bowl", "saddle", "sharpness"])
+def test_a_landscape_without_step_0_is_not_judged(view: str) -> None:
+    assert judged(view, FLAT, STEEP, first=5).reason == NO_START
+    assert judged("directions", STEEP, first=5).is_beyond  # half lead up on a slope, whatever came before

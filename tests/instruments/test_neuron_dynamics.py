@@ -1,29 +1,29 @@
 """Neurons whose history is written by hand."""
 
 import numpy as np
+import pytest
+from judging import judged, over
 
-from miscope.analyzers.neuron_spectra import NeuronSpectra
-from miscope.core import Context, Probe
-from miscope.instrument import Artifact
-from miscope.maths.spectra import Basis
-from miscope.trackers.neuron_dynamics import NeuronDynamics, neuron_dynamics
+from miscope.calibration.models import probe
+from miscope.catalog import builtin
+from miscope.instruments.neuron_dynamics.measure import NeuronDynamics, neuron_dynamics
+from miscope.instruments.neuron_spectra.measure import NeuronSpectra
 
-P = 41  # twenty frequencies: three times the even share is 0.15
-PROBE = Probe(np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=0, basis=Basis("fourier", P))
-STEPS = (0, 100, 250, 1000)
+N_FREQ = 20  # three times the even share is 0.15
+CONTEXT = probe(1, 2 * N_FREQ + 1)
+STEPS = (0, 100, 250, 1000, 1100, 1200)
 
 
 def followed(frequencies: list[list[int]], fractions: list[list[float]]) -> NeuronDynamics:
     """From one row per checkpoint and one column per neuron of a single layer."""
     outputs = {s: spectrum(k, f) for s, k, f in zip(STEPS, frequencies, fractions, strict=False)}
-    return neuron_dynamics(Artifact(tuple(outputs), outputs.__getitem__), CONTEXT)
+    return neuron_dynamics(over(outputs), CONTEXT)
 
 
 def spectrum(frequencies: list[int], fractions: list[float]) -> NeuronSpectra:
     peak = np.array([fractions], dtype=np.float32)
     return NeuronSpectra(
-        fraction=np.zeros((1, len(frequencies), P // 2), dtype=np.float16),
+        fraction=np.zeros((1, len(frequencies), N_FREQ), dtype=np.float16),
         peak_frequency=np.array([frequencies], dtype=np.int32),
         peak_fraction=peak,
         low_fraction=np.zeros_like(peak),
@@ -45,16 +45,11 @@ def test_switches_are_counted_between_checkpoints_where_the_neuron_is_tuned() ->
 
 
 def test_counts_and_concentration_take_specialised_neurons_alone() -> None:
-    found = followed([[1, 1, 20, 20], [1, 1, 20, 2]], [[0.6, 0.5, 0.1, 0.0], [0.7, 0.8, 0.9, 0.69]])
-    assert not found.neurons_per_frequency[0].any()
-    assert np.isnan(found.concentration[0, 0])
-    np.testing.assert_array_equal(found.neurons_per_frequency[1, 0, [0, 1, 19]], [2, 0, 1])
-    np.testing.assert_allclose(found.concentration[1], [5 / 9])
-
-
-def test_a_frequency_that_loses_its_neurons_is_transient() -> None:
-    found = followed([[4, 4, 8], [8, 8, 8]], [[0.9, 0.9, 0.9], [0.9, 0.9, 0.9]])
-    np.testing.assert_array_equal(np.flatnonzero(found.is_transient[0]) + 1, [4])
+    output = followed([[1, 1, 20, 20], [1, 1, 20, 2]], [[0.6, 0.5, 0.1, 0.0], [0.7, 0.8, 0.9, 0.69]])
+    assert not output.neurons_per_frequency[0].any()
+    assert np.isnan(output.concentration[0, 0])
+    np.testing.assert_array_equal(output.neurons_per_frequency[1, 0, [0, 1, 19]], [2, 0, 1])
+    np.testing.assert_allclose(output.concentration[1], [5 / 9])
 
 
 def test_permuting_neurons_permutes_them_and_leaves_the_counts() -> None:
@@ -67,7 +62,54 @@ def test_permuting_neurons_permutes_them_and_leaves_the_counts() -> None:
 
 
 def test_one_checkpoint_is_followed_without_switches() -> None:
-    found = followed([[5, 7]], [[0.9, 0.1]])
-    np.testing.assert_array_equal(found.commitment_step, [[0, np.nan]])
-    assert not found.n_switches.any()
-    assert not found.is_transient.any()
+    output = followed([[5, 7]], [[0.9, 0.1]])
+    np.testing.assert_array_equal(output.commitment_step, [[0, np.nan]])
+    assert not output.n_switches.any()
+    assert not output.is_transient.any()
+
+
+def test_a_neuron_that_never_commits_keeps_the_share_below_one() -> None:
+    output = followed([[5, 7]] * 3, [[0.9, 0.1]] * 3)
+    assert builtin().view("neuron_dynamics.commitment").table(output, CONTEXT).data["committed"].max() == 0.5
+
+
+# ---------------------------------------------------------------- what chance would show
+
+Peaks = tuple[list[int], list[float]]
+
+
+def drawn(seed: int) -> Peaks:
+    """Peak frequencies and fractions of sixty random functions of a token."""
+    energy = np.random.default_rng(seed).exponential(size=(60, N_FREQ))
+    return (energy.argmax(axis=1) + 1).tolist(), (energy.max(axis=1) / energy.sum(axis=1)).tolist()
+
+
+def tuned(*frequencies: int) -> Peaks:
+    """Sixty neurons that share these."""
+    return list(frequencies) * (60 // len(frequencies)), [0.9] * 60
+
+
+def verdict(view: str, *path: Peaks) -> str:
+    frequencies, fractions = zip(*path, strict=True)
+    return judged(f"neuron_dynamics.{view}", followed(list(frequencies), list(fractions)), CONTEXT).verdict
+
+
+BEYOND, WITHIN = "Beyond its null", "Within its null"
+
+
+@pytest.mark.parametrize("view", ["overview", "commitment", "peaks"])
+def test_neurons_that_end_tuned_are_beyond_whatever_they_began_as(view: str) -> None:
+    assert verdict(view, drawn(0), tuned(1, 2, 3)) == BEYOND
+    assert verdict(view, tuned(1, 2, 3), drawn(0)) == WITHIN
+
+
+def test_concentration_is_judged_by_as_many_neurons_at_random_frequencies() -> None:
+    assert verdict("concentration", tuned(1, 2, 3)) == BEYOND
+    assert verdict("concentration", tuned(*range(1, N_FREQ + 1))) == WITHIN
+    assert verdict("concentration", drawn(0)) == WITHIN
+
+
+def test_switches_count_between_frequencies_that_a_neuron_is_tuned_to() -> None:
+    assert verdict("switches", tuned(1, 2, 3), tuned(4, 5, 6)) == BEYOND
+    assert verdict("switches", tuned(1, 2, 3), tuned(1, 2, 3)) == WITHIN
+    assert verdict("switches", *(drawn(seed) for seed in range(6))) == WITHIN

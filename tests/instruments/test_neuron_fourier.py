@@ -8,9 +8,12 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
+from judging import judged, over
 
-from miscope.analyzers.neuron_fourier import NeuronFourier, neuron_fourier
-from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig, NotApplicable, Probe
+from miscope.calibration.models import probe
+from miscope.core import Checkpoint, MiscopeError, ModelConfig, NotApplicable
+from miscope.instruments.neuron_fourier.measure import NeuronFourier, neuron_fourier
+from miscope.instruments.neuron_spectra.measure import neuron_spectra
 from miscope.maths.spectra import Basis
 from miscope.maths.waves import waves
 
@@ -18,8 +21,7 @@ P, NEURONS = 11, 60
 MODEL = ModelConfig(
     n_layers=1, d_model=P + 1, n_heads=1, d_head=P + 1, d_mlp=NEURONS, n_ctx=3, d_vocab=P + 1, d_vocab_out=P
 )
-PROBE = Probe(np.zeros((1, 3), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P))
+CONTEXT = probe(1, P)
 K = 1 + np.arange(NEURONS) % 5
 PHI = 2 * np.pi * (np.arange(NEURONS) // 5) / 12 + 0.1 * K  # twelve phases for each frequency, even round the circle
 ANGLE = 2 * np.pi * np.multiply.outer(np.arange(P), K) / P
@@ -51,35 +53,22 @@ def measured(weights: dict[str, np.ndarray], path: str = "heads") -> NeuronFouri
     return neuron_fourier(Checkpoint(0, MODEL, single), CONTEXT, path=path)
 
 
-def test_the_planted_network_solves_modular_addition() -> None:
-    a, b = np.divmod(np.arange(P * P), P)
-    weights = solution()
-    hidden = (weights["blocks.0.mlp.W_in"][a] + weights["blocks.0.mlp.W_in"][b]) ** 2
-    answers = (hidden @ weights["blocks.0.mlp.W_out"] @ weights["unembed.W_U"]).argmax(axis=1)
-    np.testing.assert_array_equal(answers, (a + b) % P)
-
-
-def test_its_frequencies_amplitudes_and_phases_are_found() -> None:
-    found = measured(solution())
-    assert found.path == "direct"  # the network has no heads
-    np.testing.assert_array_equal(found.read_frequency[0], K)
-    np.testing.assert_array_equal(found.write_frequency[0], K)
-    np.testing.assert_allclose(found.read_amplitude, 2, rtol=1e-5)
-    np.testing.assert_allclose(found.write_amplitude, 0.5, rtol=1e-5)
-    np.testing.assert_allclose(np.exp(1j * found.read_phase[0]), np.exp(1j * PHI), atol=1e-5)
-    np.testing.assert_allclose(np.exp(1j * found.write_phase[0]), np.exp(2j * PHI), atol=1e-5)
-    np.testing.assert_allclose(found.read_share, 1, rtol=1e-6)
-    np.testing.assert_allclose(found.read_concentration, 1, rtol=1e-6)
-    np.testing.assert_allclose(found.misalignment, 0, atol=1e-5)
+def test_amplitudes_and_phases_of_both_ends_are_those_that_were_planted() -> None:
+    output = measured(solution())
+    assert output.path == "direct"  # the network has no heads
+    np.testing.assert_allclose(output.read_amplitude, 2, rtol=1e-5)
+    np.testing.assert_allclose(output.write_amplitude, 0.5, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(1j * output.read_phase[0]), np.exp(1j * PHI), atol=1e-5)
+    np.testing.assert_allclose(np.exp(1j * output.write_phase[0]), np.exp(2j * PHI), atol=1e-5)
 
 
 def test_all_waves_come_back_from_their_codes() -> None:
     values = np.random.default_rng(3).normal(size=(P, NEURONS))
-    found = measured(solution() | {"blocks.0.mlp.W_in": np.vstack([values, np.zeros(NEURONS)])})
+    output = measured(solution() | {"blocks.0.mlp.W_in": np.vstack([values, np.zeros(NEURONS)])})
     expected = waves(CONTEXT.basis, values)
-    amplitude = found.read_amplitude[..., None] * (found.read_amplitude_code / 255)
-    assert (np.abs(amplitude[0].T - expected.amplitude) <= found.read_amplitude[0] / 509).all()
-    turns = found.read_phase_code[0].T / 256
+    amplitude = output.read_amplitude[..., None] * (output.read_amplitude_code / 255)
+    assert (np.abs(amplitude[0].T - expected.amplitude) <= output.read_amplitude[0] / 509).all()
+    turns = output.read_phase_code[0].T / 256
     np.testing.assert_allclose(np.exp(2j * np.pi * turns), np.exp(1j * expected.phase), atol=1.01 * np.pi / 256)
 
 
@@ -93,9 +82,9 @@ def test_two_frequencies_share_by_their_squares() -> None:
     weights = solution()
     mixed = 2 * np.cos(2 * np.pi * 3 * np.arange(P) / P) + np.sin(2 * np.pi * 4 * np.arange(P) / P)
     weights["blocks.0.mlp.W_in"][:P, 0] = mixed + 7
-    found = measured(weights)
-    assert (found.read_frequency[0, 0], found.read_share[0, 0]) == (3, pytest.approx(0.8))
-    assert found.read_concentration[0, 0] == pytest.approx(0.8**2 + 0.2**2)
+    output = measured(weights)
+    assert (output.read_frequency[0, 0], output.read_share[0, 0]) == (3, pytest.approx(0.8))
+    assert output.read_concentration[0, 0] == pytest.approx(0.8**2 + 0.2**2)
 
 
 def test_what_is_read_through_a_head_is_seen_there_and_not_on_the_direct_path() -> None:
@@ -112,40 +101,53 @@ def test_permuting_neurons_permutes_the_answer() -> None:
     order, weights = np.random.default_rng(1).permutation(NEURONS), solution(np.linspace(0, 3, NEURONS))
     weights["blocks.0.mlp.W_in"] = weights["blocks.0.mlp.W_in"][:, order]
     weights["blocks.0.mlp.W_out"] = weights["blocks.0.mlp.W_out"][order]
-    found = measured(weights)
-    np.testing.assert_array_equal(found.read_frequency[0], K[order])
-    np.testing.assert_allclose(found.misalignment[0], np.linspace(0, 3, NEURONS)[order], atol=1e-5)
+    output = measured(weights)
+    np.testing.assert_array_equal(output.read_frequency[0], K[order])
+    np.testing.assert_allclose(output.misalignment[0], np.linspace(0, 3, NEURONS)[order], atol=1e-5)
 
 
 def test_a_neuron_that_reads_nothing_has_no_frequency_and_no_phase() -> None:
     weights = solution()
     weights["blocks.0.mlp.W_in"][:, 4] = 0
-    found = measured(weights)
-    assert (found.read_frequency[0, 4], found.read_share[0, 4]) == (0, 0)
-    assert np.isnan(found.misalignment[0, 4])
+    output = measured(weights)
+    assert (output.read_frequency[0, 4], output.read_share[0, 4]) == (0, 0)
+    assert np.isnan(output.misalignment[0, 4])
 
 
-def test_random_phases_are_a_quarter_turn_off_on_average() -> None:
-    rng = np.random.default_rng(2)
-    found = [measured(solution(rng.uniform(-np.pi, np.pi, NEURONS))).misalignment for _ in range(20)]
-    assert np.mean(found) == pytest.approx(np.pi / 2, abs=0.1)
+def test_weights_that_are_waves_whose_phases_fit_are_beyond_and_random_ones_within() -> None:
+    rng, views = np.random.default_rng(2), ("overview", "alignment", "phases")
+    noise = {
+        "blocks.0.mlp.W_in": rng.normal(size=(P + 1, NEURONS)),
+        "blocks.0.mlp.W_out": rng.normal(size=(NEURONS, P + 1)),
+    }
+    unrelated = solution(rng.uniform(-np.pi, np.pi, NEURONS))
+    for weights, is_beyond in (
+        (solution(), [True, True, True]),
+        (unrelated, [True, False, False]),
+        (solution() | noise, [False, False, False]),
+    ):
+        source = over({0: measured(weights)})
+        nulls = [judged(f"neuron_fourier.{view}", source, CONTEXT) for view in views]
+        assert all(null.is_measured for null in nulls)
+        assert [null.is_beyond for null in nulls] == is_beyond
+    assert np.mean(measured(unrelated).misalignment) == pytest.approx(np.pi / 2, abs=0.4)
 
 
 def test_outputs_that_are_not_the_tokens_have_no_phase() -> None:
     weights = solution()
     weights["unembed.W_U"] = weights["unembed.W_U"][:, :3]
-    found = measured(weights)
-    assert found.write_phase is found.write_phase_code is found.write_frequency is found.misalignment is None
-    np.testing.assert_array_equal(found.read_frequency[0], K)
+    output = measured(weights)
+    assert output.write_phase is output.write_phase_code is output.write_frequency is output.misalignment is None
+    np.testing.assert_array_equal(output.read_frequency[0], K)
 
 
 def test_an_even_group_has_a_last_wave_without_a_sine() -> None:
     x = np.arange(8)
     values = np.stack([3 * (-1.0) ** x, 2 * np.cos(2 * np.pi * x / 8 + 1) - 0.5 * (-1.0) ** x], axis=1)
-    found = waves(Basis("fourier", 8), values)
-    np.testing.assert_allclose(found.amplitude, [[0, 2], [0, 0], [0, 0], [3, 0.5]], atol=1e-12)
-    np.testing.assert_allclose(found.phase[0, 1], 1)
-    np.testing.assert_allclose(np.abs(found.phase[3]), [0, np.pi], atol=1e-12)
+    fitted = waves(Basis("fourier", 8), values)
+    np.testing.assert_allclose(fitted.amplitude, [[0, 2], [0, 0], [0, 0], [3, 0.5]], atol=1e-12)
+    np.testing.assert_allclose(fitted.phase[0, 1], 1)
+    np.testing.assert_allclose(np.abs(fitted.phase[3]), [0, np.pi], atol=1e-12)
 
 
 def test_what_cannot_apply_says_why() -> None:
@@ -171,8 +173,6 @@ def test_phases_of_the_reference_run_fit_at_the_end_through_its_heads_and_never_
 
 
 def test_neurons_of_the_reference_run_read_the_frequency_that_they_work_at() -> None:
-    from miscope.analyzers.neuron_spectra import neuron_spectra
-
     last = calibration_model.checkpoint(16_900)
     active, read = neuron_spectra(last, calibration_model.context()), neuron_fourier(last, calibration_model.context())
     is_tuned = active.peak_fraction > 0.7

@@ -5,17 +5,17 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
+from judging import judged
 
-from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig, NotApplicable, Probe
+from miscope.calibration.models import probe
+from miscope.core import Checkpoint, MiscopeError, ModelConfig, NotApplicable
+from miscope.instruments.neuron_groups.measure import NeuronGroups, neuron_groups
 from miscope.maths.spectra import Basis
-from miscope.trackers.neuron_groups import NeuronGroups, neuron_groups
 
 P, N = 11, 40
 MODEL = ModelConfig(n_layers=1, d_model=5, n_heads=1, d_head=5, d_mlp=2 * N + 5, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
-PROBE = Probe(np.zeros((1, 3), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P))
+CONTEXT = probe(1, P)
 TURN = 2 * np.pi * np.arange(N) / N
-RADIUS = np.where(np.arange(N) % 2, 1.0, 2.0)
 X = 2 * np.pi * np.arange(P) / P
 NONE = np.zeros(N)
 
@@ -43,35 +43,17 @@ def measured(*path: Checkpoint, **settings: float) -> NeuronGroups:
 
 
 def test_groups_are_the_frequencies_that_neurons_read_beside_all_of_them() -> None:
-    found = measured(checkpoint(0, NONE))
-    np.testing.assert_array_equal(found.frequency, [0, 2, 4])
-    np.testing.assert_array_equal(found.size, [2 * N + 5, N, N])
-    np.testing.assert_array_equal(found.member[0], [2] * N + [4] * N + [0] * 5)
+    output = measured(checkpoint(0, NONE))
+    np.testing.assert_array_equal(output.frequency, [0, 2, 4])
+    np.testing.assert_array_equal(output.size, [2 * N + 5, N, N])
+    np.testing.assert_array_equal(output.member[0], [2] * N + [4] * N + [0] * 5)
 
 
-def test_a_ring_in_a_plane_has_two_equal_shares_its_radius_as_spread_and_is_flat() -> None:
-    found = measured(checkpoint(0, NONE, radius=3.0))
-    np.testing.assert_allclose(found.share[1, 0], [0.5, 0.5, 0, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(found.spread[1:, 0], 3, rtol=1e-6)
-    assert found.r2_gain[1, 0] == found.shape[1, 0] == 0
-
-
-def test_a_ring_bent_up_at_two_ends_and_down_at_the_others_is_a_saddle() -> None:
-    found = measured(checkpoint(0, 0.5 * np.cos(2 * TURN)))
-    assert found.r2_quadratic[1, 0] == pytest.approx(1)
-    assert found.r2_linear[1, 0] == pytest.approx(0, abs=1e-9)
-    assert found.shape[1, 0] == 2
-    up, down = found.curvature[1, 0]
-    assert up == pytest.approx(-down) and up > 0
-    np.testing.assert_allclose(found.share[1, 0, 2], 0.125 / 1.125, rtol=1e-6)
-
-
-def test_rings_of_two_radii_at_two_heights_are_a_bowl() -> None:
-    found = measured(checkpoint(0, 0.3 * RADIUS**2, radius=RADIUS))
-    assert found.r2_quadratic[1, 0] == pytest.approx(1)
-    assert found.shape[1, 0] == 1
-    assert found.curvature[1, 0].prod() > 0
-    assert found.curvature[1, 0, 0] == pytest.approx(found.curvature[1, 0, 1])
+def test_what_a_quadratic_explains_is_no_part_of_what_a_plane_does() -> None:
+    saddle = measured(checkpoint(0, 0.5 * np.cos(2 * TURN)))
+    assert saddle.r2_linear[1, 0] == pytest.approx(0, abs=1e-9)
+    assert saddle.r2_gain[1, 0] == pytest.approx(1)
+    np.testing.assert_allclose(saddle.share[1, 0, 2], 0.125 / 1.125, rtol=1e-6)
 
 
 def test_a_third_component_without_order_is_flat() -> None:
@@ -85,12 +67,12 @@ def test_a_third_component_without_order_is_flat() -> None:
 
 
 def test_the_groups_of_the_end_are_followed_backwards() -> None:
-    found = measured(checkpoint(0, NONE, seed=1), checkpoint(50, 0.5 * np.cos(2 * TURN)))
-    assert found.steps.tolist() == [0, 50]
-    np.testing.assert_array_equal(found.size, [2 * N + 5, N, N])
-    np.testing.assert_array_equal(found.shape[1], [0, 2])
-    assert found.share[1, 0, :2].sum() < 0.75 < found.share[1, 1, :2].sum()
-    assert found.spread[1, 0] == pytest.approx(np.sqrt(5), rel=0.2)
+    output = measured(checkpoint(0, NONE, seed=1), checkpoint(50, 0.5 * np.cos(2 * TURN)))
+    assert output.steps.tolist() == [0, 50]
+    np.testing.assert_array_equal(output.size, [2 * N + 5, N, N])
+    np.testing.assert_array_equal(output.shape[1], [0, 2])
+    assert output.share[1, 0, :2].sum() < 0.75 < output.share[1, 1, :2].sum()
+    assert output.spread[1, 0] == pytest.approx(np.sqrt(5), rel=0.2)
 
 
 def test_rotating_the_residual_stream_changes_nothing() -> None:
@@ -105,15 +87,15 @@ def test_rotating_the_residual_stream_changes_nothing() -> None:
 
 
 def test_scores_are_of_members_alone_and_have_their_spread() -> None:
-    found = measured(checkpoint(0, NONE, radius=3.0))
-    assert np.isnan(found.score[0, 2 * N :]).all()
-    np.testing.assert_allclose((found.score[0, :N, :2] ** 2).sum(axis=1), 9, rtol=1e-5)
+    output = measured(checkpoint(0, NONE, radius=3.0))
+    assert np.isnan(output.score[0, 2 * N :]).all()
+    np.testing.assert_allclose((output.score[0, :N, :2] ** 2).sum(axis=1), 9, rtol=1e-5)
 
 
 def test_too_few_neurons_make_no_group() -> None:
-    found = measured(checkpoint(0, NONE), min_neurons=N + 1)
-    np.testing.assert_array_equal(found.frequency, [0])
-    assert not found.member.any()
+    output = measured(checkpoint(0, NONE), min_neurons=N + 1)
+    np.testing.assert_array_equal(output.frequency, [0])
+    assert not output.member.any()
 
 
 def test_what_cannot_apply_says_why() -> None:
@@ -130,8 +112,46 @@ def test_what_cannot_apply_says_why() -> None:
 
 def test_groups_of_the_reference_run_are_flat_until_late_and_end_as_saddles() -> None:
     path = {step: calibration_model.weights_only(step) for step in (200, 5000, 13_000, 16_900)}
-    found = neuron_groups(path, calibration_model.context())
-    assert {8, 19, 38, 41, 54} <= set(found.frequency.tolist())
-    assert (found.shape[:, :3] == 0).all()
-    assert (found.shape[np.isin(found.frequency, [8, 19, 38, 41, 54]), 3] == 2).all()
-    assert found.shape[0, 3] == 0
+    output = neuron_groups(path, calibration_model.context())
+    assert {8, 19, 38, 41, 54} <= set(output.frequency.tolist())
+    assert (output.shape[:, :3] == 0).all()
+    assert (output.shape[np.isin(output.frequency, [8, 19, 38, 41, 54]), 3] == 2).all()
+    assert output.shape[0, 3] == 0
+
+
+# ---------------------------------------------------------------- what chance would show
+
+BEYOND, WITHIN = "Beyond its null", "Within its null"
+
+
+def verdict(view: str, groups: NeuronGroups) -> str:
+    return judged(f"neuron_groups.{view}", groups, CONTEXT).verdict
+
+
+def bent() -> NeuronGroups:
+    """All 85 neurons and two groups of 40, the first a saddle in the end; at step 0 they are random."""
+    return measured(checkpoint(0, NONE, seed=1), checkpoint(50, 0.5 * np.cos(2 * TURN)))
+
+
+@pytest.mark.parametrize("view", ["overview", "relief"])
+def test_a_bent_group_is_beyond_if_it_has_neurons_enough(view: str) -> None:
+    groups = replace(bent(), r2_gain=np.tile([[0.0, 0.8]], (3, 1)))
+    assert verdict(view, groups) == BEYOND
+    assert verdict(view, replace(groups, size=np.array([85, 7, 7]))) == WITHIN
+    assert verdict(view, replace(groups, r2_gain=np.full((3, 2), 0.09))) == WITHIN
+
+
+def test_a_group_that_came_to_lie_in_a_plane_is_beyond() -> None:
+    assert verdict("dimensions", bent()) == BEYOND
+    assert verdict("dimensions", measured(checkpoint(0, NONE), checkpoint(50, NONE))) == WITHIN
+    assert verdict("dimensions", replace(bent(), steps=np.array([10, 50]))) == "No null"
+
+
+def test_a_group_is_tight_if_all_neurons_lie_much_further_apart() -> None:
+    assert verdict("spread", replace(bent(), spread=np.array([[1, 1], [1, 0.6], [1, 0.9]]))) == BEYOND
+    assert verdict("spread", replace(bent(), spread=np.array([[1, 1], [1, 0.7], [1, 0.9]]))) == WITHIN
+
+
+@pytest.mark.parametrize("view", ["overview", "dimensions", "spread"])
+def test_without_groups_there_are_no_neurons_in_them(view: str) -> None:
+    assert verdict(view, measured(checkpoint(0, NONE), min_neurons=N + 1)) == WITHIN

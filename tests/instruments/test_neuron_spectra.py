@@ -5,15 +5,13 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
+from judging import CONTEXT, P, judged, over
 
-from miscope.analyzers.neuron_spectra import NeuronSpectra, neuron_spectra
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
-from miscope.maths.spectra import Basis
+from miscope.catalog import builtin
+from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable
+from miscope.instruments.neuron_spectra.measure import NeuronSpectra, neuron_spectra
 
-P = 13
 MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=5, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
-PROBE = Probe(np.zeros((P * P, 3), dtype=np.int64), np.zeros(P * P, dtype=np.int64), np.ones(P * P, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P), grid=(P, P))
 
 
 def wave(k: int, other: int | None = None) -> np.ndarray:
@@ -27,62 +25,75 @@ def measured(*maps: np.ndarray, context: Context = CONTEXT) -> NeuronSpectra:
     return neuron_spectra(Checkpoint(0, MODEL, {}, {"blocks.0.mlp.hook_post": post}), context)
 
 
-def test_neurons_of_one_frequency_are_specialised_at_it() -> None:
-    found = measured(2 + wave(4), wave(6, 0) + wave(0, 6))
-    np.testing.assert_array_equal(found.peak_frequency, [[4, 6]])
-    np.testing.assert_allclose(found.fraction, [np.eye(6)[[3, 5]]], atol=1e-6)
-    np.testing.assert_array_equal(found.n_specialised, [[2, 2]])
-    np.testing.assert_array_equal(found.level, [0.7, 0.9])
+def tuned(*frequencies: int) -> NeuronSpectra:
+    return measured(*(wave(k, 0) + wave(0, k) for k in frequencies))
 
 
-def test_a_product_of_two_frequencies_is_specialised_at_none() -> None:
-    found = measured(wave(4, 5))
-    np.testing.assert_allclose(found.fraction, 0, atol=1e-6)
-    np.testing.assert_array_equal(found.n_specialised, [[0, 0]])
+def drawn(seed: int) -> NeuronSpectra:
+    """Sixty neurons that add random functions of the summands."""
+    return measured(*(a[:, None] + b for a, b in np.random.default_rng(seed).normal(size=(60, 2, P))))
 
 
-def test_a_mixed_neuron_splits_by_squared_amplitudes() -> None:
-    found = measured(2 * wave(4) + wave(2))
-    np.testing.assert_allclose(found.fraction[0, 0, [1, 3]], [0.2, 0.8], rtol=5e-4)  # stored in half precision
-    np.testing.assert_allclose(found.peak_fraction, 0.8, rtol=1e-5)
-    np.testing.assert_allclose(found.low_fraction, 0.2, rtol=1e-5)
-    np.testing.assert_array_equal(found.n_specialised, [[1, 0]])
+def test_neurons_are_counted_at_their_frequency_and_above_each_level() -> None:
+    output = measured(2 + wave(4), wave(6, 0) + wave(0, 6), 2 * wave(4) + wave(2))
+    np.testing.assert_array_equal(output.peak_frequency, [[4, 6, 4]])
+    np.testing.assert_array_equal(output.n_specialised, [[3, 2]])
+    np.testing.assert_array_equal(output.level, [0.7, 0.9])
 
 
 def test_a_neuron_that_does_not_vary_has_frequency_zero() -> None:
-    found = measured(np.zeros((P, P)), np.full((P, P), 0.3))
-    assert not found.peak_frequency.any()
-    assert not found.peak_fraction.any()
+    output = measured(np.zeros((P, P)), np.full((P, P), 0.3))
+    assert not output.peak_frequency.any()
+    assert not output.peak_fraction.any()
 
 
-def test_permuting_neurons_permutes_the_answer() -> None:
+def test_permuting_neurons_permutes_the_answer_and_swapping_the_summands_changes_nothing() -> None:
     maps, order = np.random.default_rng(0).normal(size=(5, P, P)), [3, 1, 4, 0, 2]
-    np.testing.assert_allclose(measured(*maps[order]).fraction, measured(*maps).fraction[:, order], rtol=1e-3)
+    before = measured(*maps).fraction
+    np.testing.assert_allclose(measured(*maps[order]).fraction, before[:, order], rtol=1e-3)
+    np.testing.assert_allclose(measured(*maps.swapaxes(1, 2)).fraction, before, rtol=1e-3)
 
 
-def test_swapping_the_summands_changes_nothing() -> None:
-    maps = np.random.default_rng(1).normal(size=(3, P, P))
-    np.testing.assert_allclose(measured(*maps.swapaxes(1, 2)).fraction, measured(*maps).fraction, rtol=1e-3)
-
-
-def test_a_probe_that_is_no_grid_is_not_applicable() -> None:
+def test_what_cannot_apply_says_why() -> None:
     with pytest.raises(NotApplicable, match="13 tokens"):
         measured(wave(1), context=replace(CONTEXT, grid=None))
-
-
-def test_a_model_without_mlp_is_not_applicable() -> None:
     with pytest.raises(NotApplicable, match="no MLP"):
         neuron_spectra(Checkpoint(0, replace(MODEL, d_mlp=0), {}), CONTEXT)
 
 
-@pytest.mark.parametrize(("step", "expected"), [(1500, 0), (13_000, 7), (16_900, 244)])
+@pytest.mark.parametrize("view", ["overview", "clusters", "peak_fractions", "population"])
+def test_tuned_neurons_are_beyond_and_random_functions_of_the_summands_within(view: str) -> None:
+    few, many = drawn(0), tuned(*[1, 2, 3] * 20)
+    assert judged(f"neuron_spectra.{view}", over({0: few, 1: many})).is_beyond
+    assert judged(f"neuron_spectra.{view}", over({0: many, 1: few})).verdict == "Within its null"
+
+
+def test_a_population_is_judged_at_any_level() -> None:
+    view, artifact = builtin().view("neuron_spectra.population"), over({0: tuned(*[1, 2, 3] * 20)})
+    nulls = [view.tabulate(artifact, CONTEXT, step=0, level=level).null for level in (0.7, 0.8)]
+    assert [(null.value, null.is_beyond) for null in nulls] == [(20, True), (20, True)]
+    assert "(at least 80 %)" in nulls[1].statistic
+
+
+def test_neurons_that_were_coarse_for_a_time_were_beyond() -> None:
+    fine = tuned(*[6] * 60)
+    assert judged("neuron_spectra.low_frequency", over({0: fine, 1: tuned(*[1] * 60), 2: fine})).is_beyond
+    assert not judged("neuron_spectra.low_frequency", over({0: fine, 1: drawn(0), 2: fine})).is_beyond
+
+
+def test_clusters_count_every_neuron_once() -> None:
+    bands = builtin().view("neuron_spectra.clusters").table(over({0: tuned(4, 6, 4, 1, 6)}), CONTEXT, 0).bands
+    assert bands == [(0, 0, "k = 1 (1)"), (1, 2, "k = 4 (2)"), (3, 4, "k = 6 (2)")]
+
+
+@pytest.mark.parametrize(("step", "expected"), [(1500, 0), (13_000, 7)])
 def test_the_reference_run_has_its_known_number_of_neurons_above_85_percent(step: int, expected: int) -> None:
-    found = neuron_spectra(calibration_model.checkpoint(step), calibration_model.context())
-    assert (found.peak_fraction > 0.85).sum() == expected
+    output = neuron_spectra(calibration_model.checkpoint(step), calibration_model.context())
+    assert (output.peak_fraction > 0.85).sum() == expected
 
 
 def test_the_reference_run_has_its_known_neurons_per_frequency() -> None:
-    found = neuron_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
-    peaks = found.peak_frequency[found.peak_fraction > 0.85]
+    output = neuron_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
+    peaks = output.peak_frequency[output.peak_fraction > 0.85]
     counts = {int(k): int((peaks == k).sum()) for k in np.unique(peaks)}
     assert counts == {8: 70, 19: 52, 36: 5, 38: 31, 41: 35, 54: 51}

@@ -3,18 +3,17 @@
 from dataclasses import replace
 
 import calibration_model
+import judging
 import numpy as np
 import pytest
-from miscope.analyzers.losses import Losses, losses
 
-from miscope.analyzers.singular_values import SingularValues, singular_values
-from miscope.core import Context, Probe
-from miscope.instrument import Artifact
-from miscope.maths.spectra import Basis
-from miscope.trackers.phases import NAMES, Phases, phases
+from miscope.calibration.models import probe, tracked
+from miscope.catalog import builtin
+from miscope.instruments.losses.measure import losses
+from miscope.instruments.phases import known
+from miscope.instruments.phases.measure import NAMES, Phases, instrument
+from miscope.instruments.singular_values.measure import singular_values
 
-PROBE = Probe(np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=0, basis=Basis("fourier", 5))
 Curve = list[float] | list[None]
 
 GROKKING_STEPS = [0, 100, 200, 1400, 2000, 4000, 8000, 9500, 11000, 12500, 20000]
@@ -23,38 +22,6 @@ GROKKING = {  # the calibration run in outline: the peak is 32, so the fall is a
     "test_accuracy": [0.01, 0.01, 0.01, 0.02, 0.02, 0.02, 0.05, 0.4, 0.999, 1.0, 1.0],
     "test_loss": [4.7, 7.7, 20.0, 32.0, 31.0, 28.0, 14.0, 6.0, 1e-3, 9e-7, 2e-7],
 }
-
-
-def output(step: int, train_accuracy: float | None, test_accuracy: float | None, test_loss: float | None) -> Losses:
-    return Losses(
-        train_loss=None if train_accuracy is None else 1.0,
-        test_loss=test_loss,
-        all_loss=1.0 if test_loss is None else test_loss,
-        train_accuracy=train_accuracy,
-        test_accuracy=test_accuracy,
-        all_accuracy=0.5,
-        class_accuracy=np.zeros(5),
-        train_margin_mean=None,
-        train_margin_min=None,
-        test_margin_mean=None,
-        test_margin_min=None,
-        is_correct=np.zeros(1, dtype=bool),
-        confidence=np.zeros(1, dtype=np.float16),
-        is_train=np.ones(1, dtype=bool),
-    )
-
-
-def ratios(w_in: float, w_out: float) -> SingularValues:
-    one = np.ones(3)
-    return SingularValues(
-        matrix=("blocks.0.mlp.W_in", "blocks.1.mlp.W_in", "blocks.1.mlp.W_out"),
-        value=np.ones((3, 1)),
-        participation_ratio=np.array([1.0, w_in, w_out]),
-        effective_rank=one,
-        spectral_norm=one,
-        frobenius_norm=one,
-        shape=np.ones((3, 2), dtype=np.int64),
-    )
 
 
 def classified(
@@ -66,68 +33,55 @@ def classified(
     w_out: list[float] | None = None,
 ) -> Phases:
     rows = zip(steps, train_accuracy, test_accuracy, test_loss, strict=True)
-    curves = {step: output(step, *(None if x is None else float(x) for x in values)) for step, *values in rows}
+    curves = {step: known.losses(*(None if x is None else float(x) for x in values)) for step, *values in rows}
     even = [1.0] * len(steps)
-    spectra = {s: ratios(*pair) for s, pair in zip(steps, zip(w_in or even, w_out or even, strict=True), strict=True)}
-    return phases(artifact(curves), artifact(spectra), CONTEXT)
+    spectra = {s: known.ratios(*pair, layer=1) for s, *pair in zip(steps, w_in or even, w_out or even, strict=True)}
+    return tracked(instrument, curves, spectra, context=probe(1))
 
 
-def artifact(outputs: dict) -> Artifact:
-    return Artifact(tuple(outputs), outputs.__getitem__)
+def segments(run: Phases) -> list[tuple[str, int, int]]:
+    return list(zip(run.phase, run.phase_start.tolist(), run.phase_end.tolist(), strict=True))
 
 
-def segments(found: Phases) -> list[tuple[str, int, int]]:
-    return list(zip(found.phase, found.phase_start.tolist(), found.phase_end.tolist(), strict=True))
-
-
-def test_a_grokking_run_has_all_five_phases_at_their_landmarks() -> None:
-    found = classified(GROKKING_STEPS, **GROKKING)
-    assert segments(found) == [
-        ("memorisation", 0, 200),
-        ("plateau", 200, 4000),
-        ("circuit formation", 4000, 9500),
-        ("cleanup", 9500, 12500),
-        ("after", 12500, 20000),
-    ]
-    assert (found.memorised_step, found.test_peak_step, found.onset_step) == (200, 1400, 9500)
-    assert (found.solved_step, found.grokked_step, found.verdict) == (11000, 12500, "done")
-    assert found.reasons == ("The test loss came down to 1e-06 nats at step 12,500.",)
-    assert found.accuracy == 1.0
+def test_a_grokking_run_has_all_five_phases_and_says_why_it_is_done() -> None:
+    run = classified(GROKKING_STEPS, **GROKKING)
+    assert run.phase == NAMES
+    assert run.phase_end.tolist() == [200, 4000, 9500, 12500, 20000]
+    assert run.reasons == ("The test loss came down to 1e-06 nats at step 12,500.",)
+    assert run.accuracy == 1.0
 
 
 def test_a_run_stopped_in_the_plateau_has_no_later_events() -> None:
-    found = classified(GROKKING_STEPS[:6], **{name: curve[:6] for name, curve in GROKKING.items()})
-    assert segments(found) == [("memorisation", 0, 200), ("plateau", 200, 4000)]
-    assert found.onset_step is found.solved_step is found.grokked_step is None
-    assert found.verdict == "continue"  # the test loss still falls
+    run = classified(GROKKING_STEPS[:6], **{name: curve[:6] for name, curve in GROKKING.items()})
+    assert segments(run) == [("memorisation", 0, 200), ("plateau", 200, 4000)]
+    assert run.onset_step is run.solved_step is run.grokked_step is None
+    assert run.verdict == "continue"  # the test loss still falls
 
 
-def test_a_run_that_never_groks_is_told_to_stop() -> None:
-    found = classified(
+def test_a_run_that_never_groks_is_told_why_to_stop() -> None:
+    run = classified(
         [0, 100, 1000, 5000, 7500, 10_000], [0, 1, 1, 1, 1, 1], [0.0] * 6, [4.7, 20.0, 40.0, 55.0, 60.0, 63.0]
     )
-    assert segments(found) == [("memorisation", 0, 100), ("plateau", 100, 10_000)]
-    assert found.test_peak_step is None  # it still rises
-    assert found.verdict == "stop"
-    assert found.reasons[-1] == "The test loss no longer falls: 60 nats at step 7,500, 63 at the end."
+    assert segments(run) == [("memorisation", 0, 100), ("plateau", 100, 10_000)]
+    assert run.reasons[-1] == "The test loss no longer falls: 60 nats at step 7,500, 63 at the end."
 
 
 def test_a_run_that_solves_at_once_has_no_plateau_and_no_peak() -> None:
-    found = classified([0, 10, 20, 30, 40], [0, 0.5, 0.9, 1, 1], [0, 0.5, 0.9, 1, 1], [1.6, 1.0, 0.2, 1e-3, 1e-7])
-    assert segments(found) == [
+    run = classified([0, 10, 20, 30, 40], [0, 0.5, 0.9, 1, 1], [0, 0.5, 0.9, 1, 1], [1.6, 1.0, 0.2, 1e-3, 1e-7])
+    assert segments(run) == [
         ("memorisation", 0, 10),
         ("circuit formation", 10, 20),
         ("cleanup", 20, 40),
     ]
-    assert found.test_peak_step is None
-    assert (found.onset_step, found.grokked_step, found.verdict) == (20, 40, "done")
+    assert run.test_peak_step is None
+    assert (run.onset_step, run.grokked_step, run.verdict) == (20, 40, "done")
 
 
 def test_a_run_that_learns_nothing_memorises_to_the_end() -> None:
-    found = classified([0, 10, 20], [0.2, 0.2, 0.3], [0.2, 0.2, 0.2], [1.6, 1.6, 1.6])
-    assert segments(found) == [("memorisation", 0, 20)]
-    assert found.memorised_step is None
-    assert found.verdict == "continue"
+    run = classified([0, 10, 20], [0.2, 0.2, 0.3], [0.2, 0.2, 0.2], [1.6, 1.6, 1.6])
+    assert segments(run) == [("memorisation", 0, 20)]
+    assert run.memorised_step is None
+    assert run.verdict == "continue"
 
 
 def test_a_run_solved_without_the_last_digits_of_loss_is_done_when_the_loss_rests() -> None:
@@ -140,29 +94,29 @@ def test_a_run_solved_without_the_last_digits_of_loss_is_done_when_the_loss_rest
 
 
 def test_a_passing_dip_of_the_test_loss_is_no_onset() -> None:
-    found = classified([0, 10, 20, 30, 40], [0, 1, 1, 1, 1], [0.0] * 5, [1.6, 10.0, 1.0, 9.0, 9.5])
-    assert found.onset_step is None
-    assert segments(found) == [("memorisation", 0, 10), ("plateau", 10, 40)]
+    run = classified([0, 10, 20, 30, 40], [0, 1, 1, 1, 1], [0.0] * 5, [1.6, 10.0, 1.0, 9.0, 9.5])
+    assert run.onset_step is None
+    assert segments(run) == [("memorisation", 0, 10), ("plateau", 10, 40)]
 
 
 def test_accuracy_that_does_not_last_does_not_solve() -> None:
-    found = classified([0, 10, 20, 30], [0, 1, 1, 1], [0, 1, 0.5, 1], [1.6, 0.1, 0.5, 0.1])
-    assert found.solved_step == 30
+    run = classified([0, 10, 20, 30], [0, 1, 1, 1], [0, 1, 0.5, 1], [1.6, 0.1, 0.5, 0.1])
+    assert run.solved_step == 30
 
 
 def test_without_test_inputs_the_events_of_testing_are_absent() -> None:
     nothing: list[None] = [None, None, None]
-    found = classified([0, 10, 20], [0, 1, 1], nothing, nothing)
-    assert segments(found) == [("memorisation", 0, 10), ("after", 10, 20)]
-    assert found.test_peak_step is found.onset_step is found.solved_step is found.grokked_step is None
-    assert found.verdict == "done"
-    assert "no test inputs" in found.reasons[0]
+    run = classified([0, 10, 20], [0, 1, 1], nothing, nothing)
+    assert segments(run) == [("memorisation", 0, 10), ("after", 10, 20)]
+    assert run.test_peak_step is run.onset_step is run.solved_step is run.grokked_step is None
+    assert run.verdict == "done"
+    assert "no test inputs" in run.reasons[0]
 
 
 def test_without_known_training_inputs_there_is_no_memorisation() -> None:
-    found = classified([0, 10, 20], [None, None, None], [0, 0.5, 1], [1.6, 1.0, 0.1])
-    assert found.memorised_step is None
-    assert segments(found) == [("plateau", 0, 10), ("circuit formation", 10, 20)]
+    run = classified([0, 10, 20], [None, None, None], [0, 0.5, 1], [1.6, 1.0, 0.1])
+    assert run.memorised_step is None
+    assert segments(run) == [("plateau", 0, 10), ("circuit formation", 10, 20)]
 
 
 @pytest.mark.parametrize(
@@ -178,14 +132,14 @@ def test_one_checkpoint_has_the_one_phase_that_it_can_be_told_to_be_in(
 def test_a_spike_after_grokking_does_not_undo_the_phases() -> None:
     curves = {name: [*curve, curve[0]] for name, curve in GROKKING.items()}
     curves["test_loss"][-1] = 31.0
-    found = classified([*GROKKING_STEPS, 25_000], **curves)
-    assert (found.onset_step, found.grokked_step, found.solved_step) == (9500, 12_500, None)
-    assert segments(found)[-1] == ("after", 12_500, 25_000)
+    run = classified([*GROKKING_STEPS, 25_000], **curves)
+    assert (run.onset_step, run.grokked_step, run.solved_step) == (9500, 12_500, None)
+    assert segments(run)[-1] == ("after", 12_500, 25_000)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
-    found = classified([0, 10, 20], [0, 0, 0], [0, 0, 0], [1.6, float("nan"), float("nan")])
-    assert (found.verdict, found.reasons) == ("stop", ("The loss is not finite at step 10.",))
+    run = classified([0, 10, 20], [0, 0, 0], [0, 0, 0], [1.6, float("nan"), float("nan")])
+    assert (run.verdict, run.reasons) == ("stop", ("The loss is not finite at step 10.",))
 
 
 def test_the_crossover_is_where_the_difference_of_ratios_takes_the_sign_it_keeps() -> None:
@@ -197,9 +151,9 @@ def test_the_crossover_is_where_the_difference_of_ratios_takes_the_sign_it_keeps
 
 
 def test_without_an_mlp_there_is_no_crossover() -> None:
-    curves = artifact({0: output(0, 0.1, 0.1, 1.6), 5: output(5, 0.1, 0.1, 1.6)})
-    spectra = {step: replace(ratios(1, 1), matrix=("embed.W_E", "pos_embed.W_pos", "unembed.W_U")) for step in (0, 5)}
-    assert phases(curves, artifact(spectra), CONTEXT).crossover_step is None
+    none = replace(known.ratios(1.0, 1.0), matrix=("embed.W_E", "unembed.W_U"))
+    curves = dict.fromkeys((0, 5), known.losses(0.1, 0.1, 1.6))
+    assert tracked(instrument, curves, dict.fromkeys((0, 5), none), context=probe(1)).crossover_step is None
 
 
 def test_any_curves_give_phases_in_order_and_without_gaps() -> None:
@@ -208,18 +162,30 @@ def test_any_curves_give_phases_in_order_and_without_gaps() -> None:
         steps = np.sort(rng.choice(1000, size=rng.integers(1, 12), replace=False)).tolist()
         n = len(steps)
         loss = np.exp(rng.normal(scale=6, size=n)).tolist()
-        found = classified(steps, rng.choice([0.5, 1], n).tolist(), rng.choice([0.5, 1], n).tolist(), loss)
-        order = [NAMES.index(name) for name in found.phase]
+        run = classified(steps, rng.choice([0.5, 1], n).tolist(), rng.choice([0.5, 1], n).tolist(), loss)
+        order = [NAMES.index(name) for name in run.phase]
         assert order == sorted(set(order))
-        assert (found.phase_start[0], found.phase_end[-1]) == (steps[0], steps[-1])
-        np.testing.assert_array_equal(found.phase_start[1:], found.phase_end[:-1])
+        assert (run.phase_start[0], run.phase_end[-1]) == (steps[0], steps[-1])
+        np.testing.assert_array_equal(run.phase_start[1:], run.phase_end[:-1])
 
 
 def test_the_reference_run_goes_through_its_phases() -> None:
     checkpoints = {step: calibration_model.checkpoint(step) for step in (200, 1500, 10_000, 15_000, 16_900)}
-    curves = {step: losses(c, calibration_model.context()) for step, c in checkpoints.items()}
-    spectra = {step: singular_values(c, calibration_model.context()) for step, c in checkpoints.items()}
-    found = phases(artifact(curves), artifact(spectra), calibration_model.context())
-    assert found.phase == ("plateau", "circuit formation", "cleanup")
-    assert (found.test_peak_step, found.onset_step, found.solved_step) == (1500, 15_000, 16_900)
-    assert found.verdict == "continue"  # the test loss is at 6e-6 nats, and falls
+    context = calibration_model.context()
+    needed = ({step: of(c, context) for step, c in checkpoints.items()} for of in (losses, singular_values))
+    run = tracked(instrument, *needed, context=context)
+    assert run.phase == ("plateau", "circuit formation", "cleanup")
+    assert (run.test_peak_step, run.onset_step, run.solved_step) == (1500, 15_000, 16_900)
+    assert run.verdict == "continue"  # the test loss is at 6e-6 nats, and falls
+
+
+def test_events_are_drawn_in_their_order_and_one_that_did_not_happen_is_not() -> None:
+    run = classified(GROKKING_STEPS[:9], **{name: curve[:9] for name, curve in GROKKING.items()})
+    rows = builtin().view("phases.overview").tabulate(run, judging.CONTEXT).data
+    assert list(rows.loc[rows["kind"] == "event", "name"]) == ["memorised", "test loss peaks", "onset", "solved"]
+
+
+@pytest.mark.parametrize(("accuracy", "verdict"), [(0.9, "Beyond its null"), (0.1, "Within its null")])
+def test_phases_are_judged_by_the_accuracy_that_they_end_with(accuracy: float, verdict: str) -> None:
+    run = classified([0, 10], [0.0, 1.0], [0.0, accuracy], [2.6, 1.0])
+    assert judging.judged("phases.overview", run).verdict == verdict

@@ -4,27 +4,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from miscope.analyzers.losses import analyzer as losses
+from judging import P, judged, over
 
-from miscope.analyzers.quantization_sensitivity import QuantizationSensitivity, _rounded, analyzer
-from miscope.core import Checkpoint, Context, MiscopeError, ModelConfig
+from miscope.core import Checkpoint, MiscopeError, ModelConfig
 from miscope.families.modulo_addition import ModuloAddition
+from miscope.instrument import Artifact
+from miscope.instruments.losses.measure import instrument as losses
+from miscope.instruments.quantization_sensitivity.measure import QuantizationSensitivity, _rounded, instrument
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
-from miscope.workspace import analysis
+from miscope.workspace.analysis import compute
 
 TASK = ModuloAddition(11, 0.5)
+CONTEXT = TASK.context(0)
 MODEL = replace(TASK.model(), d_model=16, n_heads=2, d_head=8, d_mlp=32)
 NAMES = ("blocks.0.attn.W_K", "blocks.0.attn.W_O", "blocks.0.attn.W_Q", "blocks.0.attn.W_V")
 NAMES = (*NAMES, "blocks.0.mlp.W_in", "blocks.0.mlp.W_out", "unembed.W_U", "all")
 
 
-def measured(weights_: dict[str, np.ndarray], model: ModelConfig = MODEL, **settings: int) -> QuantizationSensitivity:
-    found = analysis.compute(
-        Checkpoint(0, model, weights_), analyzer, TASK.context(0), dict(analyzer.settings) | {"inputs": 0} | settings
-    )
-    assert isinstance(found, QuantizationSensitivity)
-    return found
+def measured(given: dict[str, np.ndarray], model: ModelConfig = MODEL, **settings: int) -> QuantizationSensitivity:
+    chosen = {**instrument.settings, "inputs": 0, **settings}
+    sensitivity = compute(Checkpoint(0, model, given), instrument, CONTEXT, chosen)
+    assert isinstance(sensitivity, QuantizationSensitivity)
+    return sensitivity
 
 
 def untrained(model: ModelConfig = MODEL, scale: float = 3) -> dict[str, np.ndarray]:
@@ -38,27 +40,17 @@ def on_grid() -> dict[str, np.ndarray]:
     for name, weight in whole.items():
         if not name.endswith(("W_E", "W_pos")):
             integers = rng.integers(-7, 8, weight.shape)
-            axis = -2
-            np.moveaxis(integers, axis, 0)[::8] = 7
+            np.moveaxis(integers, -2, 0)[::8] = 7
             whole[name] = (integers / 32).astype(np.float32)
     return whole
 
 
-def test_weights_on_the_grid_of_four_bits_lose_nothing_at_four_bits() -> None:
-    found = measured(on_grid())
-    assert found.matrix == NAMES
-    np.testing.assert_allclose(found.error[:, 1], 0, atol=1e-6)
-    assert found.train_loss is not None and found.noise_train_loss is not None
-    np.testing.assert_allclose(found.train_loss[:, 1], found.plain_train_loss, rtol=1e-5)
-    np.testing.assert_allclose(found.noise_train_loss[1], found.plain_train_loss, rtol=1e-5)
-
-
 def test_the_network_as_it_is_answers_as_the_losses_say() -> None:
     given = untrained()
-    found = measured(given)
-    plain = analysis.compute(Checkpoint(0, MODEL, given), losses, TASK.context(0), {})
+    sensitivity = measured(given)
+    plain = compute(Checkpoint(0, MODEL, given), losses, CONTEXT, {})
     for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
-        assert getattr(found, f"plain_{name}") == pytest.approx(getattr(plain, name), rel=1e-5)
+        assert getattr(sensitivity, f"plain_{name}") == pytest.approx(getattr(plain, name), rel=1e-5)
 
 
 def test_gaussian_weights_lose_near_one_percent_at_eight_bits_and_near_nine_at_four() -> None:
@@ -78,25 +70,25 @@ def test_each_output_of_each_head_has_its_own_scale() -> None:
         assert error.max() < 0.02
 
 
-def test_one_matrix_is_rounded_at_a_time() -> None:
+def test_one_matrix_is_rounded_at_a_time_and_noise_is_as_large_as_the_rounding() -> None:
     """Only W_U is off its grid, so only it and all together have an error, and the same loss."""
     given = on_grid()
-    given["unembed.W_U"] = untrained()["unembed.W_U"]
-    found = measured(given)
-    assert found.train_loss is not None
+    whole = measured(given)
+    np.testing.assert_allclose(whole.noise_train_loss[1], whole.plain_train_loss, rtol=1e-5)
+    sensitivity = measured(given | {"unembed.W_U": untrained()["unembed.W_U"]})
+    assert sensitivity.matrix == NAMES
     is_off = np.array([name in ("unembed.W_U", "all") for name in NAMES])
-    assert (found.error[is_off] > 1e-4).all() and (found.error[~is_off, 1] < 1e-6).all()
-    assert found.train_loss[-1, 1] == pytest.approx(found.train_loss[-2, 1], rel=1e-6)
-    assert found.train_loss[-1, 1] != pytest.approx(found.plain_train_loss, rel=1e-4)
+    assert (sensitivity.error[is_off] > 1e-4).all() and (sensitivity.error[~is_off, 1] < 1e-6).all()
+    assert sensitivity.train_loss[-1, 1] == pytest.approx(sensitivity.train_loss[-2, 1], rel=1e-6)
+    assert sensitivity.train_loss[-1, 1] != pytest.approx(sensitivity.plain_train_loss, rel=1e-4)
 
 
 def test_four_bits_cost_more_than_eight_and_noise_of_the_same_size_is_of_the_same_order() -> None:
-    found = measured(untrained(scale=6))
-    assert found.train_loss is not None and found.noise_train_loss is not None and found.plain_train_loss is not None
-    moved = np.abs(found.train_loss[-1] - found.plain_train_loss)
+    sensitivity = measured(untrained(scale=6))
+    moved = np.abs(sensitivity.train_loss[-1] - sensitivity.plain_train_loss)
     assert moved[1] > moved[0]
-    assert 7 < found.error[-1, 1] / found.error[-1, 0] < 30
-    assert abs(found.noise_train_loss[1] - found.plain_train_loss) < 20 * max(moved[1], 1e-3)
+    assert 7 < sensitivity.error[-1, 1] / sensitivity.error[-1, 0] < 30
+    assert abs(sensitivity.noise_train_loss[1] - sensitivity.plain_train_loss) < 20 * max(moved[1], 1e-3)
 
 
 def test_a_sample_is_drawn_once_and_the_same_every_time() -> None:
@@ -106,22 +98,64 @@ def test_a_sample_is_drawn_once_and_the_same_every_time() -> None:
 
 
 def test_a_split_without_inputs_is_absent() -> None:
-    context: Context = TASK.context(0)
-    whole = replace(context, probe=replace(context.probe, is_train=np.ones(121, dtype=bool)))
-    found = analysis.compute(Checkpoint(0, MODEL, untrained()), analyzer, whole, analyzer.settings)
-    assert isinstance(found, QuantizationSensitivity)
-    assert found.test_loss is found.noise_test_loss is found.plain_test_accuracy is None
-    assert found.train_loss is not None
+    whole = replace(CONTEXT, probe=replace(CONTEXT.probe, is_train=np.ones(121, dtype=bool)))
+    sensitivity = compute(Checkpoint(0, MODEL, untrained()), instrument, whole, instrument.settings)
+    assert sensitivity.test_loss is sensitivity.noise_test_loss is sensitivity.plain_test_accuracy is None
+    assert sensitivity.train_loss is not None
 
 
 @pytest.mark.parametrize("change", [{"d_mlp": 0, "n_layers": 2}, {"normalization": "LN", "has_biases": True}])
 def test_every_shape_has_its_matrices(change: dict[str, object]) -> None:
     model: ModelConfig = replace(MODEL, **change)  # type: ignore[arg-type]
-    found = measured(untrained(model), model)
-    assert len(found.matrix) == (10 if not model.d_mlp else 8)
-    assert found.error[-1, 0] < 0.01
+    sensitivity = measured(untrained(model), model)
+    assert len(sensitivity.matrix) == (10 if not model.d_mlp else 8)
+    assert sensitivity.error[-1, 0] < 0.01
 
 
 def test_a_negative_sample_is_refused() -> None:
     with pytest.raises(MiscopeError, match="`inputs` = -1; allowed: at least 0"):
         measured(untrained(), inputs=-1)
+
+
+# ---------------------------------------------------------------- its nulls
+
+
+def quantized(
+    rounded: float = 0.1, noise: float = 0.1, accuracy: float = 0.5, error: float = 0.09
+) -> QuantizationSensitivity:
+    """A network whose plain loss is 0.1, with two matrices one by one and all at once rounded; W_in has the error."""
+    loss, right = np.full((3, 2), rounded), np.full((3, 2), accuracy)
+    of_matrix = np.array([0.09, error, 0.09])[:, None] * [0.1, 1]
+    return QuantizationSensitivity(
+        ("blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "all"), np.array([8, 4]), of_matrix, None, loss, None, right,
+        None, 0.1, None, accuracy, None, np.full(2, noise), None, right[0], n_inputs=100,
+    )  # fmt: skip
+
+
+def training(*outputs: QuantizationSensitivity, first: int = 0) -> Artifact[QuantizationSensitivity]:
+    return over({first + 100 * i: output for i, output in enumerate(outputs)})
+
+
+@pytest.mark.parametrize("view", ["losses", "matrices"])
+def test_rounding_that_costs_more_than_noise_ever_did_is_beyond_it(view: str) -> None:
+    name, start = f"quantization_sensitivity.{view}", quantized()
+    assert judged(name, training(start, quantized(1.0, 0.12))).is_beyond
+    assert judged(name, training(start, quantized(0.17, 0.12))).verdict == "Within its null"
+    lucky_at_last = training(quantized(0.1, 0.9), quantized(1.0, 0.12))
+    assert judged(name, lucky_at_last).verdict == "Within its null"
+
+
+def test_a_rounded_network_that_guesses_is_not_quantizable() -> None:
+    view = "quantization_sensitivity.overview"
+    assert judged(view, training(quantized(accuracy=1.0))).is_beyond
+    assert judged(view, training(quantized(accuracy=1 / P))).verdict == "Within its null"
+
+
+def test_a_matrix_may_come_to_fit_its_grid_better_or_worse() -> None:
+    view, start, worse = "quantization_sensitivity.errors", quantized(), quantized(error=0.18)
+    better = judged(view, training(start, quantized(error=0.045)))
+    assert (better.statistic, better.value, better.threshold) == ("rounding of W_in at INT4", 0.045, 0.09 / 1.5)
+    assert better.is_beyond and better.is_lower
+    assert judged(view, training(start, worse)).is_beyond
+    assert judged(view, training(start, quantized(error=0.108))).verdict == "Within its null"
+    assert judged(view, training(start, worse, first=5)).reason.startswith("there is no checkpoint of step 0")

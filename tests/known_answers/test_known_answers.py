@@ -12,7 +12,7 @@ import workspace
 
 from miscope import catalog
 from miscope.calibration import models, table
-from miscope.calibration.case import Answer, Case
+from miscope.instrument import Answer, Case
 from miscope.calibration.table import Table
 from miscope.core import Checkpoint, MiscopeError
 

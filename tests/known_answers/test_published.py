@@ -13,13 +13,13 @@ import workspace
 from miscope import catalog
 from miscope.calibration.models import seen_by, through_the_model, tracked
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
+from miscope.imports import PairAddition, ShuffledAddition, read
 from miscope.maths.clouds import circularity, components
 from miscope.maths.decomposition import participation_ratio, spectrum
 from miscope.maths.spectra import Basis, gini, power_by_frequency
 from miscope.model.inspection import activations
-from miscope.published import PairAddition, ShuffledAddition
-from miscope.weight_files import read
 
+INSTRUMENTS = catalog.builtin()
 FOLDER = workspace.SHARED / "data" / "published"
 
 
@@ -27,19 +27,19 @@ def weights_of(name: str, task: ModelConfig, attention_rate: float = 1.0) -> Che
     path = FOLDER / f"{name}.safetensors"
     if not path.is_file():
         pytest.skip(f"the published weights are not at {path}")
-    found = read(path, task, attention_rate)
-    return Checkpoint(0, found.model, found.weights)
+    file = read(path, task, attention_rate)
+    return Checkpoint(0, file.model, file.weights)
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A published model with its probe; what instruments find on it."""
+    """A published model with its probe; what instruments measure on it."""
 
     checkpoint: Checkpoint
     context: Context
 
-    def found(self, instrument: str) -> Any:
-        return through_the_model(instrument, self.checkpoint, self.context)
+    def measured(self, instrument: str) -> Any:
+        return through_the_model(INSTRUMENTS.instrument(instrument), self.checkpoint, self.context)
 
 
 # ---------------------------------------------------------------- a grokked model
@@ -56,27 +56,27 @@ KEYS = [6, 23, 37, 39, 41]
 
 
 def test_the_grokked_model_has_its_published_losses(grokked: Examined) -> None:
-    found = grokked.found("losses")
+    measured = grokked.measured("losses")
     assert grokked.context.probe.is_train.sum() == 3830
-    assert found.train_loss == pytest.approx(9.2025e-9, rel=1e-3)
-    assert found.test_loss == pytest.approx(4.99e-7, rel=1e-3)
-    assert min(found.train_margin_min, found.test_margin_min) == pytest.approx(7.6485, rel=1e-3)
+    assert measured.train_loss == pytest.approx(9.2025e-9, rel=1e-3)
+    assert measured.test_loss == pytest.approx(4.99e-7, rel=1e-3)
+    assert min(measured.train_margin_min, measured.test_margin_min) == pytest.approx(7.6485, rel=1e-3)
 
 
 def test_the_published_loss_curve_ends_at_these_losses(grokked: Examined) -> None:
     curve = np.load(FOLDER / "modadd_p113_wd0.1_losses.npz")
-    found = grokked.found("losses")
-    assert curve["train"][-1] == pytest.approx(found.train_loss, rel=0.05)  # before and after its last update
-    assert curve["test"][-1] == pytest.approx(found.test_loss, rel=0.05)
+    measured = grokked.measured("losses")
+    assert curve["train"][-1] == pytest.approx(measured.train_loss, rel=0.05)  # before and after its last update
+    assert curve["test"][-1] == pytest.approx(measured.test_loss, rel=0.05)
 
 
 def test_the_grokked_model_has_its_published_frequencies_and_neurons(grokked: Examined) -> None:
-    found = grokked.found("neuron_spectra")
-    peaks = found.peak_frequency[found.peak_fraction > 0.85]
+    measured = grokked.measured("neuron_spectra")
+    peaks = measured.peak_frequency[measured.peak_fraction > 0.85]
     assert {int(k): int((peaks == k).sum()) for k in np.unique(peaks)} == dict(
         zip(KEYS, (47, 31, 65, 11, 31), strict=True)
     )
-    embedding = grokked.found("dominant_frequencies")
+    embedding = grokked.measured("dominant_frequencies")
     assert gini(embedding.row_norm) == pytest.approx(0.5386, abs=1e-4)  # over 113 rows
     assert embedding.gini == pytest.approx(0.5265, abs=1e-4)  # over 56 frequencies
     w = grokked.checkpoint.weights
@@ -88,17 +88,17 @@ def test_the_grokked_model_has_its_published_frequencies_and_neurons(grokked: Ex
 
 
 def test_the_grokked_model_has_its_published_progress(grokked: Examined) -> None:
-    seen = seen_by("progress_measures", grokked.checkpoint, grokked.context)
-    paths = ({0: one} for one in (seen, grokked.found("logit_spectra"), grokked.found("losses")))
-    found = tracked("progress_measures", *paths, context=grokked.context)
-    assert found.key_frequency.tolist() == KEYS
-    assert found.restricted_loss[0, 0] == pytest.approx(2.20e-9, rel=1e-2)
-    assert found.excluded_loss[0] == pytest.approx(8.385, rel=1e-3)
-    assert found.trig_share[0] == pytest.approx(0.975, abs=1e-3)
+    seen = seen_by(INSTRUMENTS.instrument("progress_measures"), grokked.checkpoint, grokked.context)
+    paths = ({0: one} for one in (seen, grokked.measured("logit_spectra"), grokked.measured("losses")))
+    measured = tracked(INSTRUMENTS.instrument("progress_measures"), *paths, context=grokked.context)
+    assert measured.key_frequency.tolist() == KEYS
+    assert measured.restricted_loss[0, 0] == pytest.approx(2.20e-9, rel=1e-2)
+    assert measured.excluded_loss[0] == pytest.approx(8.385, rel=1e-3)
+    assert measured.trig_share[0] == pytest.approx(0.975, abs=1e-3)
 
 
 def test_the_grokked_model_has_its_published_norm_and_dimension(grokked: Examined) -> None:
-    norms = tracked("weight_norms", {0: grokked.checkpoint}, context=grokked.context)
+    norms = tracked(INSTRUMENTS.instrument("weight_norms"), {0: grokked.checkpoint}, context=grokked.context)
     assert norms.norm[0, 0] ** 2 == pytest.approx(1180.97, abs=0.01)
     tokens = spectrum(grokked.checkpoint.weights["embed.W_E"][:113])
     assert participation_ratio(tokens**2) == pytest.approx(13.15, abs=0.005)  # of eigenvalues; of singular values: 21.4
@@ -115,7 +115,7 @@ def pizza() -> Examined:
 
 
 def test_the_pizza_adds_and_has_its_published_norm_and_circularity(pizza: Examined) -> None:
-    assert pizza.found("losses").all_accuracy == 1
+    assert pizza.measured("losses").all_accuracy == 1
     raw = weights_of("pizza_model_a_c59", PairAddition(modulus=59).model())
     assert np.sqrt(sum((w.astype(np.float64) ** 2).sum() for w in raw.weights.values())) == pytest.approx(
         22.854, abs=5e-4
@@ -124,12 +124,11 @@ def test_the_pizza_adds_and_has_its_published_norm_and_circularity(pizza: Examin
     assert circularity(embedding.scores) == pytest.approx(0.9978184, abs=1e-6)
 
 
-@pytest.mark.skipif("circuit_style" not in catalog.instruments(), reason="there is no instrument `circuit_style`")
 def test_the_pizza_has_its_published_style(pizza: Examined) -> None:
-    found = pizza.found("circuit_style")
-    assert found.distance_irrelevance == pytest.approx(0.1717365, abs=1e-6)
+    measured = pizza.measured("circuit_style")
+    assert measured.distance_irrelevance == pytest.approx(0.1717365, abs=1e-6)
     # 0.9936652 over the authors' 100 triples; ours are a thousand others
-    assert found.gradient_symmetry == pytest.approx(0.9936652, abs=5e-4)
+    assert measured.gradient_symmetry == pytest.approx(0.9936652, abs=5e-4)
 
 
 @pytest.mark.parametrize(("circle", "k", "share"), [(0, 17, 0.9918), (1, 3, 0.9918), (2, 15, 0.9928)])
@@ -166,12 +165,12 @@ def induction(tokens: np.ndarray) -> Examined:
 
 def test_the_induction_model_has_its_published_heads() -> None:
     distinct = np.random.default_rng(0).random((256, 128)).argsort(axis=1)[:, :20]
-    found = induction(distinct).found("head_scores")
-    assert found.previous_token[0].argmax() == 2
-    assert found.previous_token[0, 2] == pytest.approx(0.286, abs=0.02)
+    measured = induction(distinct).measured("head_scores")
+    assert measured.previous_token[0].argmax() == 2
+    assert measured.previous_token[0, 2] == pytest.approx(0.286, abs=0.02)
     # published: .066 and .395 to .404 on ten sequences; ours, on 256, are .066 and .412 to .423
-    np.testing.assert_allclose(found.prefix_matching[1], [0.066, 0.4, 0.404, 0.4], atol=0.02)
-    np.testing.assert_allclose(found.copying[1], 1, atol=1e-6)
+    np.testing.assert_allclose(measured.prefix_matching[1], [0.066, 0.4, 0.404, 0.4], atol=0.02)
+    np.testing.assert_allclose(measured.copying[1], 1, atol=1e-6)
 
 
 def test_the_induction_model_has_its_published_accuracy_on_the_fourth_repeat() -> None:

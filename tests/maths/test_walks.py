@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from miscope.maths.decomposition import centred_gram, linear_cka, random_walk_shares
-from miscope.maths.walks import DIMENSIONS, burst, proximity, random_walks, shares, straightness_of_coins
+from miscope.maths.walks import (
+    DIMENSIONS,
+    burst,
+    cosines,
+    proximity,
+    random_walks,
+    shares,
+    signed_area,
+    straightness_of_coins,
+    time_weights,
+)
 
 
 def test_a_walk_has_the_moves_and_the_drift_that_it_was_given():
@@ -55,3 +65,29 @@ def test_a_move_is_told_from_the_median_one():
     assert burst(np.array([0.001, 0.003, 0.001]), np.ones(3), least=0.1) == 1
     assert np.isnan(burst(np.array([1.0, 2.0]), np.ones(2)))
     assert np.isnan(burst(np.array([0.0, 0.0, 0.0, 1.0]), np.ones(4)))
+
+
+def test_even_checkpoints_weigh_one_and_dense_ones_less() -> None:
+    np.testing.assert_allclose(time_weights(np.array([0, 10, 20, 30])), 1)
+    # gaps 10, 10, 20, 20, so the times are 10, 10, 15, 20, 20: mean 15
+    np.testing.assert_allclose(time_weights(np.array([0, 10, 20, 40, 60])), np.array([10, 10, 15, 20, 20]) / 15)
+
+
+def test_a_single_checkpoint_weighs_one() -> None:
+    assert time_weights(np.array([700])).tolist() == [1]
+
+
+def test_the_unit_square_encloses_one_and_minus_one_the_other_way_round() -> None:
+    x, y = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0, 1.0])
+    assert signed_area(x, y) == pytest.approx(1)
+    assert signed_area(x[::-1], y[::-1]) == pytest.approx(-1)
+
+
+def test_a_figure_of_eight_encloses_nothing_in_sum() -> None:
+    t = np.linspace(0, 2 * np.pi, 101)[:-1]
+    assert signed_area(np.sin(t), np.sin(2 * t)) == pytest.approx(0, abs=1e-12)
+
+
+def test_cosines_tell_straight_on_from_a_right_angle_and_from_standing_still() -> None:
+    found = cosines(np.array([6.0, 0.0, -2.0, 0.0]), np.array([4.0, 1.0, 2.0, 0.0]), np.array([9.0, 1.0, 2.0, 1.0]))
+    np.testing.assert_allclose(found, [1, 0, -1, np.nan])

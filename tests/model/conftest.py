@@ -18,7 +18,7 @@ QWEN2 = replace(
 )  # fmt: skip
 QWEN3 = replace(QWEN2, has_qkv_biases=False, use_qk_norm=True, has_tied_embeddings=True)
 CONFIGS = {
-    "calibration": SMALL,
+    "small": SMALL,
     "two layers, LN, biases, gelu": DEEP,
     "LN without biases": replace(SMALL, normalization="LN"),
     "RMS": replace(DEEP, normalization="RMS", has_biases=False),

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from miscope.adapters.transformer_lens import bridge
+from miscope.adapters.transformer_lens import bridge, bridge_of
 from miscope.core import Checkpoint, MiscopeError, ModelConfig
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
+from miscope.quantization import dequantize_model, is_model_quantized, quantize
 
 TOLERANCE = 1e-6  # times the largest value of the activation, where that is above 1
 
@@ -24,14 +25,10 @@ def bridged(model: Transformer) -> TransformerBridge:
 
 
 @torch.no_grad()
-def tapped(model: Transformer, tokens: Tensor) -> dict[str, Tensor]:
+def hooked(model: Transformer, tokens: Tensor) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
-
-    def keep(name: str, x: Tensor) -> Tensor:
-        seen[name] = x
-        return x
-
-    return seen | {"logits": model(tokens, hook=keep)}
+    logits = model(tokens, hook=lambda name, x: seen.setdefault(name, x))
+    return seen | {"logits": logits}
 
 
 @torch.no_grad()
@@ -65,19 +62,19 @@ def assert_equal_activations(name: str, ours: Tensor, theirs: Tensor) -> None:
     assert (ours - theirs)[is_finite].abs().max() <= TOLERANCE * scale, name
 
 
-def test_tap_and_bridge_show_the_same_activations_under_the_same_names(model: Transformer, draw: Draw) -> None:
+def test_hook_and_bridge_show_the_same_activations_under_the_same_names(model: Transformer, draw: Draw) -> None:
     tokens = draw(model.config)
-    ours, theirs = tapped(model, tokens), cached(model, tokens)
+    ours, theirs = hooked(model, tokens), cached(model, tokens)
     assert set(ours) == hook_names(model.config)
     assert set(ours) <= set(theirs)
     for name, activation in ours.items():
         assert_equal_activations(name, activation, theirs[name])
 
 
-def test_masked_scores_are_minus_infinity_in_tap_and_bridge_alike(
+def test_masked_scores_are_minus_infinity_in_hook_and_bridge_alike(
     deep: ModelConfig, make: Callable, draw: Draw
 ) -> None:
-    for activations in (tapped, cached):
+    for activations in (hooked, cached):
         scores = activations(make(deep), draw(deep))["blocks.1.attn.hook_attn_scores"]
         is_future = torch.ones(deep.n_ctx, deep.n_ctx, dtype=torch.bool).triu(1).expand(scores.shape)
         assert torch.equal(torch.isneginf(scores), is_future)
@@ -85,7 +82,7 @@ def test_masked_scores_are_minus_infinity_in_tap_and_bridge_alike(
 
 def test_shorter_sequences_than_the_context_agree_too(deep: ModelConfig, make: Callable, draw: Draw) -> None:
     model, tokens = make(deep), draw(deep, 2, 4)
-    ours, theirs = tapped(model, tokens), cached(model, tokens)
+    ours, theirs = hooked(model, tokens), cached(model, tokens)
     for name, activation in ours.items():
         assert_equal_activations(name, activation, theirs[name])
 
@@ -102,7 +99,7 @@ def without_head_one(x: Tensor, name: str) -> Tensor:
 
 @pytest.mark.parametrize("hook", ["hook_q", "hook_k", "hook_v", "hook_z", "hook_pattern", "hook_attn_scores"])
 @torch.no_grad()
-def test_editing_a_head_through_a_hook_equals_editing_it_through_the_tap(
+def test_editing_a_head_through_the_bridge_equals_editing_it_through_our_hook(
     hook: str, deep: ModelConfig, make: Callable, draw: Draw
 ) -> None:
     model, tokens, edited = make(deep), draw(deep), f"blocks.0.attn.{hook}"
@@ -160,7 +157,7 @@ def test_a_run_can_stop_at_a_layer_and_go_on_from_it(deep: ModelConfig, make: Ca
     model, tokens = make(deep), draw(deep)
     lens = copy.deepcopy(bridged(model))
     residual = lens(tokens, stop_at_layer=1)
-    assert_equal_activations("resid", tapped(model, tokens)["blocks.1.hook_resid_pre"], residual)
+    assert_equal_activations("resid", hooked(model, tokens)["blocks.1.hook_resid_pre"], residual)
     assert_equal_activations("logits", model(tokens), lens(residual, start_at_layer=1))
 
 
@@ -180,3 +177,32 @@ def test_the_bridge_refuses_what_the_model_cannot_read(small: ModelConfig, make:
     with pytest.raises(MiscopeError, match="attention_mask"):
         lens(tokens, attention_mask=torch.zeros_like(tokens))
     assert lens(tokens, attention_mask=torch.ones_like(tokens)).shape == (5, 3, small.d_vocab_out)
+
+
+# ---------------------------------------------------------------- quantized models
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_bridge_shows_the_activations_and_weights_of_a_quantized_model(
+    deep: ModelConfig, make: Callable, draw: Draw, bits: int
+) -> None:
+    model: Transformer = quantize(make(deep), bits)
+    tokens, lens = draw(deep), bridge_of(model)
+    seen, (logits, cache) = hooked(model, tokens), lens.run_with_cache(tokens)
+    assert torch.equal(logits, seen.pop("logits"))
+    assert all(torch.equal(cache[name], x) for name, x in seen.items())
+    expected = weights(dequantize_model(model))
+    for name in ("W_Q", "W_K", "W_V", "W_O"):
+        for layer in range(deep.n_layers):
+            expected_here = torch.from_numpy(expected[f"blocks.{layer}.attn.{name}"])
+            assert torch.equal(getattr(lens, name)[layer], expected_here), name
+    assert is_model_quantized(model)
+    assert model.blocks[0].attn.q.weight.shape == (deep.d_model, deep.n_heads * deep.d_head)  # the copy is transposed
+
+
+@torch.no_grad()
+def test_a_hook_of_the_bridge_changes_a_quantized_model(deep: ModelConfig, make: Callable, draw: Draw) -> None:
+    lens, tokens = bridge_of(quantize(make(deep))), draw(deep)
+    zero = ("blocks.1.mlp.hook_post", lambda x, hook: torch.zeros_like(x))
+    assert not torch.equal(lens.run_with_hooks(tokens, fwd_hooks=[zero]), lens(tokens))

@@ -1,5 +1,6 @@
 """The model core against torch's own parts, against itself computed another way, and against what it promises."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -11,12 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from miscope.core import MiscopeError, ModelConfig
-from miscope.model.attention import Attention
-from miscope.model.hooks import Hook, untouched
-from miscope.model.mlp import MLP
-from miscope.model.norm import norm
+from miscope.model import MLP, Hook, LayerNorm, MultiHeadAttention, Transformer, TransformerBlock
+from miscope.model.layers import NoNorm, norm
 from miscope.model.rows import UniqueRows, unique_rows
-from miscope.model.transformer import Block, Transformer
 from miscope.model.weights import load_weights, weights
 
 Make = Callable[[ModelConfig], Transformer]
@@ -36,16 +34,8 @@ def residual(config: ModelConfig, batch: int = 4) -> Tensor:
     return torch.randn(batch, config.n_ctx, config.d_model, generator=torch.Generator().manual_seed(batch))
 
 
-def everywhere(x: Tensor) -> Tensor:
-    return torch.arange(x.shape[1])
-
-
-def tap_into(seen: dict[str, Tensor]) -> Hook:
-    def keep(name: str, x: Tensor) -> Tensor:
-        seen[name] = x
-        return x
-
-    return keep
+def keep_in(seen: dict[str, Tensor]) -> Hook:
+    return lambda name, x: seen.setdefault(name, x)
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-6) -> None:
@@ -104,7 +94,7 @@ def test_logits_at_some_positions_are_those_of_all_positions(
     model: Transformer, draw: Draw, positions: tuple[int, ...]
 ) -> None:
     tokens = draw(model.config)
-    close(model(tokens, positions=positions), model(tokens)[:, list(positions)])
+    close(model(tokens, query_positions=positions), model(tokens)[:, list(positions)])
 
 
 # ---------------------------------------------------------------- distinct rows
@@ -123,16 +113,16 @@ def test_distinct_rows_give_the_logits_and_gradients_of_the_batch(
     model: Transformer, positions: tuple[int, ...]
 ) -> None:
     tokens, rows = repeated(model.config, positions)
-    found = []
-    for logits in (model(tokens, positions=positions), model.forward_unique(rows)):
+    both = []
+    for logits in (model(tokens, query_positions=positions), model.forward_unique(rows)):
         model.zero_grad()
         logits.square().mean().backward()
-        found.append((logits.detach(), {name: p.grad.clone() for name, p in model.named_parameters()}))
-    (expected, gradients), (actual, forward_unique) = found
+        both.append((logits.detach(), {name: p.grad.clone() for name, p in model.named_parameters()}))
+    (expected, gradients), (actual, of_rows) = both
     close(actual, expected)
-    assert gradients.keys() == forward_unique.keys()
+    assert gradients.keys() == of_rows.keys()
     for name, gradient in gradients.items():
-        close(forward_unique[name], gradient)
+        close(of_rows[name], gradient)
 
 
 def test_rows_are_planned_only_where_they_repeat() -> None:
@@ -144,13 +134,13 @@ def test_the_plan_names_each_token_and_position_once(small: ModelConfig) -> None
     tokens, rows = repeated(small, (2,))
     assert len(rows.token) == 4 * small.n_ctx
     assert torch.equal(rows.token[rows.index], tokens)
-    assert torch.equal(rows.position[rows.index], everywhere(tokens).expand(tokens.shape))
+    assert torch.equal(rows.position_ids[rows.index], torch.arange(3).expand(tokens.shape))
 
 
 # ---------------------------------------------------------------- parts against torch's
 
 
-def reference_attention(own: Attention, config: ModelConfig) -> torch.nn.MultiheadAttention:
+def reference_attention(own: MultiHeadAttention, config: ModelConfig) -> torch.nn.MultiheadAttention:
     theirs = torch.nn.MultiheadAttention(config.d_model, config.n_heads, bias=config.has_biases, batch_first=True)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([part.weight.T for part in (own.q, own.k, own.v)]))
@@ -170,10 +160,10 @@ def test_attention_is_torch_multihead_attention(
 ) -> None:
     d_head = deep.d_model // n_heads
     config = replace(deep, n_heads=n_heads, d_head=d_head, is_causal=is_causal, has_biases=has_biases)
-    own, x, seen = filled(Attention(config)), residual(config), {}
+    own, x, seen = filled(MultiHeadAttention(config)), residual(config), {}
     mask = torch.ones(config.n_ctx, config.n_ctx, dtype=torch.bool).triu(1) if is_causal else None
     expected, pattern = reference_attention(own, config)(x, x, x, attn_mask=mask, average_attn_weights=False)
-    close(own(x, everywhere(x), tap_into(seen)), expected)
+    close(own(x, hook=keep_in(seen)), expected)
     close(seen["hook_pattern"], pattern)
 
 
@@ -182,8 +172,8 @@ def test_attention_is_torch_multihead_attention(
 def test_heads_mix_values_as_scaled_dot_product_attention_does(deep: ModelConfig, is_causal: bool) -> None:
     """With heads narrower than d_model / n_heads, which torch's module cannot have."""
     config, seen = replace(deep, is_causal=is_causal), {}
-    own, x = filled(Attention(config)), residual(config)
-    own(x, everywhere(x), tap_into(seen))
+    own, x = filled(MultiHeadAttention(config)), residual(config)
+    own(x, hook=keep_in(seen))
     q, k, v = (seen[f"hook_{part}"].transpose(1, 2) for part in "qkv")
     assert q.shape == (4, config.n_heads, config.n_ctx, config.d_head)
     close(seen["hook_z"].transpose(1, 2), F.scaled_dot_product_attention(q, k, v, is_causal=is_causal))
@@ -192,7 +182,7 @@ def test_heads_mix_values_as_scaled_dot_product_attention_does(deep: ModelConfig
 @torch.no_grad()
 def test_the_future_gets_no_attention_at_all_unless_attention_is_not_causal(model: Transformer, draw: Draw) -> None:
     seen: dict[str, Tensor] = {}
-    model(draw(model.config), hook=tap_into(seen))
+    model(draw(model.config), hook=keep_in(seen))
     is_future = torch.ones(model.config.n_ctx, model.config.n_ctx, dtype=torch.bool).triu(1)
     for layer in range(model.config.n_layers):
         pattern = seen[f"blocks.{layer}.attn.hook_pattern"]
@@ -205,8 +195,8 @@ def test_the_future_gets_no_attention_at_all_unless_attention_is_not_causal(mode
 def test_the_same_weights_split_into_other_heads_give_another_output(deep: ModelConfig) -> None:
     x, outputs = residual(deep), []
     for n_heads in (1, 2, 4, 8):
-        own = filled(Attention(replace(deep, n_heads=n_heads, d_head=deep.d_model // n_heads)))
-        outputs.append(own(x, everywhere(x)))
+        own = filled(MultiHeadAttention(replace(deep, n_heads=n_heads, d_head=deep.d_model // n_heads)))
+        outputs.append(own(x))
     assert all((a - b).abs().max() > 1e-3 for a, b in pairwise(outputs))
 
 
@@ -217,7 +207,7 @@ NORMS = {"LN": torch.nn.LayerNorm, "RMS": torch.nn.RMSNorm}
 @pytest.mark.parametrize("kind", NORMS)
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_a_norm_is_torch_s(kind: str, offset: float) -> None:
-    own, theirs = filled(norm(kind, 64)), NORMS[kind](64, eps=1e-5)
+    own, theirs = filled(LayerNorm(64, kind)), NORMS[kind](64, eps=1e-5)
     theirs.weight.copy_(own.w)
     if own.b is not None:
         theirs.bias.copy_(own.b)
@@ -227,12 +217,13 @@ def test_a_norm_is_torch_s(kind: str, offset: float) -> None:
 
 @pytest.mark.parametrize("kind", NORMS)
 def test_a_norm_of_equal_numbers_is_finite(kind: str) -> None:
-    assert norm(kind, 8)(torch.zeros(1, 1, 8)).eq(0).all()
+    assert LayerNorm(8, kind)(torch.zeros(1, 1, 8)).eq(0).all()
 
 
-def test_no_norm_leaves_the_residual_stream() -> None:
+def test_no_norm_leaves_the_residual_stream(small: ModelConfig) -> None:
     x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0))
-    assert norm("none", 8)(x) is x
+    assert NoNorm()(x) is x
+    assert [type(norm(replace(small, normalization=kind))) for kind in ("none", "LN")] == [NoNorm, LayerNorm]
 
 
 @torch.no_grad()
@@ -248,17 +239,16 @@ def test_an_mlp_has_one_activation_between_two_maps(deep: ModelConfig, act_fn: s
 
 @torch.no_grad()
 def test_a_block_adds_attention_and_then_mlp_each_after_its_norm(deep: ModelConfig) -> None:
-    block, x = filled(Block(deep)), residual(deep)
-    read = everywhere(x)
-    middle = x + block.attn(block.ln1(x), read)
-    close(block(x, read, untouched), middle + block.mlp(block.ln2(middle)))
+    block, x = filled(TransformerBlock(deep)), residual(deep)
+    middle = x + block.attn(block.ln1(x))
+    close(block(x), middle + block.mlp(block.ln2(middle)))
 
 
 @torch.no_grad()
 def test_a_block_passes_its_activations_in_the_order_of_the_maths(deep: ModelConfig) -> None:
     seen: dict[str, Tensor] = {}
     x = residual(deep)
-    filled(Block(deep))(x, everywhere(x), tap_into(seen))
+    filled(TransformerBlock(deep))(x, hook=keep_in(seen))
     assert list(seen) == [
         "hook_resid_pre",
         *("ln1.hook_scale", "ln1.hook_normalized"),
@@ -273,12 +263,12 @@ def test_a_block_passes_its_activations_in_the_order_of_the_maths(deep: ModelCon
 
 
 def test_a_block_that_writes_nothing_is_the_identity_and_lets_gradients_through(deep: ModelConfig) -> None:
-    block, x = filled(Block(deep)), residual(deep).requires_grad_()
+    block, x = filled(TransformerBlock(deep)), residual(deep).requires_grad_()
     with torch.no_grad():
         for projection in (block.attn.o, block.mlp.fc_out):
             projection.weight.zero_()
             projection.bias.zero_()
-    out = block(x, everywhere(x), untouched)
+    out = block(x)
     out.sum().backward()
     assert torch.equal(out, x)
     assert torch.equal(x.grad, torch.ones_like(x))
@@ -286,30 +276,43 @@ def test_a_block_that_writes_nothing_is_the_identity_and_lets_gradients_through(
 
 # ---------------------------------------------------------------- initialisation
 
-
-@pytest.mark.parametrize("recipe", ["calibration", "gpt2"])
-def test_the_seed_decides_the_first_weights(deep: ModelConfig, recipe: str) -> None:
-    config = replace(deep, initialisation=recipe)
-    once, again, other = (weights(Transformer(config, seed)) for seed in (7, 7, 8))
-    for name, weight in once.items():
-        np.testing.assert_array_equal(weight, again[name], err_msg=name)
-        assert weight.ndim < 2 or ".b_" in name or not np.array_equal(weight, other[name]), name
-
-
-@pytest.mark.parametrize("recipe", ["calibration", "gpt2"])
-def test_no_two_matrices_of_a_model_start_alike(deep: ModelConfig, recipe: str) -> None:
-    first = weights(Transformer(replace(deep, initialisation=recipe, d_mlp=deep.d_model, d_head=8), seed=7))
-    matrices = {name: np.sort(w, axis=None) for name, w in first.items() if w.ndim >= 2 and ".b_" not in name}
-    for name, values in matrices.items():
-        same = [other for other, w in matrices.items() if w.size == values.size and np.allclose(w, values, rtol=1e-3)]
-        assert same == [name]
+RECIPES = ("scaled_normal", "gpt2")
+# digests of the weights of each config at seed 7, as they were drawn before parts of a model could be made alone
+DRAWN = {
+    "scaled_normal": "9fccdda3e9f2 9efa2a18ecb8 e45c59b94595 21e51fb13cbd 208014a54deb 90537fbedecd a1994249454e "
+    "652a83e6374f cbb106f4ec9a 99dedad930e2",
+    "gpt2": "482d5564b2a2 f766b5eaaa4a 6a7ebb807cd0 25ea0854e9e2 b3c37c2d0777 bbba433cdcd1 48046ebf4108 "
+    "654b38aa43ad 67138fcdf8bf 874b2b55c36c",
+}
+HAS_AVX2 = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
-@pytest.mark.parametrize("recipe", ["calibration", "gpt2"])
-def test_building_a_model_draws_nothing_from_the_global_generator(deep: ModelConfig, recipe: str) -> None:
-    state = torch.get_rng_state()
-    Transformer(replace(deep, initialisation=recipe), seed=1)
+@pytest.mark.skipif(not HAS_AVX2, reason="torch draws normal numbers another way without AVX2")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_model_draws_the_numbers_that_it_always_drew(config: ModelConfig, recipe: str) -> None:
+    sha = hashlib.sha256()
+    for name, weight in sorted(weights(Transformer(replace(config, initialisation=recipe), 7)).items()):
+        sha.update(name.encode() + weight.tobytes())
+    assert sha.hexdigest()[:12] in DRAWN[recipe]
+
+
+@pytest.mark.parametrize("kind", [Transformer, TransformerBlock, MultiHeadAttention, MLP])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_part_made_alone_is_initialised_by_its_seed_and_needs_its_input_alone(
+    config: ModelConfig, kind: type, recipe: str
+) -> None:
+    if kind is MLP and not config.d_mlp:
+        pytest.skip("the model has no MLP")
+    config, state = replace(config, initialisation=recipe), torch.get_rng_state()
+    once, again, other = (kind(config, seed=seed) for seed in (7, 7, 8))
     assert torch.equal(torch.get_rng_state(), state)
+    for name, weight in once.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+        assert weight.abs().max() < 5, name
+        assert weight.ndim < 2 or not torch.equal(weight, other.state_dict()[name]), name
+    x = torch.arange(6).view(2, 3) if kind is Transformer else residual(config, 2)
+    assert once(x).isfinite().all()
+    assert torch.equal(once(x), again(x))
 
 
 def test_the_global_generator_has_no_say_in_the_first_weights(deep: ModelConfig) -> None:
@@ -321,12 +324,28 @@ def test_the_global_generator_has_no_say_in_the_first_weights(deep: ModelConfig)
     assert all(np.array_equal(w, models[1][name]) for name, w in models[0].items())
 
 
-def test_an_unknown_initialisation_is_refused_with_those_known(small: ModelConfig) -> None:
-    with pytest.raises(MiscopeError, match=r"^`initialisation` = 'xavier' is unknown; known: calibration, gpt2\.$"):
-        Transformer(replace(small, initialisation="xavier"))
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_two_matrices_of_a_model_start_alike(deep: ModelConfig, recipe: str) -> None:
+    first = weights(Transformer(replace(deep, initialisation=recipe, d_mlp=deep.d_model, d_head=8), seed=7))
+    matrices = {name: np.sort(w, axis=None) for name, w in first.items() if w.ndim >= 2 and ".b_" not in name}
+    for name, values in matrices.items():
+        same = [other for other, w in matrices.items() if w.size == values.size and np.allclose(w, values, rtol=1e-3)]
+        assert same == [name]
 
 
-@pytest.mark.parametrize("recipe", ["calibration", "gpt2"])
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("xavier", r"^`initialisation` = 'xavier' is unknown; known: scaled_normal, gpt2\.$"),
+        ("calibration", r"^`initialisation` = 'calibration' is called 'scaled_normal' now; write that\.$"),
+    ],
+)
+def test_an_unknown_initialisation_is_refused_with_those_known(small: ModelConfig, name: str, sentence: str) -> None:
+    with pytest.raises(MiscopeError, match=sentence):
+        Transformer(replace(small, initialisation=name))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_biases_start_at_zero_and_norms_as_the_identity(deep: ModelConfig, recipe: str) -> None:
     for name, weight in weights(Transformer(replace(deep, initialisation=recipe))).items():
         if name.endswith(".w"):
@@ -398,21 +417,21 @@ def test_a_missing_an_unknown_and_a_misshapen_weight_are_named(small: ModelConfi
         load_weights(model, stored | {"blocks.0.attn.W_Q": stored["blocks.0.attn.W_Q"][:, :, :-1]})
 
 
-# ---------------------------------------------------------------- hook
+# ---------------------------------------------------------------- hooks
 
 
 @torch.no_grad()
-def test_a_tap_that_only_looks_changes_nothing(model: Transformer, draw: Draw) -> None:
+def test_a_hook_that_only_looks_changes_nothing(model: Transformer, draw: Draw) -> None:
     tokens = draw(model.config)
-    assert torch.equal(model(tokens, hook=tap_into({})), model(tokens))
+    assert torch.equal(model(tokens, hook=keep_in({})), model(tokens))
 
 
 @torch.no_grad()
 def test_any_activation_can_be_replaced_and_the_logits_follow(model: Transformer, draw: Draw) -> None:
     """Each activation in turn gets its value on other tokens; what comes later, and the logits, change."""
     tokens, seen, other = draw(model.config), {}, {}
-    logits = model(tokens, hook=tap_into(seen))
-    model(draw(model.config, 5).flip(0), hook=tap_into(other))
+    logits = model(tokens, hook=keep_in(seen))
+    model(draw(model.config, 5).flip(0), hook=keep_in(other))
     differs = [name for name in seen if name != "hook_pos_embed"]  # which is the same on all tokens
     for replaced in differs:
         patched = model(tokens, hook=lambda name, x, r=replaced: other[r] if name == r else x)
@@ -432,10 +451,10 @@ def test_replacing_the_last_residual_stream_decides_the_logits(deep: ModelConfig
 
 
 @torch.no_grad()
-def test_at_one_position_the_tap_sees_what_it_sees_there_at_all(deep: ModelConfig, make: Make, draw: Draw) -> None:
+def test_at_one_position_the_hook_sees_what_it_sees_there_at_all(deep: ModelConfig, make: Make, draw: Draw) -> None:
     model, tokens, whole, part = make(deep), draw(deep), {}, {}
-    model(tokens, hook=tap_into(whole))
-    model(tokens, positions=(4,), hook=tap_into(part))
+    model(tokens, hook=keep_in(whole))
+    model(tokens, query_positions=(4,), hook=keep_in(part))
     assert whole.keys() == part.keys()
     for name, activation in part.items():
         axis = 2 if name.endswith(("hook_pattern", "hook_attn_scores")) else 1

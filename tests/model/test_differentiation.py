@@ -72,9 +72,9 @@ def by_torch(net: DifferentiableNetwork, inputs: np.ndarray) -> tuple[torch.Tens
 def test_loss_and_gradient_are_those_of_torch(net: DifferentiableNetwork) -> None:
     inputs = net.train_inputs()
     loss, model = by_torch(net, inputs)
-    found, gradients = net.gradients(net.weights[None], inputs)
-    np.testing.assert_allclose(found, [float(loss.detach())], rtol=1e-6)
-    np.testing.assert_allclose(net.losses(net.weights[None], inputs), found, rtol=1e-6)
+    losses, gradients = net.gradients(net.weights[None], inputs)
+    np.testing.assert_allclose(losses, [float(loss.detach())], rtol=1e-6)
+    np.testing.assert_allclose(net.losses(net.weights[None], inputs), losses, rtol=1e-6)
     loss.backward()
     own = torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).numpy()
     np.testing.assert_allclose(gradients[0], own, atol=1e-6)
@@ -95,12 +95,12 @@ def test_products_with_the_hessian_are_differences_of_gradients(net: Differentia
     ends = np.float32([w for one in v for w in (net.weights + step * one, net.weights - step * one)])
     gradients = net.gradients(ends, inputs)[1].astype(np.float64)
     differences = (gradients[0::2] - gradients[1::2]) / (2 * step)
-    found = net.hessian(inputs)(v)
+    products = net.hessian(inputs)(v)
     if net.model.config.act_fn == "relu":  # a difference may cross a kink
-        assert np.median(np.abs(found - differences)) < 1e-3
+        assert np.median(np.abs(products - differences)) < 1e-3
     else:
-        np.testing.assert_allclose(found, differences, atol=3e-3)
-    assert found[0] @ v[1] == pytest.approx(found[1] @ v[0], abs=1e-5)
+        np.testing.assert_allclose(products, differences, atol=3e-3)
+    assert products[0] @ v[1] == pytest.approx(products[1] @ v[0], abs=1e-5)
 
 
 def test_weights_by_name_and_vectors_are_two_ways_to_write_the_same(net: DifferentiableNetwork) -> None:
@@ -153,7 +153,7 @@ def test_repeated_rows_are_computed_once_to_the_same_loss_and_gradient() -> None
     probe = Probe(tokens, tokens.sum(axis=1) % 5, np.ones(36, dtype=bool))
     net = network(checkpoint(SMALL), replace(CONTEXT, probe=probe, answer_position=2))
     whole, parts = np.arange(36), np.arange(36).reshape(36, 1)
-    assert net._asked(whole).rows is not None and net._asked(parts[0]).rows is None
+    assert net._asked(whole).plan is not None and net._asked(parts[0]).plan is None
     loss, gradient = net.gradients(net.weights[None], whole)
     each = [net.gradients(net.weights[None], part) for part in parts]
     assert loss[0] == pytest.approx(np.mean([one[0] for one in each]), rel=1e-6)

@@ -1,12 +1,15 @@
-"""Runs drawn from a law that is known, as arrays and as a study's folder."""
+"""Runs drawn from a law that is known, as a study has them and as a study's folder."""
 
-import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from miscope.maths.power_laws import Law
-from miscope.scaling import results
+from miscope.scaling import documents
+from miscope.scaling.documents import Record, Records
 from miscope.scaling.results import Results
 from miscope.workspace import files
 
@@ -27,24 +30,20 @@ def drawn(noise: float, seed: int = 0, n_budgets: int = 4, entropy: float | None
     loss = np.asarray(TRUE.loss(sizes, tokens)) * np.exp(
         noise * np.random.default_rng(seed).standard_normal(len(sizes))
     )
-    ids = tuple(f"r{i}" for i in range(len(sizes)))
-    runs = tuple({"seed": 1, "model_class": "Toy"} for _ in ids)
-    return Results("toy", "all but embeddings", entropy, ids, sizes, tokens, budget, loss, "d1", runs)
+    numbers = (v.tolist() for v in (budget, sizes, tokens, loss))
+    runs = (Record(f"r{i}", *run, seed=1, model_class="Toy") for i, run in enumerate(zip(*numbers, strict=True)))
+    return Results("toy", "all but embeddings", entropy, tuple(runs), "d1")
 
 
-def as_json(runs: Results) -> str:
-    """What the stage `run` would have written."""
-    points = [
-        {"id": name, "budget": runs.budget[i], "parameters": runs.parameters[i], "tokens": runs.tokens[i],
-         "loss": None if np.isnan(runs.loss[i]) else runs.loss[i], **runs.runs[i]}
-        for i, name in enumerate(runs.ids)
-    ]  # fmt: skip
-    head = {"schema": 1, "study": runs.study, "convention": runs.convention, "entropy": runs.entropy}
-    return json.dumps(head | {"points": points}, sort_keys=True)
+def changed(results: Results, changes: Mapping[int, dict[str, Any]]) -> Results:
+    """The same with other fields for some runs."""
+    runs = (replace(run, **changes.get(i, {})) for i, run in enumerate(results.runs))
+    return replace(results, runs=tuple(runs))
 
 
 def workspace(root: Path, runs: Results) -> Path:
     """A folder with params.yaml and the study's results, not yet fitted."""
     files.write(root / "params.yaml", PARAMS)
-    files.write(results.path(root, runs.study), as_json(runs))
+    records = Records(runs.runs, runs.study, runs.convention, runs.entropy)
+    documents.write(documents.path(root, runs.study, "results.json"), records)
     return root

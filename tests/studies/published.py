@@ -21,10 +21,10 @@ def path(name: str) -> Path:
 
 def chinchilla(n_highest_left_out: int = 5, below_flops: float = np.inf) -> Points:
     """245 runs read off figure 4 of Hoffmann et al. 2022 by Besiroglu et al. 2024, arXiv:2404.10102."""
-    found = results.read(path("epoch_chinchilla_svg_extracted.csv"))
-    rank = np.argsort(np.argsort(-found.loss))
-    kept = (rank >= n_highest_left_out) & (found.budget < below_flops)
-    return Points(found.parameters[kept], found.tokens[kept], found.loss[kept])
+    runs = results.read(path("epoch_chinchilla_svg_extracted.csv"))
+    rank = np.argsort(np.argsort(-runs.loss))
+    kept = (rank >= n_highest_left_out) & (runs.budget < below_flops)
+    return Points(runs.parameters[kept], runs.tokens[kept], runs.loss[kept])
 
 
 @cache

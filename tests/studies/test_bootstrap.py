@@ -1,40 +1,42 @@
-"""Intervals hold the truth, refusals stand where there is none, and a study says all of it in plain data."""
+"""Intervals hold the truth, refusals stand where there is none, and a study says all of it."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import published
 import pytest
-from drawn_runs import TRUE, drawn
+from drawn_runs import TRUE, changed, drawn
 
 from miscope.core import MiscopeError
-from miscope.scaling import bootstrap, laws
-from miscope.scaling.parametric import Points, fitted
+from miscope.scaling.documents import plain
+from miscope.scaling.fit import Fit, FitSettings, exponent
+from miscope.scaling.laws import fit_of
+from miscope.scaling.parametric import Points, fitted, redrawn_laws
 from miscope.scaling.results import read
-from miscope.scaling.settings import Settings
+from miscope.workspace.files import pretty_json
 
-QUICK = Settings(methods=("squared",), draws=60)
+QUICK = FitSettings(methods=("squared",), draws=60)
 
 
 @pytest.fixture(scope="module")
-def study() -> dict:
-    return laws.study(drawn(0.003), QUICK)
+def study() -> Fit:
+    return fit_of(drawn(0.003), QUICK)
 
 
-def test_intervals_hold_the_law_that_made_the_runs(study: dict) -> None:
-    estimates = study["parametric"]["squared"]["estimates"]
-    for name in ("E", "alpha", "beta"):
-        assert estimates[name]["low"] < getattr(TRUE, name) < estimates[name]["high"]
-    assert estimates["a"]["low"] < TRUE.exponent < estimates["a"]["high"]
-    asked = study["parametric"]["squared"]["targets"][0]
-    assert asked["budget"] == pytest.approx(1e22)
-    assert asked["parameters"]["low"] < TRUE.best_parameters(1e22) < asked["parameters"]["high"]
-    assert asked["tokens"]["low"] < TRUE.best_tokens(1e22) < asked["tokens"]["high"]
+def test_intervals_hold_the_law_that_made_the_runs(study: Fit) -> None:
+    law = study.parametric["squared"]
+    asked = law.targets[0]
+    assert asked.budget == pytest.approx(1e22)
     ratio = TRUE.best_tokens(1e22) / TRUE.best_parameters(1e22)
-    assert asked["tokens_per_parameter"]["low"] < ratio < asked["tokens_per_parameter"]["high"]
-    wider = asked["predicted_loss"]["high"] - asked["predicted_loss"]["low"]
-    assert wider > asked["loss"]["high"] - asked["loss"]["low"]
+    for answer, truth in (
+        *((law.estimates[name], getattr(TRUE, name)) for name in ("E", "alpha", "beta")),
+        (law.answers["a"], TRUE.exponent),
+        (asked.parameters, TRUE.best_parameters(1e22)),
+        (asked.tokens, TRUE.best_tokens(1e22)),
+        (asked.tokens_per_parameter, ratio),
+    ):
+        assert answer.low < truth < answer.high
+    assert asked.predicted_loss.high - asked.predicted_loss.low > asked.loss.high - asked.loss.low
 
 
 def test_most_intervals_hold_the_truth() -> None:
@@ -43,99 +45,88 @@ def test_most_intervals_hold_the_truth() -> None:
         runs = drawn(0.003, seed)
         points = Points(runs.parameters, runs.tokens, runs.loss, floor=1.8)
         law = fitted(points, "squared")
-        draws = bootstrap.redrawn_laws(points, "squared", law, 40, seed)
-        found = bootstrap.exponent(float(law.exponent), np.asarray(draws.exponent))
-        hits += found.low <= TRUE.exponent <= found.high
+        draws = redrawn_laws(points, "squared", law, 40, seed)
+        a = exponent(float(law.exponent), np.asarray(draws.exponent))
+        hits += a.low <= TRUE.exponent <= a.high
     assert hits >= 9  # 11 are expected
 
 
-def test_the_same_runs_and_settings_give_the_same_fit_and_another_seed_another(study: dict) -> None:
-    again = laws.study(drawn(0.003), QUICK)
-    assert json.dumps(again, sort_keys=True, allow_nan=False) == json.dumps(study, sort_keys=True)
-    other = laws.study(drawn(0.003), replace(QUICK, seed=1))
-    assert other["parametric"]["squared"]["law"] == study["parametric"]["squared"]["law"]
-    assert other["parametric"]["squared"]["estimates"] != study["parametric"]["squared"]["estimates"]
+def test_the_same_runs_and_settings_give_the_same_bytes_and_another_seed_other_intervals(study: Fit) -> None:
+    assert pretty_json(plain(fit_of(drawn(0.003), QUICK))) == pretty_json(plain(study))
+    other = fit_of(drawn(0.003), replace(QUICK, seed=1)).parametric["squared"]
+    assert other.law == study.parametric["squared"].law
+    assert other.estimates != study.parametric["squared"].estimates
 
 
-def test_every_answer_is_a_number_or_a_refusal(study: dict) -> None:
-    refused = laws.study(drawn(0.05, n_budgets=2), QUICK)
-    for found in (study, refused):
-        estimates = [e for fit in found["parametric"].values() for e in fit["estimates"].values()]
-        estimates += [fit["a"] for fit in found["isoflop"].values()]
-        assert all((e["value"] is None) == (e["refusal"] is not None) for e in estimates)
-    assert refused["isoflop"]["parabola"]["a"]["refusal"]["kind"] == "too few budgets"
-    assert refused["parametric"]["squared"]["estimates"]["E"]["refusal"]["kind"] == "not identifiable"
+def test_every_answer_is_a_number_or_a_refusal(study: Fit) -> None:
+    refused = fit_of(drawn(0.05, n_budgets=2), QUICK)
+    for fit in (study, refused):
+        estimates = [e for law in fit.parametric.values() for e in law.estimates.values()]
+        estimates += [one.a for one in fit.isoflop.values()]
+        assert all((e.value is None) == (e.refusal is not None) for e in estimates)
+    assert refused.isoflop["parabola"].a.refusal.kind == "too few budgets"
+    assert refused.parametric["squared"].estimates["E"].refusal.kind == "not identifiable"
 
 
 def test_too_few_runs_are_refused_whole() -> None:
     runs = drawn(0.0, n_budgets=1)
-    few = replace(runs, ids=runs.ids[:4], **{
-        name: getattr(runs, name)[:4] for name in ("parameters", "tokens", "budget", "loss", "runs")
-    })  # fmt: skip
-    found = laws.study(few, QUICK)
-    assert found["refusal"]["kind"] == "too few points"
-    assert found["parametric"] == {}
+    refused = fit_of(replace(runs, runs=runs.runs[:4]), QUICK)
+    assert refused.refusal.kind == "too few points"
+    assert refused.parametric == {}
+    assert refused.held_out is None
 
 
-def test_the_methods_are_laid_side_by_side_with_the_bias_of_isoflop(study: dict) -> None:
-    assert set(study["disagreement"]["a"]) == {"squared", "IsoFLOP, parabola", "IsoFLOP, akima"}
-    assert "differ by a factor" in study["disagreement"]["sentence"]
-    bias = study["bias"]["parabola"]
-    assert bias["targets"][0]["ratio"] != pytest.approx(1, abs=0.005)
-    assert bias["a_of_law"] == study["parametric"]["squared"]["law"]["beta"] / (
-        study["parametric"]["squared"]["law"]["alpha"] + study["parametric"]["squared"]["law"]["beta"]
-    )
+def test_the_methods_are_laid_side_by_side_with_the_bias_of_isoflop(study: Fit) -> None:
+    assert set(study.disagreement.a) == {"squared", "IsoFLOP, parabola", "IsoFLOP, akima"}
+    assert "differ by a factor" in study.disagreement.sentence
+    bias = study.bias["parabola"]
+    assert bias.targets[0].ratio != pytest.approx(1, abs=0.005)
+    assert bias.a_of_law == study.parametric["squared"].law.exponent
 
 
 def test_an_outlier_is_listed_with_its_reason_and_fitted_with_and_without() -> None:
     runs = drawn(0.002)
-    runs.loss[3] *= 1.2
-    found = laws.study(runs, QUICK)
-    listed = {row["id"]: row["reasons"] for row in found["outliers"]}
+    fit = fit_of(changed(runs, {3: {"loss": 1.2 * runs.loss[3]}}), QUICK)
+    listed = {run.id: run.reasons for run in fit.outliers}
     assert "above the law" in listed["r3"][0]
-    with_it, without = found["sensitivity"][0], found["sensitivity"][-1]
-    assert (with_it["n"], without["n"]) == (28, 28 - len(listed))
-    assert abs(without["law"]["alpha"] - TRUE.alpha) < abs(with_it["law"]["alpha"] - TRUE.alpha)
+    with_it, without = fit.sensitivity[0], fit.sensitivity[-1]
+    assert (with_it.n, without.n) == (28, 28 - len(listed))
+    assert abs(without.law.alpha - TRUE.alpha) < abs(with_it.law.alpha - TRUE.alpha)
 
 
 def test_what_the_settings_leave_out_is_told_and_fitted_again_with_it() -> None:
-    runs = drawn(0.002)
-    runs.loss[5] = np.nan
-    found = laws.study(runs, replace(QUICK, exclude={"r3": "the disk was full"}))
-    assert {row["id"]: row["by"] for row in found["set_aside"]} == {"r3": "settings", "r5": "fit"}
-    assert [row["n"] for row in found["sensitivity"][:2]] == [26, 27]
+    runs = changed(drawn(0.002), {5: {"loss": float("nan")}})
+    fit = fit_of(runs, replace(QUICK, exclude={"r3": "the disk was full"}))
+    assert {run.id: run.by for run in fit.set_aside} == {"r3": "settings", "r5": "fit"}
+    assert [some.n for some in fit.sensitivity[:2]] == [26, 27]
     with pytest.raises(MiscopeError, match="no run of that id"):
-        laws.study(runs, replace(QUICK, exclude={"r99": "?"}))
+        fit_of(runs, replace(QUICK, exclude={"r99": "?"}))
 
 
 def test_a_known_floor_is_pinned_beside_the_free_fit_and_a_loss_below_it_is_listed() -> None:
-    runs = drawn(0.003, entropy=1.8)
-    runs.loss[0] = 1.7
-    found = laws.study(runs, QUICK)
-    assert found["headline"] == "squared, E known"
-    assert found["parametric"]["squared, E known"]["law"]["E"] == 1.8
-    assert any("below the source's entropy" in reason for row in found["outliers"] for reason in row["reasons"])
+    fit = fit_of(changed(drawn(0.003, entropy=1.8), {0: {"loss": 1.7}}), QUICK)
+    assert fit.headline == "squared, E known"
+    assert fit.law.law.E == 1.8
+    assert any("below the source's entropy" in reason for run in fit.outliers for reason in run.reasons)
 
 
-def test_the_law_is_asked_for_runs_that_it_has_not_seen(study: dict) -> None:
-    assert study["held_out"]["n"] == 7
-    assert study["held_out"]["mean_absolute_relative_error"] < 0.02
+def test_the_law_is_asked_for_runs_that_it_has_not_seen(study: Fit) -> None:
+    assert study.held_out.n == 7
+    assert study.held_out.mean_absolute_relative_error < 0.02
 
 
-def test_the_checklist_answers_or_says_that_nothing_was_recorded(study: dict) -> None:
-    answers = {row["question"]: row["answer"] for row in study["checklist"]}
+def test_the_checklist_answers_or_says_that_nothing_was_recorded(study: Fit) -> None:
+    answers = {item.question: item.answer for item in study.checklist}
     assert answers["How is N counted?"] == "all but embeddings"
     assert answers["Which model?"] == "Toy"
     assert answers["Which schedule?"] is None
     assert "60 bootstraps" in answers["How are intervals made?"]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"methods": ("hubert",)}, {"methods": ()}, {"draws": 3}, {"targets": (0.0,)}], ids=str
-)
+@pytest.mark.parametrize("wrong", [{"methods": ()}, {"draws": 3}, {"targets": (0.0,)}], ids=str)
 def test_wrong_settings_are_one_line(wrong: dict) -> None:
     with pytest.raises(MiscopeError, match="allowed"):
-        Settings(**wrong)
+        FitSettings(**wrong)
 
 
 # ---------------------------------------------------------------- published
@@ -144,17 +135,17 @@ def test_wrong_settings_are_one_line(wrong: dict) -> None:
 def test_the_standard_errors_of_the_replication_are_repeated() -> None:
     """With 150 draws, within their own scatter; `make bench-fit` says it with 1,000."""
     points, law = published.chinchilla(), published.chinchilla_law()
-    draws = bootstrap.redrawn_laws(points, "huber", law, 150, seed=0)
+    draws = redrawn_laws(points, "huber", law, 150, seed=0)
     for name, expected in {"A": 124.52, "alpha": 0.01540, "beta": 0.02060}.items():
         assert np.std(getattr(draws, name), ddof=1) == pytest.approx(expected, rel=0.2)
 
 
 def test_fifteen_tiny_runs_cannot_say_the_floor() -> None:
     runs = read(published.path("tiny_cpu_isoflop_sweep_markov2_entropy2.4704.csv"))
-    found = laws.study(replace(runs, entropy=2.4704), QUICK)
-    floor = found["parametric"]["squared"]["estimates"]["E"]
-    assert found["parametric"]["squared"]["law"]["E"] == pytest.approx(1.23, abs=0.01)
-    assert floor["value"] is None
-    assert floor["refusal"]["kind"] == "not identifiable"
-    assert floor["high"] - floor["low"] > 1
-    assert found["outliers"] == [] or all("entropy" not in r for row in found["outliers"] for r in row["reasons"])
+    fit = fit_of(replace(runs, entropy=2.4704), QUICK)
+    floor = fit.parametric["squared"].estimates["E"]
+    assert pytest.approx(1.23, abs=0.01) == fit.parametric["squared"].law.E
+    assert floor.value is None
+    assert floor.refusal.kind == "not identifiable"
+    assert floor.high - floor.low > 1
+    assert not any("entropy" in reason for run in fit.outliers for reason in run.reasons)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miscope.maths.power_laws import NAMES, Law, least_squares
+from miscope.scaling.fit import METHODS, Method
 from miscope.scaling.parametric import Points, _Huber, fitted, objective, unfit
 from miscope.scaling.results import read
-from miscope.scaling.settings import METHODS, Method
 
 CHINCHILLA = Law(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 SIZES, TOKENS = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e10, 7), np.geomspace(1e9, 1e12, 6)))
@@ -26,30 +26,25 @@ def planted(law: Law, floor: float | None = None) -> Points:
     [CHINCHILLA, Law(1.8172, 477.8, 2143.8, 0.3473, 0.3672), Law(0.5, 3, 40, 0.8, 0.2), Law(1, 2000, 9000, 1.2, 0.9)],
 )
 def test_a_law_without_noise_is_found_again(law: Law) -> None:
-    found = least_squares(SIZES, TOKENS, np.asarray(law.loss(SIZES, TOKENS)))
+    again = least_squares(SIZES, TOKENS, np.asarray(law.loss(SIZES, TOKENS)))
     for name in NAMES:
-        assert getattr(found, name) == pytest.approx(getattr(law, name), rel=1e-5)
+        assert getattr(again, name) == pytest.approx(getattr(law, name), rel=1e-5)
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.floats(0, 3), st.floats(0.15, 0.8), st.floats(0.15, 0.8), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_any_surface_is_found_again(E: float, alpha: float, beta: float, at_size: float, at_data: float) -> None:
     law = Law(E, at_size * 3e8**alpha, at_data * 3e10**beta, alpha, beta)
-    found = least_squares(SIZES, TOKENS, np.asarray(law.loss(SIZES, TOKENS)))
-    assert (found.alpha, found.beta, found.E) == pytest.approx((alpha, beta, E), abs=1e-5)
+    again = least_squares(SIZES, TOKENS, np.asarray(law.loss(SIZES, TOKENS)))
+    assert (again.alpha, again.beta, again.E) == pytest.approx((alpha, beta, E), abs=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_finds_the_law_without_noise(method: Method) -> None:
-    found = fitted(planted(CHINCHILLA), method)
-    assert (found.alpha, found.beta, found.E) == pytest.approx((0.34, 0.28, 1.69), abs=2e-4)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_pinned_floor_is_held(method: Method) -> None:
-    found = fitted(planted(CHINCHILLA, floor=1.69), method)
-    assert found.E == 1.69
-    assert found.alpha == pytest.approx(0.34, abs=2e-4)
+@pytest.mark.parametrize("floor", [None, 1.69])
+def test_every_method_finds_the_law_without_noise_and_holds_a_pinned_floor(method: Method, floor: float | None) -> None:
+    again = fitted(planted(CHINCHILLA, floor), method)
+    assert (again.alpha, again.beta, again.E) == pytest.approx((0.34, 0.28, 1.69), abs=2e-4)
+    assert floor is None or floor == again.E
 
 
 def test_the_units_of_size_and_data_do_not_matter() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from miscope.maths.power_laws import Law
 from miscope.scaling import isoflop
+from miscope.scaling.fit import SHAPES, IsoflopFit, Shape
 from miscope.scaling.results import read
 
 CHINCHILLA = Law(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
@@ -22,26 +23,26 @@ def sweep(law: Law, width: float, n_sizes: int = 9, off_centre: float = 1.0) -> 
     return isoflop.curves(budget, sizes, tokens, np.asarray(law.loss(sizes, tokens)))
 
 
-def answered(curves: tuple[isoflop.Curve, ...], shape: isoflop.Shape, sigma: float = 0.0) -> isoflop.Optima:
-    return isoflop.optima(curves, shape, sigma, draws=200, seed=0)
+def answered(curves: tuple[isoflop.Curve, ...], shape: Shape, sigma: float = 0.0) -> IsoflopFit:
+    return isoflop.fitted(curves, shape, sigma, draws=200, seed=0)
 
 
-@pytest.mark.parametrize("shape", isoflop.SHAPES)
-def test_near_the_minimum_the_best_size_is_found(shape: isoflop.Shape) -> None:
-    found = answered(sweep(CHINCHILLA, width=2), shape)
-    for minimum in found.minima:
+@pytest.mark.parametrize("shape", SHAPES)
+def test_near_the_minimum_the_best_size_is_found(shape: Shape) -> None:
+    answer = answered(sweep(CHINCHILLA, width=2), shape)
+    for minimum in answer.minima:
         assert minimum.parameters.value == pytest.approx(CHINCHILLA.best_parameters(minimum.budget), rel=0.01)
         assert minimum.tokens.value == pytest.approx(CHINCHILLA.best_tokens(minimum.budget), rel=0.01)
         assert minimum.loss == pytest.approx(CHINCHILLA.best_loss(minimum.budget), rel=1e-4)
-    assert found.a.value == pytest.approx(0.28 / 0.62, abs=1e-3)
+    assert answer.a.value == pytest.approx(0.28 / 0.62, abs=1e-3)
 
 
 @pytest.mark.parametrize("width,expected", [(10, 1.037), (100, 1.155)])
 def test_a_parabola_is_biased_without_any_noise_as_much_as_was_published(width: float, expected: float) -> None:
     """Open-Athena 2026, scaling-law-analysis: the exponent is right, D* is too large by 3.7 % and by 15.5 %."""
-    found = answered(sweep(CHINCHILLA, width, n_sizes=15), "parabola")
-    assert found.a.value == pytest.approx(0.28 / 0.62, abs=1e-6)
-    ratios = [m.parameters.value / CHINCHILLA.best_parameters(m.budget) for m in found.minima]
+    answer = answered(sweep(CHINCHILLA, width, n_sizes=15), "parabola")
+    assert answer.a.value == pytest.approx(0.28 / 0.62, abs=1e-6)
+    ratios = [m.parameters.value / CHINCHILLA.best_parameters(m.budget) for m in answer.minima]
     assert np.ptp(ratios) < 1e-6
     assert max(ratios[0], 1 / ratios[0]) == pytest.approx(expected, abs=0.012)
 
@@ -50,22 +51,20 @@ def test_akima_is_less_biased_on_a_wide_grid() -> None:
     wide = sweep(CHINCHILLA, 30, n_sizes=15)
     ratio = {
         shape: answered(wide, shape).minima[0].parameters.value / CHINCHILLA.best_parameters(BUDGETS[0])
-        for shape in isoflop.SHAPES
+        for shape in SHAPES
     }
     assert abs(np.log(ratio["akima"])) < 0.5 * abs(np.log(ratio["parabola"]))
 
 
-@pytest.mark.parametrize("shape", isoflop.SHAPES)
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("off_centre,word", [(0.1, "larger"), (10.0, "smaller")])
-def test_a_minimum_at_the_edge_is_refused_and_says_where_to_look(
-    shape: isoflop.Shape, off_centre: float, word: str
-) -> None:
-    found = answered(sweep(CHINCHILLA, 4, off_centre=off_centre), shape)
-    for minimum in found.minima:
+def test_a_minimum_at_the_edge_is_refused_and_says_where_to_look(shape: Shape, off_centre: float, word: str) -> None:
+    answer = answered(sweep(CHINCHILLA, 4, off_centre=off_centre), shape)
+    for minimum in answer.minima:
         assert minimum.parameters.value is None
         assert minimum.parameters.refusal.kind == "minimum at the grid's edge"
         assert f"Plan {word} sizes" in minimum.parameters.refusal.sentence
-    assert found.a.refusal.kind == "too few budgets"
+    assert answer.a.refusal.kind == "too few budgets"
 
 
 def test_a_curve_that_bends_down_has_no_interior_minimum() -> None:
@@ -89,10 +88,10 @@ def test_more_noise_widens_the_interval() -> None:
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
 
 
-@pytest.mark.parametrize("shape", isoflop.SHAPES)
-def test_most_intervals_hold_the_truth(shape: isoflop.Shape) -> None:
-    found = [answered(noisy(seed), shape, 0.002).a for seed in range(20)]
-    assert sum(a.low <= 0.28 / 0.62 <= a.high for a in found) >= 16  # 19 are expected
+@pytest.mark.parametrize("shape", SHAPES)
+def test_most_intervals_hold_the_truth(shape: Shape) -> None:
+    exponents = [answered(noisy(seed), shape, 0.002).a for seed in range(20)]
+    assert sum(a.low <= 0.28 / 0.62 <= a.high for a in exponents) >= 16  # 19 are expected
 
 
 def test_noise_is_measured_among_seeds() -> None:
@@ -117,7 +116,7 @@ def test_a_tiny_sweep_has_minima_inside_that_grow_with_compute() -> None:
     curves = isoflop.curves(runs.budget, runs.parameters, runs.tokens, runs.loss)
     lowest = [curve.parameters[curve.loss.argmin()] for curve in curves]
     assert lowest == [7616, 16032, 27520]
-    for shape in isoflop.SHAPES:
+    for shape in SHAPES:
         sizes = [minimum.parameters.value for minimum in answered(curves, shape).minima]
         assert sizes == sorted(sizes)
     assert answered(curves, "parabola").a.value == pytest.approx(0.76, abs=0.01)

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
-from drawn_runs import TRUE, as_json, drawn, workspace
+from drawn_runs import TRUE, changed, drawn, workspace
 
 from miscope.core import MiscopeError
-from miscope.scaling import figures, laws, page, results, tables
-from miscope.scaling.settings import Settings, settings
+from miscope.scaling import documents, page, results, views
+from miscope.scaling.fit import Fit, FitSettings, SetAside
+from miscope.scaling.laws import fit_of
+from miscope.scaling.study import fit_settings
 from miscope.workspace import files
 
 STAGES = Path(__file__).parents[2] / "stages"
@@ -32,23 +35,28 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(root: Path) -> dict[str, figures.Drawn]:
-    runs = results.read(results.path(root, "toy"), "toy")
-    return {one.name: one for one in figures.drawn(runs, page.load(root, "toy"))}
+def shown(root: Path) -> dict[str, tuple[pd.DataFrame, go.Figure]]:
+    fit, runs = Fit.of_study(root, "toy"), results.of_study(root, "toy")
+    return {view.leaf: views.figure_of(view, fit, runs) for view in views.views_of(fit)}
 
 
 def test_the_stages_write_a_fit_and_a_file_and_a_table_of_every_picture(root: Path) -> None:
-    found = {path.name for path in page.folder(root, "toy").iterdir()}
-    assert found == {"index.html"} | {f"{name}.{end}" for name in PICTURES for end in ("json", "csv")}
-    fit = page.load(root, "toy")
-    assert fit["provenance"]["settings"] == {
-        "methods": ["squared"], "draws": 40, "seed": 0, "exclude": {"r2": "the disk was full"}, "targets": [1e22, 1e23]
-    }  # fmt: skip
-    assert fit["set_aside"] == [{"id": "r2", "reason": "the disk was full", "by": "settings"}]
+    written = {path.name for path in documents.path(root, "toy", "figures").iterdir()}
+    assert written == {"index.html"} | {f"{name}.{end}" for name in PICTURES for end in ("json", "csv")}
+    fit = Fit.of_study(root, "toy")
+    exclude = {"r2": "the disk was full"}
+    assert fit.provenance.settings == FitSettings(("squared",), 40, exclude=exclude, targets=(1e22, 1e23))
+    assert fit.set_aside == (SetAside("r2", "the disk was full", "settings"),)
+
+
+def test_a_fit_is_read_as_it_was_written(root: Path, tmp_path: Path) -> None:
+    file = documents.path(root, "toy", "fit.json")
+    documents.write(tmp_path / "again.json", Fit.of_study(root, "toy"))
+    assert (tmp_path / "again.json").read_bytes() == file.read_bytes()
 
 
 def test_plotting_twice_gives_the_same_bytes_and_removes_what_is_drawn_no_more(root: Path) -> None:
-    folder = page.folder(root, "toy")
+    folder = documents.path(root, "toy", "figures")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "old.json").write_text("{}")
     page.write(root, "toy")
@@ -56,25 +64,25 @@ def test_plotting_twice_gives_the_same_bytes_and_removes_what_is_drawn_no_more(r
 
 
 def test_the_page_says_the_numbers_the_bias_and_the_checklist(root: Path) -> None:
-    text = (page.folder(root, "toy") / "index.html").read_text()
+    text = documents.path(root, "toy", "figures/index.html").read_text()
     assert "on noise-free losses of the fitted law" in text
     assert "the disk was full" in text
     assert "not recorded" in text
     assert text.count("Plotly.newPlot(") >= len(PICTURES)
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_every_picture_asks_a_question_and_has_a_table(shown: dict[str, figures.Drawn], name: str) -> None:
-    one = shown[name]
-    assert one.question.endswith("?")
-    assert one.figure.layout.title.text.startswith(one.question[:20])
-    assert len(one.reading) > 60
-    assert len(one.table) > 3
+@pytest.mark.parametrize("view", views.views_of(fit_of(drawn(0.003), FitSettings(("squared",), 20))))
+def test_every_picture_asks_a_question_and_has_a_table(view: views.View, shown: dict) -> None:
+    table, figure = shown[view.leaf]
+    assert view.question.endswith("?")
+    assert figure.layout.title.text.startswith(view.question[:20])
+    assert len(view.reading) > 60
+    assert len(table) > 3
 
 
-def test_extrapolation_is_drawn_dashed_and_in_a_field_of_its_own(shown: dict[str, figures.Drawn]) -> None:
+def test_extrapolation_is_drawn_dashed_and_in_a_field_of_its_own(shown: dict) -> None:
     for name in ("loss_against_compute", "best_sizes", "best_tokens"):
-        figure = shown[name].figure
+        figure = shown[name][1]
         (field,) = [shape for shape in figure.layout.shapes if shape.type == "rect"]
         assert field.x0 == pytest.approx(1e21)
         assert field.x1 == pytest.approx(1e23)
@@ -84,43 +92,41 @@ def test_extrapolation_is_drawn_dashed_and_in_a_field_of_its_own(shown: dict[str
         assert any(t.line.dash == "dash" for t in lines)
 
 
-def test_the_drawn_minima_and_the_frontier_are_those_of_the_law(shown: dict[str, figures.Drawn]) -> None:
-    minima = shown["isoflop"].table.dropna(subset=["parameters"])
+def test_the_drawn_minima_and_the_frontier_are_those_of_the_law(shown: dict) -> None:
+    minima = shown["isoflop"][0].dropna(subset=["parameters"])
     np.testing.assert_allclose(minima["parameters"], TRUE.best_parameters(minima["budget"].to_numpy()), rtol=0.4)
-    law = shown["loss_against_compute"].table
+    law = shown["loss_against_compute"][0]
     np.testing.assert_allclose(law["loss"], TRUE.best_loss(law["budget"].to_numpy()), rtol=0.03)
-    residuals = shown["residuals"].table
+    residuals = shown["residuals"][0]
     assert residuals["off_percent"].abs().median() < 1
     assert residuals.set_index("id").loc["r2", "state"] == "left out: the disk was full"
 
 
 def test_a_fit_of_other_runs_is_not_drawn(root: Path, tmp_path: Path) -> None:
     workspace(tmp_path, drawn(0.003, seed=1))
-    files.write(laws.path(tmp_path, "toy"), laws.path(root, "toy").read_text())
+    documents.write(documents.path(tmp_path, "toy", "fit.json"), Fit.of_study(root, "toy"))
     with pytest.raises(MiscopeError, match="made from other runs"):
         page.write(tmp_path, "toy")
 
 
 def test_without_a_law_the_curves_are_drawn_alone() -> None:
-    runs = drawn(0.0, n_budgets=1)
-    one_size = laws.study(runs, Settings(methods=("squared",), draws=20))
-    assert one_size["refusal"]["kind"] == "not identifiable"
-    assert [one.name for one in figures.drawn(runs, one_size)] == ["isoflop"]
-    assert tables.estimates(one_size)["refused"].str.startswith("too few budgets").all()
+    one_budget = fit_of(drawn(0.0, n_budgets=1), FitSettings(methods=("squared",), draws=20))
+    assert one_budget.refusal.kind == "not identifiable"
+    assert [view.leaf for view in views.views_of(one_budget)] == ["isoflop"]
+    assert page.estimates(one_budget)["refused"].str.startswith("too few budgets").all()
 
 
 # ---------------------------------------------------------------- what is read
 
 
 def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
-    runs = drawn(0.01)
-    runs.loss[4] = np.nan
-    found = results.read(results.path(workspace(tmp_path, runs), "toy"), "toy")
-    np.testing.assert_array_equal(found.loss, runs.loss)
-    np.testing.assert_array_equal(found.parameters, runs.parameters)
-    assert found.ids == runs.ids
-    assert found.convention == runs.convention
-    assert found.flops_per_parameter_token == 6.0
+    runs = changed(drawn(0.01), {4: {"loss": float("nan")}})
+    again = results.of_study(workspace(tmp_path, runs), "toy")
+    np.testing.assert_array_equal(again.loss, runs.loss)
+    assert again.runs[:4] == runs.runs[:4]
+    assert again.ids == runs.ids
+    assert again.convention == runs.convention
+    assert again.flops_per_parameter_token == 6.0
 
 
 @pytest.mark.parametrize(
@@ -132,37 +138,41 @@ def test_any_two_of_size_data_and_compute_will_do(tmp_path: Path, given: str, le
                "L": runs.loss}  # fmt: skip
     file = tmp_path / "runs.csv"
     pd.DataFrame({name: columns[name] for name in given.split(",")}).to_csv(file, index=False)
-    found = results.read(file)
-    np.testing.assert_allclose(getattr(found, left_out), getattr(runs, left_out))
-    assert found.ids[0] == "row 1"
+    again = results.read(file)
+    np.testing.assert_allclose(getattr(again, left_out), getattr(runs, left_out))
+    assert again.ids[0] == "row 1"
+
+
+RUN = {"id": "a", "budget": 6e9, "parameters": 1e3, "tokens": 1e6, "loss": 2.0}
 
 
 @pytest.mark.parametrize(
     "content,said",
     [
-        ("{}", "no results file"),
-        (json.dumps({"schema": 9, "points": []}), "schema 9"),
-        (json.dumps({"schema": 1, "points": [{"id": "a"}]}), "lack budget, loss, parameters, tokens"),
-        (json.dumps({"schema": 1, "points": []}), "holds no run"),
-        (as_json(drawn(0.0)).replace('"r1"', '"r2"'), "stands twice"),
+        ({}, "cannot be read"),
+        ({"schema": 9, "points": []}, "schema 9"),
+        ({"schema": 1, "points": [{"id": "a"}]}, "lacks budget, loss, parameters, tokens"),
+        ({"schema": 1, "points": []}, "holds no run"),
+        ({"schema": 1, "points": [RUN, RUN]}, "stands twice"),
+        ({"schema": 1, "points": [RUN | {"tokens": None}]}, "`tokens` of a is nan; it must be a positive number"),
     ],
 )
-def test_a_file_that_is_no_results_is_one_line(tmp_path: Path, content: str, said: str) -> None:
+def test_a_file_that_is_no_results_is_one_line(tmp_path: Path, content: dict, said: str) -> None:
     file = tmp_path / "results.json"
-    file.write_text(content)
+    file.write_text(json.dumps(content))
     with pytest.raises(MiscopeError, match=said):
         results.read(file)
 
 
 def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(MiscopeError, match="dvc repro run@toy"):
-        results.read(results.path(tmp_path, "toy"), "toy")
+        results.of_study(tmp_path, "toy")
 
 
 def test_unknown_settings_of_the_fit_are_named(tmp_path: Path) -> None:
     files.write(tmp_path / "params.yaml", "variants: {}\nscaling: {toy: {fit: {drews: 100}}}\n")
     with pytest.raises(MiscopeError, match=r"drews.*Did you mean `draws`"):
-        settings(tmp_path, "toy")
+        fit_settings(tmp_path, "toy")
 
 
 def test_the_command_line_fits_anyones_runs_or_refuses(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 
 from miscope.core import MiscopeError
 from miscope.model.transformer import Transformer
-from miscope.scaling import check, feed, plugins
+from miscope.scaling import loader, plugins
 from miscope.scaling.datasets.markov import Markov
 from miscope.scaling.models.gpt import GPT
 from miscope.scaling.protocols import ScalableLoss, ScalableModel
@@ -28,30 +27,29 @@ SIZE_OF: dict[str, dict[str, Any]] = {
 }
 
 
-def looked_at(model: Any, dataset: Any, loss: Any = "cross_entropy", **size: Any) -> check.Sized:
-    made = {kind: plugins.plugin(kind, spec, kind) for kind, spec in (("dataset", dataset), ("loss", loss))}
-    data = check.probed(made["dataset"])[1]
+def looked_at(model: Any, dataset: Any, loss: Any = "cross_entropy", **size: Any) -> plugins.Sized:
+    data = plugins.probed(plugins.plugin("dataset", dataset, "dataset"))
     chosen = plugins.plugin("model", model, "model").sized(size)
-    return check.sized(chosen, check.loss_of(made["loss"]), made["loss"], data)
+    return plugins.sized(chosen, plugins.plugin("loss", loss, "loss"), data)
 
 
 @pytest.mark.parametrize("name", plugins.groups("model"))
 def test_every_shipped_model_trains_on_its_data(name: str) -> None:
     more = {"model": {"_target_": "own_plugins.Logits", "width": 4}} if name == "module" else {}
-    found = looked_at({"name": name, **more}, DATA_OF[name], **SIZE_OF[name])
-    assert 0 < found.parameters <= found.parameters_total
+    model = looked_at({"name": name, **more}, DATA_OF[name], **SIZE_OF[name])
+    assert 0 < model.parameters <= model.parameters_total
 
 
 @pytest.mark.parametrize("name", plugins.groups("dataset"))
 def test_every_shipped_dataset_gives_the_same_batch_for_the_same_step(name: str) -> None:
     more = {"family": "induction_heads"} if name == "family" else {}
     chosen = plugins.plugin("dataset", {"name": name, **more}, "dataset")
-    one, two = (feed.source(chosen.make().build("train")) for _ in range(2))
+    one, two = (loader.source(chosen.make().build("train")) for _ in range(2))
     two.batch(0, 0, 3)
     for key, value in one.batch(0, 70, 3).items():
         assert torch.equal(value, two.batch(0, 70, 3)[key])
         assert not torch.equal(value, two.batch(0, 71, 3)[key]) or key == "labels"
-    assert check.probed(chosen)[1].tokens_per_example > 0
+    assert plugins.probed(chosen).tokens_per_example > 0
 
 
 @pytest.mark.parametrize("name", plugins.groups("loss"))
@@ -66,16 +64,16 @@ PATHS = {"model": "own_plugins.Net", "dataset": "own_plugins.Plane", "loss": "sq
 
 
 def test_a_plugin_by_its_dotted_path_with_settings_is_taken() -> None:
-    found = looked_at({"_target_": PATHS["model"], "width": 16}, {"_target_": PATHS["dataset"]}, "squared_error")
-    assert found.parameters == found.parameters_total == 4 * 16 + 16 + 16 + 1
-    assert found.flops_per_token == 100.0  # its own estimate, where it has one
+    model = looked_at({"_target_": PATHS["model"], "width": 16}, {"_target_": PATHS["dataset"]}, "squared_error")
+    assert model.parameters == model.parameters_total == 4 * 16 + 16 + 16 + 1
+    assert model.flops_per_token == 100.0  # its own estimate, where it has one
 
 
 MISTAKES = {
-    "a misspelt name": ("model", "gtp", "there is no model `gtp`. Did you mean `gpt`? Known: cnn, gpt"),
+    "a misspelt name": ("model", "gtp", "There is no model for `model` called `gtp`. Did you mean `gpt`?"),
     "neither name nor path": ("loss", {"reduction": "sum"}, "must be one of cross_entropy, squared_error, or a"),
     "a path that leads nowhere": ("model", {"_target_": "own_plugins.Nt"}, "'own_plugins.Nt' cannot be loaded"),
-    "an unknown setting": ("model", {"name": "gpt", "n_layer": 2}, "takes no `n_layer`. Did you mean `n_layers`?"),
+    "an unknown setting": ("model", {"name": "gpt", "n_layer": 2}, "called `n_layer`. Did you mean `n_layers`?"),
     "a setting out of range": ("dataset", {"name": "markov", "vocabulary": 2}, "`vocabulary` = 2; allowed: 4 to 256"),
     "a program": ("loss", {"_target_": "os.system", "command": "true"}, "blocklisted"),
     "no module": ("model", {"_target_": "own_plugins.NoBuild"}, "NoBuild`: it is NoBuild, no torch.nn.Module"),
@@ -131,16 +129,14 @@ def test_gpt_is_our_transformer_with_its_parameters_and_its_logits() -> None:
 def test_size_configs_come_within_five_percent_of_their_targets(name: str, least: float) -> None:
     chosen = plugins.plugin("model", name, "model")
     targets = [least * 3**i for i in range(5)]
-    for target, size in zip(
-        targets, plugins.located(chosen.target).size_configs(targets, **chosen.settings), strict=True
-    ):
+    for target, size in zip(targets, chosen.located.size_configs(targets, **chosen.settings), strict=True):
         assert chosen.sized(size).make().num_params() == pytest.approx(target, rel=0.05)
 
 
 def test_the_exact_count_of_flops_is_that_of_every_matmul_three_times() -> None:
-    found = looked_at("gpt", "markov", n_layers=2, d_model=16, normalization="none")
+    model = looked_at("gpt", "markov", n_layers=2, d_model=16, normalization="none")
     matrices, attention = 64 * 16 + 2 * (4 * 16 * 16 + 2 * 16 * 64), 2 * 2 * 64 * 16
-    assert found.flops_per_token == 3 * 2 * (matrices + attention)
+    assert model.flops_per_token == 3 * 2 * (matrices + attention)
 
 
 def test_the_entropy_of_the_source_is_what_its_words_show() -> None:
@@ -157,15 +153,15 @@ def test_the_entropy_of_the_source_is_what_its_words_show() -> None:
 
 def test_batches_are_moved_by_name_and_what_is_no_tensor_is_left_alone() -> None:
     batch = {"x": torch.arange(5), "labels": torch.arange(5.0), "name": ["a"] * 5}
-    placed = Device(torch.device("cpu"), rank=1, world=2).place(batch)
-    assert placed["x"].tolist() == placed["labels"].tolist() == [1, 3]
-    assert placed["name"] is batch["name"]
+    own = Device(torch.device("cpu"), rank=1, world=2).to_device(batch)
+    assert own["x"].tolist() == own["labels"].tolist() == [1, 3]
+    assert own["name"] is batch["name"]
     with pytest.raises(MiscopeError, match="fewer rows than the 7 processes"):
-        Device(torch.device("cpu"), rank=6, world=7).place(batch)
+        Device(torch.device("cpu"), rank=6, world=7).to_device(batch)
 
 
 def test_an_epoch_sees_each_example_once_and_the_next_in_another_order() -> None:
-    source = feed.source(own_plugins.Plane(n=10).build("train"))
+    source = loader.source(own_plugins.Plane(n=10).build("train"))
     seen = torch.cat([source.batch(1, step, 4)["labels"] for step in range(5)])
     first, second = seen[:10], seen[10:]
     assert not torch.equal(first, second)
@@ -174,16 +170,9 @@ def test_an_epoch_sees_each_example_once_and_the_next_in_another_order() -> None
 
 def test_an_iterable_goes_on_where_a_resumed_run_left_it_and_says_when_it_ends() -> None:
     rows = [{"labels": torch.tensor(i)} for i in range(10)]
-    source = feed.source(own_plugins.Once(rows))
+    source = loader.source(own_plugins.Once(rows))
     assert source.batch(0, 1, 3)["labels"].tolist() == [3, 4, 5]
     assert source.batch(0, 0, 3)["labels"].tolist() == [0, 1, 2]
     assert source.batch(0, 2, 3)["labels"].tolist() == [6, 7, 8]
     with pytest.raises(MiscopeError, match="The data end after 10 examples, in update 4"):
         source.batch(0, 3, 3)
-
-
-def test_every_key_of_every_group_is_an_argument_of_its_target() -> None:
-    for kind in ("model", "dataset", "loss"):
-        for name in plugins.groups(kind):
-            assert plugins.plugin(kind, name, kind).target.startswith("miscope.scaling.")
-    assert (Path(plugins.__file__).parent / "conf").is_dir()

@@ -1,11 +1,10 @@
 """Points in training: what they consume, what is recorded, what is not done twice, and what a kill leaves."""
 
-import ast
-import json
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,119 +14,128 @@ import torch
 from test_plan import GPT, NET
 
 from miscope.core import MiscopeError
-from miscope.scaling import planfile, planner, sweep
-from miscope.scaling.point import PointRun, recipe_of
-from miscope.scaling.results import path as results_path
+from miscope.scaling import documents, planner, sweep
+from miscope.scaling.documents import Plan, Record, Records
+from miscope.scaling.point import trainer_of
 from miscope.scaling.study import study
-from miscope.training import engine, updates
-from miscope.training.device import device_for
-from miscope.workspace import files, store
+from miscope.training import loop, trainer
+from miscope.workspace import store
+from miscope.workspace.files import Folder
 
-TIMED = ("seconds",)
+Done = tuple[Path, Plan, Records]
 
 
-def plan(root: Path, spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def plan(root: Path, spec: dict[str, Any], **changes: Any) -> Plan:
     """The plan of a study called `tiny`, written where the stage writes it."""
-    made = planner.plan(study("tiny", {**spec, **changes}))
-    files.write(planfile.path(root, "tiny"), files.pretty_json(made))
-    return planfile.read(root, "tiny")
+    return written(root, planner.plan(study("tiny", {**spec, **changes})))
 
 
-def untimed(results: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in point.items() if key not in TIMED} for point in results["points"]]
+def written(root: Path, made: Plan) -> Plan:
+    documents.write(documents.path(root, "tiny", "plan.json"), made)
+    return documents.read_plan(root, "tiny")
+
+
+def run(root: Path, jobs: int = 1, **more: Any) -> Records:
+    results = sweep.bring_up_to_date(root, "tiny", jobs, **more)
+    assert results is not None
+    return results
+
+
+def untimed(results: Records) -> list[Record]:
+    return [replace(point, seconds=None) for point in results.points]
+
+
+def folder_of(root: Path, point: str) -> Folder:
+    return Folder(documents.path(root, "tiny", f"runs/{point}"))
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A study of our transformer, run one point after another: its folder, plan and results. Read it only."""
     root = tmp_path_factory.mktemp("scaling")
     made = plan(root, GPT, budgets=[1e8], sizes=[1500, 2200, 3000], test_tokens=4096)
-    return root, made, sweep.bring_up_to_date(root, "tiny", jobs=1)
+    return root, made, run(root)
 
 
-def test_a_record_has_every_field_and_the_file_is_what_was_returned(done: Any) -> None:
+def test_a_record_has_every_field_and_the_file_is_what_was_returned(done: Done) -> None:
     root, made, results = done
-    assert json.loads(results_path(root, "tiny").read_text()) == results
-    assert results["schema"] == 1
-    assert results["convention"].startswith("N counts every parameter but")
-    assert 1.2 < results["entropy"] < 1.3
-    for planned, point in zip(made["points"], results["points"], strict=True):
-        assert point["id"] == planned["id"]
-        assert point["tokens"] == planned["tokens"] == planned["steps"] * 16 * 16
-        assert point["flops_6nd"] == 6 * point["parameters"] * point["tokens"]
-        assert point["loss"] > results["entropy"]
-        assert point["model_class"] == "miscope.scaling.models.gpt.GPT"
-        assert point["dataset_class"] == "miscope.scaling.datasets.markov.Markov"
-        assert point["loss_class"] == "miscope.scaling.losses.cross_entropy.CrossEntropy"
-        assert point["device"] == "cpu"
-        assert point["device_info"]["threads"] == 1
-        assert point["seconds"] > 0
-        assert len(point["config_hash"]) == len(point["weights"]) == 32
-    assert results["points"][0]["loss"] < np.log(8)  # it has learned something
+    assert documents.read(documents.path(root, "tiny", "results.json"), Records) == results
+    assert results.convention.startswith("N counts every parameter but")
+    assert 1.2 < results.entropy < 1.3
+    for planned, point in zip(made.points, results.points, strict=True):
+        assert point.id == planned.id
+        assert point.tokens == planned.tokens == planned.steps * 16 * 16
+        assert point.flops_6nd == 6 * point.parameters * point.tokens
+        assert point.loss > results.entropy
+        assert point.model_class == "miscope.scaling.models.gpt.GPT"
+        assert point.dataset_class == "miscope.scaling.datasets.markov.Markov"
+        assert point.loss_class == "miscope.scaling.losses.cross_entropy.CrossEntropy"
+        assert (point.device, point.schedule) == ("cpu", "cosine")
+        assert point.device_info["threads"] == 1
+        assert point.seconds > 0
+        assert len(point.config_hash) == len(point.weights) == 32
+    assert results.points[0].loss < np.log(8)  # it has learned something
 
 
-def test_nothing_is_trained_twice_and_a_new_point_trains_alone(done: Any, tmp_path: Path) -> None:
+def test_nothing_is_trained_twice_and_a_new_point_trains_alone(done: Done, tmp_path: Path) -> None:
     root = tmp_path / "copy"
     shutil.copytree(done[0], root)
     before = {file: file.stat().st_mtime_ns for file in root.rglob("run.json")}
-    again = sweep.bring_up_to_date(root, "tiny", jobs=1)
-    assert again == done[2]
+    assert run(root) == done[2]
     plan(root, GPT, budgets=[1e8], sizes=[1500, 3000, 3600], test_tokens=4096)
-    results = sweep.bring_up_to_date(root, "tiny", jobs=1)
-    assert [p["target_parameters"] for p in results["points"]] == [1500, 3000, 3600]
-    folders = {path.name for path in (planfile.path(root, "tiny").parent / "runs").iterdir()}
-    assert folders == {p["id"] for p in results["points"]}  # the one no longer planned is gone
+    results = run(root)
+    assert [p.target_parameters for p in results.points] == [1500, 3000, 3600]
+    folders = {path.name for path in documents.path(root, "tiny", "runs").iterdir()}
+    assert folders == {p.id for p in results.points}  # the one no longer planned is gone
     kept = [file for file in before if file.is_file()]
     assert len(kept) == 2
     assert all(file.stat().st_mtime_ns == before[file] for file in kept)
 
 
-def test_side_by_side_gives_the_same_results_in_the_plans_order(done: Any, tmp_path: Path) -> None:
-    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json(done[1]))
+def test_side_by_side_gives_the_same_results_in_the_plans_order(done: Done, tmp_path: Path) -> None:
+    written(tmp_path, done[1])
     seen: dict[str, int] = {}
-    results = sweep.bring_up_to_date(tmp_path, "tiny", jobs=2, on_progress=lambda name, n: seen.update({name: n}))
+    results = run(tmp_path, jobs=2, on_progress=lambda name, n: seen.update({name: n}))
     assert untimed(results) == untimed(done[2])
-    assert seen == {point["id"]: point["steps"] for point in done[1]["points"]}
+    assert seen == {point.id: point.steps for point in done[1].points}
 
 
 KILLED = """
 import sys
 from pathlib import Path
 import torch
-from miscope import store
-from miscope.scaling import planfile
-from miscope.scaling.point import train
+from miscope.scaling import documents
+from miscope.scaling.sweep import train
+from miscope.workspace.files import Folder
 
 torch.set_num_threads(1)
-plan = planfile.read(Path(), "tiny")
-point = plan["points"][0]
-folder = files.Folder(Path("artifacts/scaling/tiny/runs") / point["id"])
+plan = documents.read_plan(Path(), "tiny")
+point = plan.points[0]
+folder = Folder(Path("artifacts/scaling/tiny/runs") / point.id)
 train(plan, point, folder, lambda step: print(step, flush=True))
 """
 
 
-def test_a_killed_point_resumes_to_the_same_weights_and_loss(done: Any, tmp_path: Path) -> None:
-    planned = done[1]["points"][0]
-    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json({**done[1], "points": [planned]}))
+def test_a_killed_point_resumes_to_the_same_weights_and_loss(done: Done, tmp_path: Path) -> None:
+    planned = done[1].points[0]
+    written(tmp_path, replace(done[1], points=(planned,)))
     process = subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if int(line) == planned["steps"] * 2 // 3:
+        if int(line) == planned.steps * 2 // 3:
             process.send_signal(signal.SIGKILL)
             break
     process.communicate()
-    folder = files.Folder(planfile.path(tmp_path, "tiny").parent / "runs" / planned["id"])
+    folder = folder_of(tmp_path, planned.id)
     kept = folder.resume_steps()
     assert kept
-    assert kept[-1] <= planned["steps"] * 3 // 4
+    assert kept[-1] <= planned.steps * 3 // 4
     assert not (folder.path / "run.json").exists()
     newest = folder.resume(kept[-1])
     newest.write_bytes(newest.read_bytes()[:-100])  # as if the kill had met it half written
     (folder.path / "resume" / ".unfinished-x").write_bytes(b"half")
     steps: list[int] = []
-    results = sweep.bring_up_to_date(
-        tmp_path, "tiny", 1, lambda name, n: steps.append(n) if name == planned["id"] else None
-    )
+    results = run(tmp_path, on_progress=lambda name, n: steps.append(n))
     assert untimed(results) == untimed(done[2])[:1]
     assert min(steps) == (kept[-2] if len(kept) > 1 else 0) + 1
     assert not folder.resume_steps()
@@ -136,35 +144,33 @@ def test_a_killed_point_resumes_to_the_same_weights_and_loss(done: Any, tmp_path
 
 def test_chance_within_a_model_resumes_too_and_its_own_optimizer_is_used(tmp_path: Path) -> None:
     made = plan(tmp_path, NET)
-    run, again = (_begun(made) for _ in range(2))
+    first, again = (trainer_of(made, made.points[0]) for _ in range(2))
     for _ in range(5):
-        run.advance()
-    kept = run.state()
+        first.advance()
+    kept = first.models[0].state()
     for _ in range(5):
-        run.advance()
-    again.restore(5, kept)
+        first.advance()
+    again.restore(5, [kept])
     torch.rand(3)  # what others do with the global generator does not matter
     for _ in range(5):
         again.advance()
-    assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), again.model.parameters(), strict=True))
-    assert run.evaluate().loss == again.evaluate().loss
-    assert run.batches.tokens == again.batches.tokens == 40
-    assert isinstance(run.optimizer, torch.optim.SGD)
-    first, last = run.optimizer.param_groups
-    assert last["lr"] == first["lr"] / 2
-
-
-def _begun(made: dict[str, Any]) -> PointRun:
-    point = made["points"][0]
-    return PointRun(made, point, device_for(recipe_of(made, point)), lambda _: None)
+    states = [one.models[0].state() for one in (first, again)]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items() if name != "clock.seconds")
+    one, other = (run.models[0].evaluate(10) for run in (first, again))
+    assert (one.loss, one.tokens) == (other.loss, other.tokens)
+    assert one.tokens == 40
+    (optimizer,) = first.optimizers
+    assert isinstance(optimizer, torch.optim.SGD)
+    start, end = optimizer.param_groups
+    assert end["lr"] == start["lr"] / 2
 
 
 @pytest.mark.parametrize("form", ["counted", "iterable"])
 def test_the_loop_trains_whatever_yields_batches(form: str, tmp_path: Path) -> None:
     made = plan(tmp_path, NET, dataset={"_target_": "own_plugins.Plane", "form": form})
-    results = sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)
-    assert [p["tokens"] for p in results["points"]] == [p["tokens"] for p in made["points"]]
-    assert results["points"][0]["loss"] < 3.5  # the mean square of the labels is 4
+    results = run(tmp_path)
+    assert [p.tokens for p in results.points] == [p.tokens for p in made.points]
+    assert results.points[0].loss < 3.5  # the mean square of the labels is 4
 
 
 @pytest.mark.parametrize(("model", "dataset", "sizes", "loss"), [
@@ -181,73 +187,61 @@ def test_one_loop_trains_text_images_and_families(
     spec = {"model": model, "dataset": dataset, "sizes": sizes, "learning_rate": 0.01, "max_epochs": 10}
     budget = {"budgets": [6e7] if images else [4e8 if sizes != [{}] else 2e8], "batch_size": 32 if images else 8}
     plan(tmp_path, spec, **budget, test_tokens=4096)
-    (point,) = sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)["points"]
-    assert point["loss"] < loss
+    (point,) = run(tmp_path).points
+    assert point.loss < loss
 
 
 def test_checkpoints_of_a_point_are_read_by_the_instruments(tmp_path: Path) -> None:
     made = plan(tmp_path, GPT, budgets=[1e8], sizes=[1500], keep_checkpoints=True)
-    (point,) = sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)["points"]
-    folder = files.Folder(planfile.path(tmp_path, "tiny").parent / "runs" / point["id"])
-    assert folder.checkpoint_steps() == (0, 1, 2, 4, 8, 16, 32, point["steps"])
-    last = store.load_checkpoint(folder.checkpoint(point["steps"]))
+    (point,) = run(tmp_path).points
+    folder = folder_of(tmp_path, point.id)
+    assert folder.checkpoint_steps() == (0, 1, 2, 4, 8, 16, 32, point.steps)
+    last = store.load_checkpoint(folder.checkpoint(point.steps))
     assert last.weights["embed.W_E"].shape == (8, last.model.d_model)
-    assert [step for step, _, _ in point["curve"]] == list(folder.checkpoint_steps())
-    assert made["points"][0]["id"] == plan(tmp_path, GPT, budgets=[1e8], sizes=[1500])["points"][0]["id"]
+    assert tuple(step for step, _, _ in point.curve) == folder.checkpoint_steps()
+    assert made.points[0].id == plan(tmp_path, GPT, budgets=[1e8], sizes=[1500]).points[0].id
 
 
-def test_a_loss_that_is_not_finite_names_the_point_and_the_rate(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_loss_that_is_not_finite_names_the_point_and_the_rate(tmp_path: Path, jobs: int) -> None:
     plan(tmp_path, NET, learning_rate=1e8)
     with pytest.raises(MiscopeError, match=r"held-out loss of point \w{12} \(\d+ parameters\) is (nan|inf) at update"):
-        sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)
-
-
-def test_a_failure_side_by_side_is_the_same_line(tmp_path: Path) -> None:
-    plan(tmp_path, NET, learning_rate=1e8)
-    with pytest.raises(MiscopeError, match=r"held-out loss of point \w{12}"):
-        sweep.bring_up_to_date(tmp_path, "tiny", jobs=2)
+        run(tmp_path, jobs)
 
 
 def test_data_that_changed_after_planning_are_refused(tmp_path: Path) -> None:
     made = plan(tmp_path, NET)
-    made["data"]["digest"] = "0" * 32
-    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json(made))
+    written(tmp_path, replace(made, data=replace(made.data, digest="0" * 32)))
     with pytest.raises(MiscopeError, match="gives other data than when the plan was made"):
-        sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)
+        run(tmp_path)
 
 
 def test_running_without_a_plan_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(MiscopeError, match=r"plan.json does not exist. Run `dvc repro plan@tiny`"):
-        sweep.bring_up_to_date(tmp_path, "tiny")
+        run(tmp_path)
 
 
 TWO = """
-import json
 from pathlib import Path
 import torch
-from miscope.scaling import planner, sweep
+from miscope.scaling import sweep
 
 torch.set_num_threads(1)
 sweep.bring_up_to_date(Path(), "tiny")
 """
 
 
-def test_two_processes_agree_with_one(done: Any, tmp_path: Path) -> None:
-    short = {**done[1], "points": done[1]["points"][:1]}
-    files.write(planfile.path(tmp_path, "tiny"), files.pretty_json(short))
+def test_two_processes_agree_with_one(done: Done, tmp_path: Path) -> None:
+    written(tmp_path, replace(done[1], points=done[1].points[:1]))
     (tmp_path / "two.py").write_text(TWO)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "two.py"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stderr
-    (point,) = json.loads(results_path(tmp_path, "tiny").read_text())["points"]
-    assert point["device_info"]["processes"] == 2
-    assert point["loss"] == pytest.approx(done[2]["points"][0]["loss"], rel=1e-5)
-    assert point["tokens"] == done[2]["points"][0]["tokens"]
+    (point,) = documents.read(documents.path(tmp_path, "tiny", "results.json"), Records).points
+    assert point.device_info["processes"] == 2
+    assert point.loss == pytest.approx(done[2].points[0].loss, rel=1e-5)
+    assert point.tokens == done[2].points[0].tokens
 
 
-def test_the_loop_knows_no_distributed_and_no_data() -> None:
-    for module in (engine, updates):
-        tree = ast.parse(Path(module.__file__).read_text())
-        names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not any("distributed" in str(name) or "families" in str(name) for name in names)
-        assert "miscope.model.transformer" not in names
+def test_the_loop_knows_no_distributed() -> None:
+    assert not any("distributed" in Path(module.__file__).read_text() for module in (loop, trainer))

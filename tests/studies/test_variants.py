@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_run import plan
+from test_run import folder_of, plan, run
 
-from miscope import importing
 from miscope.core import MiscopeError
-from miscope.scaling import sweep
-from miscope.scaling.variants import against_scale, declare, name_of
-from miscope.workspace import analysis, configuration, files, status
+from miscope.imports import bring_in
+from miscope.scaling.command import points
+from miscope.scaling.page import against_scale, name_of
+from miscope.workspace import Workspace, analysis
 
 SPEC = {
     "model": {"name": "gpt", "d_vocab": 65, "d_vocab_out": 64, "n_ctx": 48, "positions": "rotary"},
@@ -26,65 +26,61 @@ PARAMS = "variants: {}\ninstruments: {}\n"
 
 
 @pytest.fixture(scope="module")
-def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A study of two sizes on induction heads whose points are declared and looked at by three instruments."""
-    root = tmp_path_factory.mktemp("scale")
-    (root / "params.yaml").write_text(PARAMS, encoding="utf-8")
-    plan(root, SPEC, keep_checkpoints=True)
-    sweep.bring_up_to_date(root, "tiny", jobs=1)
-    lines = list(declare(root, "tiny"))
-    assert len(lines) == 3
-    assert list(declare(root, "tiny"))[:-1] == []  # each is declared once
-    for variant in configuration.load(root).variants.values():
-        importing.bring_in(root, variant)
-        analysis.write_probe(root, variant.name)
-        analysis.bring_all_up_to_date(root, variant.name, ("losses", "head_scores", "singular_values"))
-    return root
+    workspace = Workspace(tmp_path_factory.mktemp("scale"))
+    (workspace.root / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    plan(workspace.root, SPEC, keep_checkpoints=True)
+    run(workspace.root)
+    assert len(list(points(workspace, "tiny"))) == 3
+    assert len(list(points(workspace, "tiny"))) == 1  # each is declared once
+    for variant in workspace.variants.values():
+        folder = workspace.folder(variant.name)
+        bring_in(workspace, variant)
+        analysis.write_probe(workspace.config, folder)
+        analysis.bring_up_to_date(workspace.config, folder, ("losses", "head_scores", "singular_values"))
+    return workspace
 
 
-def test_each_point_is_a_variant_of_its_family_with_the_points_own_weights(studied: Path) -> None:
-    points = sweep.bring_up_to_date(studied, "tiny", jobs=1)["points"]
-    variants = configuration.load(studied).variants
-    assert list(variants) == [name_of("tiny", point["id"]) for point in points]
-    for point in points:
-        variant = variants[name_of("tiny", point["id"])]
-        kept = files.Folder(studied / "artifacts/scaling/tiny/runs" / point["id"])
-        assert variant.model.positions == "rotary"
-        assert files.folder_of(studied, variant.name).checkpoint_steps() == kept.checkpoint_steps()
-        assert status.status(studied, variant.name, "head_scores").state == "fresh"
-        found = analysis.artifact(studied, variant.name, "losses")
-        assert found[point["steps"]].train_loss != found[0].train_loss
+def test_each_point_is_a_variant_of_its_family_with_the_points_own_weights(studied: Workspace) -> None:
+    records = run(studied.root).points
+    assert list(studied.variants) == [name_of("tiny", point.id) for point in records]
+    for point in records:
+        loaded = studied.load(name_of("tiny", point.id))
+        assert loaded.variant.model.positions == "rotary"
+        assert loaded.steps == folder_of(studied.root, point.id).checkpoint_steps()
+        assert loaded.status("head_scores").state == "fresh"
+        losses = loaded.artifact("losses")
+        assert losses[point.steps].train_loss != losses[0].train_loss
 
 
-def test_a_measure_is_set_against_scale_in_tokens(studied: Path) -> None:
+def test_a_measure_is_set_against_scale_in_tokens(studied: Workspace) -> None:
     table = against_scale(studied, "tiny", "losses.train_loss")
     assert len(table) == 2
     assert table["parameters"].is_monotonic_increasing
     assert (table["before"] < table["by"]).all()
-    points = sweep.bring_up_to_date(studied, "tiny", jobs=1)["points"]
-    assert (table["by"] <= max(point["tokens"] for point in points)).all()
+    assert (table["by"] <= max(point.tokens for point in run(studied.root).points)).all()
     for row in table.itertuples():  # losses count as logarithms
-        curve = analysis.artifact(studied, str(row.variant), "losses")
+        curve = studied.load(row.variant).artifact("losses")
         ends = [np.log10(curve[step].train_loss) for step in (0, max(curve))]
         np.testing.assert_allclose([row.start, row.end], ends)
 
 
-def test_what_cannot_be_set_against_scale_is_one_line(studied: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_set_against_scale_is_one_line(studied: Workspace, tmp_path: Path) -> None:
     with pytest.raises(MiscopeError, match=r"`losses\.tset_loss` moved in no point of `tiny`; some that did: "):
         against_scale(studied, "tiny", "losses.tset_loss")
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    workspace = Workspace(tmp_path)
     plan(tmp_path, SPEC, sizes=[1500])
-    sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)
+    run(tmp_path)
     with pytest.raises(MiscopeError, match=r"No point of `tiny` is a variant\. Run `python -m miscope points tiny`\."):
-        against_scale(tmp_path, "tiny", "losses.train_loss")
+        against_scale(workspace, "tiny", "losses.train_loss")
     wide = {**SPEC, "model": {"name": "gpt", "d_vocab": 65, "n_ctx": 48}}
-    plan(tmp_path, wide, sizes=[1500], budgets=[4e6], keep_checkpoints=True)
-    sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)
-    with pytest.raises(
-        MiscopeError, match=r"`d_vocab_out` = 65, and `induction_heads` has 64; say `model: {d_vocab_out: 64}`"
+    for spec, keeps, message in (
+        (wide, True, r"`d_vocab_out` = 65, and `induction_heads` has 64; say `model: {d_vocab_out: 64}`"),
+        (SPEC, False, r"kept no checkpoints; set `scaling\.tiny\.keep_checkpoints: true`"),
     ):
-        list(declare(tmp_path, "tiny"))
-    plan(tmp_path, SPEC, sizes=[1500], budgets=[4e6])
-    sweep.bring_up_to_date(tmp_path, "tiny", jobs=1)
-    with pytest.raises(MiscopeError, match=r"kept no checkpoints; set `scaling\.tiny\.keep_checkpoints: true`"):
-        list(declare(tmp_path, "tiny"))
+        plan(tmp_path, spec, sizes=[1500], budgets=[4e6], keep_checkpoints=keeps)
+        run(tmp_path)
+        with pytest.raises(MiscopeError, match=message):
+            list(points(workspace, "tiny"))

@@ -1,4 +1,4 @@
-"""Trainings whose updates are replayed, and their twins that are not.
+"""Trainings whose updates are replayed, and the same that are not.
 
 On a CPU `StandIn` takes the place of the capture: all else is the code that a GPU runs.
 """
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from miscope.core import Branch, Recipe, Variant
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.training.cohort import Cohort
 from miscope.training.device import device_for
+from miscope.training.ensemble import stacked
 from miscope.training.graphs import Replayed, Update
-from miscope.training.run import Run
+from miscope.training.trainer import Trainer, lone
 
 FAMILY = ModuloAddition(13, 0.5)
 MODEL = replace(FAMILY.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
@@ -33,7 +33,7 @@ def variant(name: str = "tiny", seed: int = 1, branch: Branch | None = None, **r
 
 
 def members(**recipe: object) -> list[Variant]:
-    slow, fast = variant("a", 1, cohort="seeds", **recipe), variant("b", 2, cohort="seeds", **recipe)
+    slow, fast = variant("a", 1, ensemble="seeds", **recipe), variant("b", 2, ensemble="seeds", **recipe)
     return [slow, fast, replace(fast, name="c", recipe=replace(fast.recipe, learning_rate=3e-3, weight_decay=0.1))]
 
 
@@ -64,35 +64,30 @@ class StandIn:
         return [tensor.data_ptr() for tensor in tensors] + numbers
 
 
-def replayed(of: Variant) -> tuple[Run, StandIn]:
-    run = Run(of, device_for(of.recipe))
-    capture = StandIn(run.optimizer)
-    run.graph = Replayed([run.optimizer], capture)
-    return run, capture
+def trainer(*of: Variant) -> Trainer:
+    """One alone, several as an ensemble."""
+    device = device_for(of[0].recipe)
+    return stacked(of, device) if len(of) > 1 else lone(of[0], device)
 
 
-def eager(of: Variant) -> Run:
+def replayed(*of: Variant) -> tuple[Trainer, StandIn]:
+    made = trainer(*of)
+    capture = StandIn(*made.optimizers)
+    made.launch_by(Replayed(made.optimizers, capture))
+    return made, capture
+
+
+def eager(*of: Variant) -> Trainer:
     """Kernel by kernel, with its rate where a graph's lies: in float32, in a tensor."""
-    run, _ = replayed(of)
-    run.graph = None
-    return run
+    made, _ = replayed(*of)
+    made.launch_by(None)
+    return made
 
 
-def cohort_replayed(of: list[Variant]) -> tuple[Cohort, StandIn]:
-    cohort = Cohort(of, device_for(of[0].recipe))
-    optimizers = [optimizer for _, _, optimizer in cohort._groups]
-    capture = StandIn(*optimizers)
-    cohort.graph = Replayed(optimizers, capture)
-    return cohort, capture
-
-
-def cohort_eager(of: list[Variant]) -> Cohort:
-    cohort, _ = cohort_replayed(of)
-    cohort.graph = None
-    return cohort
-
-
-def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+def assert_same(one: Trainer, other: Trainer) -> None:
+    """The states of all models are equal to the bit."""
+    for model, expected in zip(one.models, other.models, strict=True):
+        state, values = model.state(), expected.state()
+        assert state.keys() == values.keys()
+        for name, value in values.items():
+            assert torch.equal(state[name], value), name

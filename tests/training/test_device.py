@@ -14,7 +14,7 @@ from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.device import device_for
 from miscope.training.loop import train
 from miscope.training.optimization import learning_rate
-from miscope.training.run import Run
+from miscope.training.trainer import lone
 from miscope.workspace import files
 
 FAMILY = ModuloAddition(13, 0.5)
@@ -33,19 +33,19 @@ import torch
 from miscope.core import Recipe, Variant
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.device import device_for
-from miscope.training.run import Run
+from miscope.training.trainer import lone
 
 torch.set_num_threads(1)
 family = ModuloAddition(13, 0.5)
 model = replace(family.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
 variant = Variant("tiny", "modulo_addition", family, 1, 1, model, Recipe(steps=40), (0, 40))
-run = Run(variant, device_for(variant.recipe))
+run = lone(variant, device_for(variant.recipe))
 for _ in range(40):
     run.advance()
-found = run.evaluate()
+ended = run.models[0].evaluate(run.step)
 if run.device.writes:
-    losses = {"train": found.train_loss, "test": found.test_loss}
-    Path("found.json").write_text(json.dumps(losses | {"world": run.device.world}))
+    losses = {"train": ended.train_loss, "test": ended.test_loss}
+    Path("losses.json").write_text(json.dumps(losses | {"world": run.device.world}))
 """
 
 
@@ -54,9 +54,9 @@ def test_two_processes_agree_with_one_over_forty_updates(tmp_path: Path) -> None
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "process.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = json.loads((tmp_path / "losses.json").read_text())
     assert found["world"] == 2
-    alone = Run(variant(), device_for(variant().recipe))
+    alone = lone(variant(), device_for(variant().recipe))
     for _ in range(40):
         alone.advance()
     expected = alone.evaluate()
@@ -112,13 +112,13 @@ def test_bfloat16_says_in_the_record_what_it_costs(tmp_path: Path) -> None:
 
 
 def test_micro_batches_make_the_update_of_the_whole_batch() -> None:
-    whole, parts = (Run(variant(accumulate=n), device_for(variant().recipe)) for n in (1, 4))
+    whole, parts = (lone(variant(accumulate=n), device_for(variant().recipe)) for n in (1, 4))
     for _ in range(10):
         assert parts.advance().item() == pytest.approx(whole.advance().item(), rel=1e-6)
 
 
 def test_an_epoch_of_minibatches_sees_each_example_at_most_once() -> None:
-    run = Run(variant(batch_size=16), device_for(variant().recipe))
+    run = lone(variant(batch_size=16), device_for(variant().recipe))
     n = len(run.batches.split.train)
     seen = [tuple(row) for step in range(n // 16) for batch in run.batches.at(step)[0] for row in batch.tokens.tolist()]
     assert len(seen) == len(set(seen)) == 16 * (n // 16)
@@ -133,16 +133,16 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
 
 
 def test_an_optimizer_of_torchs_takes_its_own_settings() -> None:
-    run = Run(variant(optimizer={"_target_": "torch.optim.RMSprop", "alpha": 0.5}), device_for(variant().recipe))
+    run = lone(variant(optimizer={"_target_": "torch.optim.RMSprop", "alpha": 0.5}), device_for(variant().recipe))
     assert isinstance(run.optimizer, torch.optim.RMSprop)
     assert run.optimizer.param_groups[0]["alpha"] == 0.5
     assert run.optimizer.param_groups[0]["lr"] == variant().recipe.learning_rate
     with pytest.raises(MiscopeError, match="no_such"):
-        Run(variant(optimizer={"_target_": "torch.optim.RMSprop", "no_such": 1}), device_for(variant().recipe))
+        lone(variant(optimizer={"_target_": "torch.optim.RMSprop", "no_such": 1}), device_for(variant().recipe))
 
 
 @pytest.mark.parametrize("name", ["adamax", "torch.optim.Nothing", "torch.nn.Linear"])
 def test_an_unknown_optimizer_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(MiscopeError, match=f"`optimizer` = '{name}'") as caught:
-        Run(variant(optimizer=name), device_for(variant().recipe))
+        lone(variant(optimizer=name), device_for(variant().recipe))
     assert "\n" not in str(caught.value)

@@ -6,31 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from replays import (
-    FAMILY,
-    MODEL,
-    RECIPES,
-    assert_same,
-    cohort_eager,
-    cohort_replayed,
-    eager,
-    members,
-    replayed,
-    variant,
-)
+from replays import FAMILY, MODEL, RECIPES, assert_same, eager, members, replayed, trainer, variant
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from miscope import catalog
 from miscope.core import Branch, MiscopeError, Recipe, Variant
-from miscope.training.cohort import Cohort
-from miscope.training.device import Device, device_for
-from miscope.training.engine import Asked, Work, fill
+from miscope.training import batches
+from miscope.training.checkpoints import CheckpointStore, Done, Target
+from miscope.training.device import Device
 from miscope.training.graphs import Capture, Replayed, Update, can_replay
-from miscope.training.ledger import Ledger
-from miscope.training.loop import warning
-from miscope.training.run import Run
-from miscope.workspace import files
+from miscope.training.loop import train_missing
+from miscope.training.record import warning
+from miscope.workspace.files import Folder
 
 
 @pytest.mark.parametrize(
@@ -54,12 +42,11 @@ def test_full_batches_on_one_gpu_are_replayed(changed: dict[str, object], expect
 
 
 def test_a_cpu_trains_as_it_always_did() -> None:
-    run, cohort = (kind(of, device_for(variant().recipe)) for kind, of in ((Run, variant()), (Cohort, members())))
-    run.advance()
-    cohort.advance()
-    assert run.graph is None
-    assert cohort.graph is None
-    assert run.optimizer.param_groups[0]["lr"] == 1e-3  # a plain number
+    for variants in ([variant()], members()):
+        made = trainer(*variants)
+        made.advance()
+        assert made.fallback_reason == ""
+        assert made.optimizers[0].param_groups[0]["lr"] == 1e-3  # a plain number
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -67,33 +54,38 @@ def test_warm_ups_leave_no_trace(recipe: dict[str, object]) -> None:
     (run, capture), expected = replayed(variant(**recipe)), eager(variant(**recipe))
     for _ in range(50):
         assert torch.equal(run.advance(), expected.advance())
-    assert (run.step, capture.captures, run.refused) == (50, 1, "")
-    assert_same(run.state(), expected.state())
+    assert (run.step, capture.captures, run.fallback_reason) == (50, 1, "")
+    assert_same(run, expected)
 
 
 def test_a_rate_on_the_device_moves_the_weights_as_a_plain_number_does() -> None:
     exact = variant(learning_rate=2.0**-10)  # a float32 holds it
-    (run, _), expected = replayed(exact), Run(exact, device_for(exact.recipe))
+    (run, _), expected = replayed(exact), trainer(exact)
     for _ in range(20):
         run.advance()
         expected.advance()
-    assert_same(run.state(), expected.state())
+    assert_same(run, expected)
 
 
 def test_a_schedule_overwrites_the_rate_in_place() -> None:
     run, _ = replayed(variant(schedule="cosine"))
-    rate = run.optimizer.param_groups[0]["lr"]
+    rate = run.optimizers[0].param_groups[0]["lr"]
     for expected in (1e-3, 1e-3 * 0.99931484):  # (1 + cos(pi / 60)) / 2
         run.advance()
-        assert run.optimizer.param_groups[0]["lr"] is rate
+        assert run.optimizers[0].param_groups[0]["lr"] is rate
         assert rate.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_restored_run_captures_anew_and_goes_on_to_the_same_bytes() -> None:
-    (run, capture), expected = replayed(variant()), eager(variant())
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("is_ensemble", [False, True])
+def test_a_restored_run_captures_anew_and_goes_on_to_the_same_bytes(
+    recipe: dict[str, object], is_ensemble: bool
+) -> None:
+    variants = members(**recipe) if is_ensemble else [variant(**recipe)]
+    (run, capture), expected = replayed(*variants), eager(*variants)
     for _ in range(20):
         expected.advance()
-    kept = {name: value.clone() for name, value in expected.state().items()}
+    kept = [{name: value.clone() for name, value in model.state().items()} for model in expected.models]
     for _ in range(3):
         run.advance()
     run.restore(20, kept)
@@ -101,7 +93,7 @@ def test_a_restored_run_captures_anew_and_goes_on_to_the_same_bytes() -> None:
         run.advance()
         expected.advance()
     assert capture.captures == 2
-    assert_same(run.state(), expected.state())
+    assert_same(run, expected)
 
 
 def test_a_branch_captures_anew_where_it_departs() -> None:
@@ -111,23 +103,7 @@ def test_a_branch_captures_anew_where_it_departs() -> None:
     for _ in range(20):
         assert torch.equal(run.advance(), expected.advance())
     assert capture.captures == 2
-    assert_same(run.state(), expected.state())
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_cohort_replays_to_the_same_bytes_and_captures_anew_after_a_restore(recipe: dict[str, object]) -> None:
-    (cohort, capture), expected = cohort_replayed(members(**recipe)), cohort_eager(members(**recipe))
-    for _ in range(10):
-        expected.advance()
-    kept = [{name: value.clone() for name, value in member.state().items()} for member in expected.members()]
-    cohort.advance()
-    cohort.restore(10, kept)
-    for _ in range(20):
-        cohort.advance()
-        expected.advance()
-    assert capture.captures == 2
-    for one, other in zip(cohort.members(), expected.members(), strict=True):
-        assert_same(one.state(), other.state())
+    assert_same(run, expected)
 
 
 WAITED_FOR = {"_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "_unique2", "bincount", "equal"}
@@ -158,26 +134,29 @@ def test_the_host_is_caught_when_it_reads() -> None:
             read(torch.ones(()))
 
 
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the plan of distinct rows, which a GPU does not use."""
+    monkeypatch.setattr(batches, "unique_rows", lambda *_: None)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("recipe", [{}, {"optimizer": "sgd"}, {"precision": "bfloat16"}])
+@pytest.mark.usefixtures("as_on_a_gpu")
 def test_no_update_makes_the_host_wait(shape: dict[str, object], recipe: dict[str, object]) -> None:
     alike = [replace(v, model=replace(MODEL, **shape)) for v in members(**recipe)]
-    run, cohort = eager(alike[0]), cohort_eager(alike)
-    for batch in run.batches.at(0)[0]:
-        batch.rows = None  # as on a GPU
-    for update in (run._update, cohort._update):
-        update()  # what is made once is made at the first call
+    for run in (eager(alike[0]), eager(*alike)):
+        run._update()  # what is made once is made at the first call
         with ForTheHost():
-            update()
+            run._update()
 
 
 @pytest.mark.parametrize("name", [n for n in catalog.families() if not catalog.family(n)().recipe().batch_size])
+@pytest.mark.usefixtures("as_on_a_gpu")
 def test_no_family_makes_the_host_wait(name: str) -> None:
     family = catalog.family(name)()
     recipe = replace(family.recipe(), device="cpu", steps=2)
     run = eager(Variant("whole", name, family, 1, 1, family.model(), recipe, (0, 2)))
-    for batch in run.batches.at(0)[0]:
-        batch.rows = None
     run._update()
     with ForTheHost():
         run._update()
@@ -207,17 +186,17 @@ def not_allowed(warm_up: Callable[[], None], update: Update) -> Update:
 def test_what_cannot_be_replayed_goes_on_eagerly_and_the_record_says_so(
     capture: Capture, why: str, tmp_path: Path
 ) -> None:
-    run, expected, work = eager(variant()), eager(variant()), Work()
-    run.graph = Replayed([run.optimizer], capture)
-    ledger = Ledger(files.Folder(tmp_path / "v"), "key")
-    fill(lambda: run, Asked({20}, {20}), ledger, run.device, work, lambda _: None)
+    run, expected = eager(variant()), eager(variant())
+    run.launch_by(Replayed(run.optimizers, capture))
+    target = Target(CheckpointStore(Folder(tmp_path / "v"), "key"), {20}, {20}, set())
+    done = train_missing(lambda: run, [target], run.device)
     for _ in range(20):
         expected.advance()
-    assert_same(run.state(), expected.state())
-    said = warning(Device(torch.device("cpu"), "bfloat16"), work)["warning"]
+    assert_same(run, expected)
+    said = warning(Device(torch.device("cpu"), "bfloat16"), done)["warning"]
     assert said.startswith("bfloat16 autocast: ")
     assert said.endswith(why)
-    assert warning(run.device, Work()) == {}
+    assert warning(run.device, Done()) == {}
 
 
 def test_a_mistake_of_the_users_is_raised_and_no_reason_to_go_on_eagerly() -> None:

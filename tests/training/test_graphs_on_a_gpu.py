@@ -5,42 +5,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from replays import FAMILY, RECIPES, assert_same, cohort_eager, eager, members, variant
+from replays import FAMILY, RECIPES, assert_same, eager, members, trainer, variant
 from torch import Tensor
 
 from miscope.core import Branch
-from miscope.training.cohort import Cohort
-from miscope.training.device import device_for
-from miscope.training.graphs import Replayed
+from miscope.training.graphs import Replayed, replaying
 from miscope.training.loop import train
-from miscope.training.run import Run
 from miscope.workspace import files
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_fifty_replays_are_fifty_eager_updates_to_the_bit(recipe: dict[str, object]) -> None:
-    there = variant(device="cuda", **recipe)
-    run, expected = Run(there, device_for(there.recipe)), eager(there)
-    assert run.graph is not None
+@pytest.mark.parametrize("is_ensemble", [False, True])
+def test_fifty_replays_are_fifty_eager_updates_to_the_bit(recipe: dict[str, object], is_ensemble: bool) -> None:
+    there = members(device="cuda", **recipe) if is_ensemble else [variant(device="cuda", **recipe)]
+    run, expected = replaying(trainer(*there), there[0].recipe), eager(*there)
     for _ in range(50):
         assert torch.equal(run.advance(), expected.advance())
-        assert run.graph.is_replaying, run.refused
-    assert_same(run.state(), expected.state())
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_fifty_replays_of_a_cohort_are_fifty_eager_updates_to_the_bit(recipe: dict[str, object]) -> None:
-    there = members(device="cuda", **recipe)
-    cohort, expected = Cohort(there, device_for(there[0].recipe)), cohort_eager(there)
-    assert cohort.graph is not None
-    for _ in range(50):
-        cohort.advance()
-        expected.advance()
-        assert cohort.graph.is_replaying, cohort.refused
-    for one, other in zip(cohort.members(), expected.members(), strict=True):
-        assert_same(one.state(), other.state())
+        assert run.is_replaying, run.fallback_reason
+    assert_same(run, expected)
 
 
 @pytest.mark.parametrize("recipe", [{}, {"schedule": "cosine", "warmup_steps": 7}])
@@ -59,10 +43,10 @@ def test_a_training_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(
         assert others == [first, first]
 
 
-def test_a_cohort_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(tmp_path: Path) -> None:
+def test_an_ensemble_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(tmp_path: Path) -> None:
     for where, checkpoints in (("later", (0, 60)), ("later", (0, 25, 60)), ("once", (0, 25, 60))):
         first, *others = (replace(v, checkpoint_steps=checkpoints) for v in members(device="cuda"))
-        assert "warning" not in train(first, files.Folder(tmp_path / where / "a"), peers=others)
+        assert "warning" not in train(first, files.Folder(tmp_path / where / "a"), members=others)
     for name in "abc":
         for step in (0, 25, 60):
             later, once = (files.Folder(tmp_path / where / name).checkpoint(step) for where in ("later", "once"))
@@ -72,17 +56,16 @@ def test_a_cohort_on_a_gpu_gives_the_same_bytes_at_once_or_gone_on_with(tmp_path
 def test_a_branch_on_a_gpu_is_replayed_on_both_sides_of_where_it_departs() -> None:
     later = replace(variant(device="cuda").recipe, weight_decay=0.0, schedule="cosine")
     departing = variant(device="cuda", branch=Branch("parent", 10, FAMILY, 7, later))
-    run, expected = Run(departing, device_for(departing.recipe)), eager(departing)
-    assert run.graph is not None
+    run, expected = replaying(trainer(departing), departing.recipe), eager(departing)
     for _ in range(20):
         assert torch.equal(run.advance(), expected.advance())
-    assert run.graph.is_replaying, run.refused
-    assert_same(run.state(), expected.state())
+    assert run.is_replaying, run.fallback_reason
+    assert_same(run, expected)
 
 
 def test_an_update_that_the_host_waits_for_is_refused_and_leaves_the_gpu_in_order() -> None:
     run, expected = eager(variant(device="cuda")), eager(variant(device="cuda"))
-    graph, stream = Replayed([run.optimizer]), torch.cuda.current_stream()
+    graph, stream = Replayed(run.optimizers), torch.cuda.current_stream()
 
     def impatient() -> Tensor:
         loss = run._update()
@@ -93,4 +76,4 @@ def test_an_update_that_the_host_waits_for_is_refused_and_leaves_the_gpu_in_orde
         assert torch.equal(graph(impatient), expected.advance())
     assert graph.refused
     assert torch.cuda.current_stream() == stream
-    assert_same(run.state(), expected.state())
+    assert_same(run, expected)

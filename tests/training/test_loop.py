@@ -21,7 +21,7 @@ from miscope.core import MiscopeError, Recipe, Variant
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.device import device_for
 from miscope.training.loop import train
-from miscope.training.run import Run
+from miscope.training.trainer import lone
 from miscope.workspace import files, store
 
 
@@ -68,7 +68,7 @@ def test_the_losses_are_those_of_the_checkpoint_in_float64(tmp_path: Path) -> No
         checkpoint = store.load_checkpoint(folder.checkpoint(step))
         model = load_weights(Transformer(checkpoint.model), checkpoint.weights)
         with torch.no_grad():
-            logits = model(torch.from_numpy(split.test.tokens), positions=(2,))[:, 0].double().numpy()
+            logits = model(torch.from_numpy(split.test.tokens), query_positions=(2,))[:, 0].double().numpy()
         log_z = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
         right = logits[np.arange(len(logits)), split.test.targets[:, 0]]
         assert float(curve[step]["test_loss"]) == pytest.approx(float((log_z - right).mean()), rel=1e-6)
@@ -98,7 +98,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_what_to_change(tmp_path: P
 def test_training_leaves_the_global_generator_as_it_was() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    Run(variant(), device_for(variant().recipe)).advance()
+    lone(variant(), device_for(variant().recipe)).advance()
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from miscope.training.loss import cross_entropy
+from miscope.training.optimization import cross_entropy
 
 
 def test_a_loss_far_below_the_last_bit_of_float32_is_still_measured() -> None:

@@ -1,4 +1,4 @@
-"""One interface over architectures: what trains, is analysed, and generates knows a model by these methods alone."""
+"""One interface over architectures: what generates and checks knows a model by these methods alone."""
 
 import json
 import shutil
@@ -12,10 +12,16 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from miscope import catalog
 from miscope.core import MiscopeError
 from miscope.workspace import files
 
 HEADER = "adapter.json"  # the file of a checkpoint's folder that says which architecture it is of
+OURS = {
+    "custom-transformer": "miscope.adapters.custom_transformer.CustomTransformerAdapter",
+    "qwen": "miscope.adapters.huggingface.QwenAdapter",
+}
+_theirs: dict[str, type["BaseAdapter"]] = {}
 
 
 @runtime_checkable
@@ -74,12 +80,6 @@ class BaseAdapter(nn.Module, ABC):
         return False
 
 
-def architecture_of(path: Path) -> str | None:
-    """What a checkpoint's folder says it is of; None where MIScope did not write it."""
-    header = path / HEADER
-    return json.loads(header.read_text(encoding="utf-8"))["architecture"] if header.is_file() else None
-
-
 @contextmanager
 def whole_folder(path: Path, architecture: str) -> Iterator[Path]:
     """A folder to write a checkpoint to, which takes the place of `path` once all is written.
@@ -99,3 +99,60 @@ def whole_folder(path: Path, architecture: str) -> Iterator[Path]:
         unfinished.rename(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+# ---------------------------------------------------------------- adapters by architecture type
+
+
+def architectures() -> tuple[str, ...]:
+    """Every architecture type that an adapter is known for."""
+    return (*OURS, *sorted(_theirs))
+
+
+def register(adapter: type[BaseAdapter]) -> type[BaseAdapter]:
+    """Make an adapter known by its architecture type; it may stand above the class as a decorator.
+
+    Raises:
+        MiscopeError: the type has an adapter already.
+    """
+    name = adapter.get_architecture_type()
+    if name in architectures():
+        raise MiscopeError(f"The architecture `{name}` has an adapter already, {adapter_class(name).__name__}.")
+    _theirs[name] = adapter
+    return adapter
+
+
+def unregister(name: str) -> None:
+    """Forget an adapter that was registered."""
+    _theirs.pop(name, None)
+
+
+def adapter_class(name: str) -> type[BaseAdapter]:
+    """The adapter of an architecture type.
+
+    Raises:
+        MiscopeError: there is none; it names those known.
+    """
+    name = catalog.known("adapter for the architecture", name, architectures())
+    if name in _theirs:
+        return _theirs[name]
+    module, _, cls = OURS[name].rpartition(".")
+    return getattr(catalog.imported(module, f"The adapter `{name}`"), cls)
+
+
+def load(path: Path | str) -> BaseAdapter:
+    """The model in a folder that an adapter wrote, or that holds a model in a layout which one of them knows.
+
+    Raises:
+        MiscopeError: no adapter knows what the folder holds, or the one that does refuses it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise MiscopeError(f"{path} is no folder; a checkpoint is a folder.")
+    header = path / HEADER
+    if header.is_file():
+        return adapter_class(json.loads(header.read_text(encoding="utf-8"))["architecture"]).load_checkpoint(path)
+    for cls in map(adapter_class, architectures()):
+        if cls.claims(path):
+            return cls.load_checkpoint(path)
+    raise MiscopeError(f"No adapter knows what {path} holds. Known: {', '.join(architectures())}.")

@@ -1,7 +1,8 @@
 """The product's own transformer behind the interface of all adapters; it is held as it is, its weights' names too."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,37 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from miscope.adapters.base import BaseAdapter, Tokenizer, whole_folder
-from miscope.adapters.characters import CharacterTokenizer
 from miscope.core import MiscopeError
 from miscope.model.transformer import Transformer
 from miscope.model.weights import load_weights, weights
 from miscope.workspace import files, store
 
 
+@dataclass(frozen=True)
+class CharacterTokenizer:
+    """Token n is the n-th of `characters`, each of which stands there once, as in `families.text.Text.characters`."""
+
+    characters: str
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {character: i for i, character in enumerate(self.characters)}
+
+    def encode(self, text: str) -> list[int]:
+        """
+        Raises:
+            MiscopeError: the text has a character that no token stands for.
+        """
+        if unknown := sorted(set(text) - self._ids.keys()):
+            raise MiscopeError(f"The text has {unknown[0]!r}, which none of the {len(self._ids)} tokens stands for.")
+        return [self._ids[character] for character in text]
+
+    def decode(self, token_ids: list[int]) -> str:
+        return "".join(self.characters[i] for i in token_ids)
+
+
 class CustomTransformerAdapter(BaseAdapter):
-    """`model` may be tapped, trained and stored as if there were no adapter."""
+    """`model` may be hooked, trained and stored as if there were no adapter."""
 
     def __init__(self, model: Transformer, tokenizer: CharacterTokenizer | None = None) -> None:
         super().__init__()
@@ -45,9 +68,9 @@ class CustomTransformerAdapter(BaseAdapter):
         if not file.is_file():
             raise MiscopeError(f"{path} holds no model of ours: it has no model.safetensors.")
         checkpoint = store.load_checkpoint(file)
-        model = load_weights(Transformer(checkpoint.model), checkpoint.weights)
-        read = CharacterTokenizer(**json.loads(tokenizer.read_text(encoding="utf-8"))) if tokenizer.is_file() else None
-        return cls(model, read)
+        model = load_weights(Transformer(checkpoint.model, seed=None), checkpoint.weights)
+        characters = json.loads(tokenizer.read_text(encoding="utf-8")) if tokenizer.is_file() else None
+        return cls(model, characters and CharacterTokenizer(**characters))
 
     @classmethod
     def get_architecture_type(cls) -> str:

@@ -78,12 +78,8 @@ def allowed(logits: Float[Tensor, "batch vocab"], top_k: int, top_p: float) -> F
 
 
 def _check(max_new_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
-    ranges = {
-        "max_new_tokens": (max_new_tokens >= 0, max_new_tokens, "0 or more"),
-        "temperature": (temperature >= 0, temperature, "0 or more"),
-        "top_k": (top_k >= 0, top_k, "0 or more"),
-        "top_p": (0 < top_p <= 1, top_p, "above 0, to 1"),
-    }
-    for name, (is_right, value, allowed_values) in ranges.items():
-        if not is_right:
-            raise MiscopeError(f"`{name}` = {value}; allowed: {allowed_values}.")
+    numbers = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k}
+    wrong = {name: (value, "0 or more") for name, value in numbers.items() if not value >= 0}
+    wrong |= {} if 0 < top_p <= 1 else {"top_p": (top_p, "above 0, to 1")}
+    for name, (value, allowed_values) in wrong.items():
+        raise MiscopeError(f"`{name}` = {value}; allowed: {allowed_values}.")

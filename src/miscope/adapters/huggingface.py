@@ -1,6 +1,13 @@
-"""A Hugging Face causal language model from a local folder. Nothing is fetched, and no code but the library's runs."""
+"""A Hugging Face causal language model from a local folder. Nothing is fetched, and no code but the library's runs.
 
-from collections.abc import Iterator
+Its weights go under the names of our own transformer and back by one table, read both ways. A name that one side has
+and the other lacks is an error.
+
+Source: Qwen Team 2024, arXiv:2407.10671 (Qwen2); 2025, arXiv:2505.09388 (Qwen3).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +20,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from miscope.adapters.base import BaseAdapter, Tokenizer, whole_folder
-from miscope.adapters.mapping import check_names, to_core
 from miscope.adapters.settings import core_config, read_config
-from miscope.core import MiscopeError
+from miscope.catalog import reason
+from miscope.core import MiscopeError, ModelConfig
 from miscope.model.transformer import Transformer
 
 
@@ -58,10 +65,10 @@ class HuggingFaceAdapter(BaseAdapter):
             try:
                 model = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, dtype=torch.float32, **local)
             except RuntimeError as error:  # weights of another shape
-                raise MiscopeError(f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+                raise MiscopeError(f"{path} cannot be loaded: {reason(error)}") from None
             has_tokenizer = (path / "tokenizer.json").is_file()
             tokenizer = AutoTokenizer.from_pretrained(path, **local) if has_tokenizer else None
-        return cls(model.eval(), tokenizer)
+        return cls(model, tokenizer).eval()
 
     @classmethod
     def get_architecture_type(cls) -> str:
@@ -75,7 +82,7 @@ class HuggingFaceAdapter(BaseAdapter):
         return _model_type(path) in cls.model_types
 
     def core(self) -> Transformer:
-        """Our own transformer with copies of these weights, so that taps and instruments see every activation.
+        """Our own transformer with copies of these weights, so that hooks and instruments see every activation.
 
         Raises:
             MiscopeError: the model uses what ours does not compute.
@@ -87,6 +94,13 @@ class HuggingFaceAdapter(BaseAdapter):
         return to_core(state, config)
 
 
+class QwenAdapter(HuggingFaceAdapter):
+    """Rotary positions, shared keys and values, gated MLPs; Qwen2 with biases on q, k, v, Qwen3 with norms on q, k."""
+
+    architecture: ClassVar[str] = "qwen"
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2", "qwen3")
+
+
 def _model_type(path: Path) -> str | None:
     return read_config(path).get("model_type")
 
@@ -95,17 +109,16 @@ def _check_weights(path: Path) -> None:
     """The library draws missing weights at random with a remark, and skips unknown ones; here either is an error."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path, local_files_only=True))
-    wanted = set(model.state_dict())
+    wanted, stored = set(model.state_dict()), set[str]()
     files = sorted(path.glob("*.safetensors"))
     if not files:
         raise MiscopeError(f"{path} has no *.safetensors; weights of another format are not read.")
-    found: set[str] = set()
     for file in files:
         with safe_open(file, framework="numpy") as tensors:
-            found |= set(tensors.keys())
+            stored |= set(tensors.keys())
     if model.config.tie_word_embeddings:
-        wanted -= {"lm_head.weight"} - found
-    check_names(wanted, found, f"The weights in {path}")
+        wanted -= {"lm_head.weight"} - stored
+    _check_names(wanted, stored, f"The weights in {path}")
 
 
 @contextmanager
@@ -118,3 +131,71 @@ def _quiet() -> Iterator[None]:
     finally:
         if was_on:
             logging.enable_progress_bar()
+
+
+# ---------------------------------------------------------------- names
+
+# Hugging Face's name -> ours, in `Transformer.state_dict`; matrices are [d_out d_in] there and [d_in d_out] here
+TABLE = {
+    "model.embed_tokens.weight": "W_E",
+    "model.layers.#.input_layernorm.weight": "blocks.#.ln1.w",
+    **{f"model.layers.#.self_attn.{x}_proj.weight": f"blocks.#.attn.{x}.weight" for x in "qkvo"},
+    **{f"model.layers.#.self_attn.{x}_proj.bias": f"blocks.#.attn.{x}.bias" for x in "qkv"},
+    **{f"model.layers.#.self_attn.{x}_norm.weight": f"blocks.#.attn.{x}_norm.w" for x in "qk"},
+    "model.layers.#.post_attention_layernorm.weight": "blocks.#.ln2.w",
+    "model.layers.#.mlp.up_proj.weight": "blocks.#.mlp.fc_in.weight",
+    "model.layers.#.mlp.gate_proj.weight": "blocks.#.mlp.fc_gate.weight",
+    "model.layers.#.mlp.down_proj.weight": "blocks.#.mlp.fc_out.weight",
+    "model.norm.weight": "ln_final.w",
+    "lm_head.weight": "unembed.weight",
+}
+BACK = {ours: theirs for theirs, ours in TABLE.items()}
+
+
+def to_core(weights: Mapping[str, Tensor], config: ModelConfig) -> Transformer:
+    """Our transformer with copies of the weights.
+
+    Raises:
+        MiscopeError: a weight is missing, unknown or of another shape; it names which.
+    """
+    model = Transformer(config, seed=None)
+    wanted = {_renamed(name, BACK): value.shape for name, value in model.state_dict().items()}
+    _check_names(wanted.keys(), weights.keys(), "The weights")
+    ours = {_renamed(name, TABLE): _transposed(name, value) for name, value in weights.items()}
+    for name, value in model.state_dict().items():
+        if ours[name].shape != value.shape:
+            theirs = _renamed(name, BACK)
+            raise MiscopeError(
+                f"The weight {theirs} has shape {tuple(weights[theirs].shape)}; the settings say another."
+            )
+    model.load_state_dict({name: value.detach().float() for name, value in ours.items()})
+    return model
+
+
+def from_core(model: Transformer) -> dict[str, Tensor]:
+    """Copies of the weights under Hugging Face's names and in its shapes."""
+    state = {_renamed(name, BACK): value for name, value in model.state_dict().items()}
+    return {name: _transposed(name, value).contiguous().clone() for name, value in state.items()}
+
+
+def _check_names(wanted: Set[str], stored: Set[str], what: str) -> None:
+    """
+    Raises:
+        MiscopeError: names are missing or unknown.
+    """
+    faults = {"missing": sorted(wanted - stored), "unknown": sorted(stored - wanted)}
+    said = [f"{len(names)} {fault}: {', '.join(names[:4])}" for fault, names in faults.items() if names]
+    if said:
+        raise MiscopeError(f"{what} do not fit the settings; {'; '.join(said)}.")
+
+
+def _renamed(name: str, table: Mapping[str, str]) -> str:
+    """The name by the table; one that it does not know stays, for `_check_names` to refuse."""
+    layer = re.search(r"\.(\d+)\.", name)
+    pattern = name.replace(layer[0], ".#.", 1) if layer else name
+    return table.get(pattern, name).replace("#", layer[1]) if layer else table.get(pattern, name)
+
+
+def _transposed(name: str, x: Tensor) -> Tensor:
+    """Matrices are stored the other way round; the table of embeddings is not."""
+    return x.T if x.ndim == 2 and name != "model.embed_tokens.weight" else x

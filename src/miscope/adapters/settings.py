@@ -20,7 +20,7 @@ def core_config(config: Mapping[str, Any]) -> ModelConfig:
     Raises:
         MiscopeError: it uses what our transformer does not compute.
     """
-    kind, d_model, n_heads = config["model_type"], config["hidden_size"], config["num_attention_heads"]
+    kind = config.get("model_type")
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     refused = {
         "model_type": kind not in ("qwen2", "qwen3", "llama"),
@@ -34,6 +34,8 @@ def core_config(config: Mapping[str, Any]) -> ModelConfig:
     if odd := [name for name, is_so in refused.items() if is_so]:
         said = config.get(odd[0], rope.get(odd[0], rope))
         raise MiscopeError(f"Our transformer does not compute `{odd[0]}` = {said} of this {kind} model.")
+    d_model, n_heads = config["hidden_size"], config["num_attention_heads"]
+    groups = config.get("num_key_value_heads") or n_heads
     return ModelConfig(
         n_layers=config["num_hidden_layers"],
         d_model=d_model,
@@ -48,14 +50,10 @@ def core_config(config: Mapping[str, Any]) -> ModelConfig:
         initialisation="gpt2",
         positions="rotary",
         rotary_base=float(rope.get("rope_theta", config.get("rope_theta", 10_000.0))),
-        n_key_value_heads=_unless_all(config.get("num_key_value_heads") or n_heads, n_heads),
+        n_key_value_heads=0 if groups == n_heads else groups,
         gated_mlp=True,
         use_qk_norm=kind == "qwen3",
         has_qkv_biases=kind == "qwen2",
         has_tied_embeddings=bool(config.get("tie_word_embeddings", False)),
         eps=config["rms_norm_eps"],
     )
-
-
-def _unless_all(groups: int, n_heads: int) -> int:
-    return 0 if groups == n_heads else groups

@@ -37,18 +37,18 @@ from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from miscope.core import Checkpoint, MiscopeError, ModelConfig
 from miscope.model.hooks import Hook, untouched
-from miscope.model.linear import Linear
-from miscope.model.norm import LayerNorm
-from miscope.model.quantization.linear import QuantLinear
+from miscope.model.layers import LayerNorm, Linear
 from miscope.model.transformer import Transformer, check_tokens
 from miscope.model.weights import load_weights
+from miscope.quantization.linear import QuantLinear
 
 ARCHITECTURE = "MiscopeTransformer"
 
 
 def bridge(checkpoint: Checkpoint) -> TransformerBridge:
     """A bridge of its own for the checkpoint's weights, in evaluation mode; the weights are copies."""
-    return bridge_of(load_weights(Transformer(checkpoint.model), checkpoint.weights), f"step_{checkpoint.step}")
+    model = load_weights(Transformer(checkpoint.model, seed=None), checkpoint.weights)
+    return bridge_of(model, f"step_{checkpoint.step}")
 
 
 def bridge_of(model: Transformer, name: str = "model") -> TransformerBridge:
@@ -86,11 +86,10 @@ class LensModel(nn.Module):
             self.check(input_ids)
             inputs_embeds = self.tok_embed(input_ids)
         x, (batch, n_pos, _) = inputs_embeds, inputs_embeds.shape
-        everywhere = torch.arange(n_pos, device=x.device)
         if self.has_positions:
-            x = x + self.pos(everywhere.expand(batch, -1))
+            x = x + self.pos(torch.arange(n_pos, device=x.device).expand(batch, -1))
         for block in self.layers:
-            x = block(x, everywhere, _watched)
+            x = block(x, None, _watched)
         return self.head(self.ln_out(x))
 
 
@@ -105,8 +104,8 @@ class LensAttention(AttentionBridge):
     fired = ("hook_attn_scores", "hook_pattern")
     fired_by_head = ("hook_rot_q", "hook_rot_k")  # the bridge takes [batch head pos d_head], and shows our order
 
-    def forward(self, x: Tensor, read: Tensor, hook: Hook, attention_mask: Tensor | None = None) -> Tensor:
-        return self.hook_out(self.original_component(self.hook_in(x), read, self._fire, attention_mask))
+    def forward(self, x: Tensor, query_positions: None, hook: Hook, attention_mask: None) -> Tensor:
+        return self.hook_out(self.original_component(self.hook_in(x), query_positions, self._fire, attention_mask))
 
     def _fire(self, name: str, x: Tensor) -> Tensor:
         if name in self.fired_by_head:
@@ -190,13 +189,10 @@ def _lens_config(config: ModelConfig) -> TransformerBridgeConfig:
 
 def _in_lens_form(module: nn.Module) -> None:
     """Replace every Linear and LayerNorm below the module by torch's own with the same weights."""
+    forms: dict[type, Any] = {Linear: _torch_linear, QuantLinear: QuantLinear.transposed, LayerNorm: _torch_norm}
     for name, child in module.named_children():
-        if isinstance(child, Linear):
-            setattr(module, name, _torch_linear(child))
-        elif isinstance(child, QuantLinear):
-            setattr(module, name, child.turned())
-        elif isinstance(child, LayerNorm):
-            setattr(module, name, _torch_norm(child))
+        if type(child) in forms:
+            setattr(module, name, forms[type(child)](child))
         else:
             _in_lens_form(child)
 
@@ -210,9 +206,8 @@ def _torch_linear(own: Linear) -> nn.Linear:
 
 
 def _torch_norm(own: LayerNorm) -> nn.Module:
-    d_model = len(own.w)
-    torch_norm: Any = nn.RMSNorm(d_model, eps=own.eps) if own.b is None else nn.LayerNorm(d_model, eps=own.eps)
-    torch_norm.weight = own.w
+    norm: Any = (nn.RMSNorm if own.b is None else nn.LayerNorm)(len(own.w), eps=own.eps)
+    norm.weight = own.w
     if own.b is not None:
-        torch_norm.bias = own.b
-    return torch_norm
+        norm.bias = own.b
+    return norm

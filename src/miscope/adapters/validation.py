@@ -1,4 +1,4 @@
-"""Whether an adapter keeps what the interface promises: each check has a name, and says what it found."""
+"""Whether an adapter keeps what the interface promises: each check has a name, and says what is wrong."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from miscope.adapters.base import BaseAdapter
+from miscope.catalog import reason
 from miscope.core import MiscopeError
 
 METHODS = (
@@ -35,8 +36,9 @@ def validate_adapter(adapter: Any) -> tuple[Fault, ...]:
 
     The checks: `methods`, `shape`, `finite`, `causal`, `gradients`, `parameter count`, `round trip`, `tokenizer`.
     """
-    lacking = [name for name in METHODS if not _has(adapter, name)]
-    if lacking:
+    methods = {name: getattr(type(adapter), name, None) for name in METHODS}
+    is_abstract = {n: getattr(m, "__isabstractmethod__", m is nn.Module.forward) for n, m in methods.items()}
+    if lacking := [name for name, method in methods.items() if not callable(method) or is_abstract[name]]:
         return (Fault("methods", f"{type(adapter).__name__} lacks {', '.join(lacking)}."),)
     was_training = adapter.training
     adapter.eval()
@@ -46,36 +48,30 @@ def validate_adapter(adapter: Any) -> tuple[Fault, ...]:
         adapter.train(was_training)
 
 
-def _has(adapter: Any, name: str) -> bool:
-    method = getattr(type(adapter), name, None)
-    return callable(method) and method is not nn.Module.forward and not getattr(method, "__isabstractmethod__", False)
-
-
 def _run(name: str, check: Callable[[BaseAdapter], Iterator[str]], adapter: BaseAdapter) -> Iterator[Fault]:
     try:
         with torch.set_grad_enabled(check is _gradients):
             yield from [Fault(name, detail) for detail in check(adapter)]
     except Exception as error:  # whatever the adapter raises
-        yield Fault(name, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        yield Fault(name, reason(error))
 
 
-def _tokens(adapter: BaseAdapter, n_pos: int = 6) -> Tensor:
+def _tokens(adapter: BaseAdapter) -> Tensor:
+    """Two rows of six, or of as many as the model has positions."""
     config = adapter.get_config()
-    n_pos = min(n_pos, config.get("n_ctx", n_pos))
-    return torch.randint(config["vocab_size"], (2, n_pos), generator=torch.Generator().manual_seed(0))
+    shape = (2, min(6, config.get("n_ctx", 6)))
+    return torch.randint(config["vocab_size"], shape, generator=torch.Generator().manual_seed(0))
 
 
 def _shape(adapter: BaseAdapter) -> Iterator[str]:
     config, tokens = adapter.get_config(), _tokens(adapter)
     wanted = (*tokens.shape, config.get("d_vocab_out", config["vocab_size"]))
-    found = tuple(adapter(tokens).shape)
-    if found != wanted:
-        yield f"the logits of {tuple(tokens.shape)} tokens have shape {found}, not {wanted}."
+    if (shape := tuple(adapter(tokens).shape)) != wanted:
+        yield f"the logits of {tuple(tokens.shape)} tokens have shape {shape}, not {wanted}."
 
 
 def _finite(adapter: BaseAdapter) -> Iterator[str]:
-    odd = int((~torch.isfinite(adapter(_tokens(adapter)))).sum())
-    if odd:
+    if odd := int((~torch.isfinite(adapter(_tokens(adapter)))).sum()):
         yield f"{odd} logits are NaN or infinite."
 
 
@@ -93,25 +89,24 @@ def _causal(adapter: BaseAdapter) -> Iterator[str]:
 
 
 def _gradients(adapter: BaseAdapter) -> Iterator[str]:
-    kept = {name: parameter.grad for name, parameter in adapter.named_parameters()}
+    parameters = dict(adapter.named_parameters())
+    kept = {name: parameter.grad for name, parameter in parameters.items()}
     adapter.zero_grad(set_to_none=True)
     try:
         adapter(_tokens(adapter)).square().mean().backward()
-        lacking = [n for n, p in adapter.named_parameters() if p.requires_grad and p.grad is None]
-        odd = [n for n, p in adapter.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-        if lacking:
+        if lacking := [n for n, p in parameters.items() if p.requires_grad and p.grad is None]:
             yield f"{len(lacking)} parameters get no gradient: {', '.join(lacking[:4])}."
-        if odd:
+        if odd := [n for n, p in parameters.items() if p.grad is not None and not p.grad.isfinite().all()]:
             yield f"{len(odd)} gradients are NaN or infinite: {', '.join(odd[:4])}."
     finally:
-        for name, parameter in adapter.named_parameters():
+        for name, parameter in parameters.items():
             parameter.grad = kept[name]
 
 
 def _parameter_count(adapter: BaseAdapter) -> Iterator[str]:
     wanted = sum(parameter.numel() for parameter in {id(p): p for p in adapter.parameters()}.values())
-    if (found := adapter.get_num_parameters()) != wanted:
-        yield f"it says {found:,} parameters and has {wanted:,}, shared ones counted once."
+    if (said := adapter.get_num_parameters()) != wanted:
+        yield f"it says {said:,} parameters and has {wanted:,}, shared ones counted once."
 
 
 def _round_trip(adapter: BaseAdapter) -> Iterator[str]:
@@ -121,31 +116,21 @@ def _round_trip(adapter: BaseAdapter) -> Iterator[str]:
         again = type(adapter).load_checkpoint(Path(folder) / "checkpoint").eval()
     if again.get_architecture_type() != adapter.get_architecture_type():
         yield f"it is loaded as `{again.get_architecture_type()}`."
-    difference = (again(tokens) - adapter(tokens)).abs().max().item()
-    if difference != 0:
+    if difference := (again(tokens) - adapter(tokens)).abs().max().item():
         yield f"the logits differ by up to {difference:.2g} after saving and loading."
 
 
 def _tokenizer(adapter: BaseAdapter) -> Iterator[str]:
-    tokenizer = adapter.get_tokenizer()
-    if tokenizer is None:
-        return
+    tokenizer, size = adapter.get_tokenizer(), adapter.get_config()["vocab_size"]
     try:
-        ids = tokenizer.encode(TEXT)
+        ids = tokenizer.encode(TEXT) if tokenizer is not None else []
     except MiscopeError:  # the model reads other characters
         return
-    if (text := tokenizer.decode(ids)) != TEXT:
+    if tokenizer is not None and (text := tokenizer.decode(ids)) != TEXT:
         yield f"{TEXT!r} comes back as {text!r}."
-    if (largest := max(ids)) >= adapter.get_config()["vocab_size"]:
-        yield f"it gives the token {largest}, and the model has {adapter.get_config()['vocab_size']}."
+    if (largest := max(ids, default=0)) >= size:
+        yield f"it gives the token {largest}, and the model has {size}."
 
 
-CHECKS: dict[str, Callable[[BaseAdapter], Iterator[str]]] = {
-    "shape": _shape,
-    "finite": _finite,
-    "causal": _causal,
-    "gradients": _gradients,
-    "parameter count": _parameter_count,
-    "round trip": _round_trip,
-    "tokenizer": _tokenizer,
-}
+_ALL = (_shape, _finite, _causal, _gradients, _parameter_count, _round_trip, _tokenizer)
+CHECKS = {check.__name__.strip("_").replace("_", " "): check for check in _ALL}

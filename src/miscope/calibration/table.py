@@ -3,24 +3,22 @@
 An instrument that no case names is in the table too, and said to be without a known answer.
 """
 
-import importlib
 import json
 import math
-import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from miscope import catalog, keys
-from miscope.calibration.case import Answer, Case
+from miscope.catalog import Catalog
 from miscope.core import MiscopeError
-from miscope.workspace import files
+from miscope.instrument import Answer, Case
+from miscope.keys import digest_of_code
+from miscope.workspace import Workspace
+from miscope.workspace.files import pretty_json, write
+from miscope.workspace.status import code_of
 
 COMMAND = "make calibrate"
-HERE = Path(__file__).parent
-PACKAGES = ("calibration", "analysis.py", "analyzers", "trackers", "families", "maths", "model", "network.py")
 
 Verdict = Literal["right", "wrong", "failed", "no known answer"]
 
@@ -41,10 +39,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """All rows, and the digest of the code that they were measured with."""
+    """All rows, and for each instrument the digest of the code that they were measured with."""
 
     rows: tuple[Row, ...]
-    code: str
+    code: Mapping[str, str]
 
     @property
     def total(self) -> int:
@@ -71,19 +69,17 @@ class Table:
         yield json.dumps({"passed": self.passed, "total": self.total})
 
 
-def cases() -> tuple[Case, ...]:
-    """All of them, in the order of their files' names."""
-    names = sorted(module.name for module in pkgutil.iter_modules([str(HERE / "cases")]))
-    files = [importlib.import_module(f"miscope.calibration.cases.{name}") for name in names]
-    return tuple(case for file in files for case in file.cases)
+def cases(catalog: Catalog) -> tuple[Case, ...]:
+    """All of them, instrument by instrument."""
+    return tuple(case for name in catalog.names for case in catalog.plugin(name).cases)
 
 
-def measured(chosen: Iterable[Case], progress: Callable[[Iterable[Case]], Iterable[Case]] = iter) -> Table:
-    """Try all `chosen` cases; what goes wrong in one is a row of the table."""
-    rows = [row for case in progress(tuple(chosen)) for row in _rows(case)]
+def measured(catalog: Catalog, progress: Callable[[Iterable[Case]], Iterable[Case]] = iter) -> Table:
+    """Try all cases; what goes wrong in one is a row of the table."""
+    rows = [row for case in progress(cases(catalog)) for row in _rows(case)]
     tried = {row.instrument for row in rows}
-    rows += [_without(name) for name in catalog.instruments() if name not in tried]
-    return Table(tuple(sorted(rows, key=lambda row: row.instrument)), code_digest())
+    rows += [_without(name) for name in catalog.names if name not in tried]
+    return Table(tuple(sorted(rows, key=lambda row: row.instrument)), _code(catalog))
 
 
 def _rows(case: Case) -> Iterator[Row]:
@@ -97,9 +93,9 @@ def _rows(case: Case) -> Iterator[Row]:
 
 def _row(case: Case, answer: Answer) -> Row:
     numbers = (float(x) for x in (answer.expected, answer.measured, answer.tolerance))
-    expected, found, tolerance = (x if math.isfinite(x) else None for x in numbers)
+    expected, value, tolerance = (x if math.isfinite(x) else None for x in numbers)
     verdict: Verdict = "right" if answer.is_right else "wrong"
-    return Row(case.instrument, answer.quantity, case.words, expected, found, tolerance, verdict, case.source)
+    return Row(case.instrument, answer.quantity, case.words, expected, value, tolerance, verdict, case.source)
 
 
 def _without(instrument: str) -> Row:
@@ -109,46 +105,39 @@ def _without(instrument: str) -> Row:
 # ---------------------------------------------------------------- files
 
 
-def file(root: Path) -> Path:
-    return root / "artifacts" / "known_answers" / "known_answers.json"
+def file(workspace: Workspace) -> Path:
+    return workspace.artifacts / "calibration" / "known_answers.json"
 
 
-def save(root: Path, table: Table) -> None:
+def save(workspace: Workspace, table: Table) -> None:
     counts = {"passed": table.passed, "total": table.total}
-    files.write(file(root), files.pretty_json({"code": table.code, **counts, "rows": list(map(asdict, table.rows))}))
+    rows = list(map(asdict, table.rows))
+    write(file(workspace), pretty_json({"code": dict(table.code), **counts, "rows": rows}))
 
 
-def load(root: Path) -> Table:
+def load(workspace: Workspace) -> Table:
     """The table as `make calibrate` wrote it.
 
     Raises:
         MiscopeError: it is not there, or cannot be read.
     """
-    path = file(root)
+    path = file(workspace)
     if not path.is_file():
         raise MiscopeError(f"The instruments are not calibrated yet. Run `{COMMAND}`.")
     try:
         text = json.loads(path.read_text(encoding="utf-8"))
-        return Table(tuple(Row(**row) for row in text["rows"]), text["code"])
+        return Table(tuple(Row(**row) for row in text["rows"]), dict(text["code"]))
     except (ValueError, KeyError, TypeError) as error:
         raise MiscopeError(f"{path} cannot be read ({error}). Run `{COMMAND}`.") from None
 
 
-def is_stale(table: Table) -> bool:
-    """Whether the code of instruments or cases has changed since."""
-    return table.code != code_digest()
+def stale(table: Table, catalog: Catalog) -> tuple[str, ...]:
+    """Instruments whose code, or that of their known models, has changed since."""
+    now = _code(catalog)
+    return tuple(name for name in catalog.names if table.code.get(name) != now[name])
 
 
-def code_digest() -> str:
-    """Of the files that instruments and known models are made of."""
-    files = tuple(sorted(path for package in PACKAGES for path in _files(catalog.SOURCE / package)))
-    return _digest(files, tuple(path.stat().st_mtime_ns for path in files))
-
-
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else list(path.rglob("*.py"))
-
-
-@lru_cache(maxsize=8)
-def _digest(files: tuple[Path, ...], stamps: tuple[int, ...]) -> str:
-    return keys.digest_of_meaning(files)
+def _code(catalog: Catalog) -> dict[str, str]:
+    plugins = [catalog.plugin(name) for name in catalog.names]
+    roots = {p.name: code_of(p.instrument, p.source()) for p in plugins}
+    return {p.name: digest_of_code(*roots[p.name], *([p.source("known")] if p.has("known") else [])) for p in plugins}

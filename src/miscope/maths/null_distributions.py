@@ -1,6 +1,6 @@
 """What random functions, neurons and phases show: the numbers that one case in a hundred exceeds.
 
-In closed form, or from seeded draws that are remembered per shape.
+In closed form by scipy, whose import is left to the first call, or from seeded draws that are remembered per shape.
 
 Source: at each function.
 """
@@ -10,20 +10,24 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
+MATRICES, VALUES = (
+    64,
+    16_384,
+)  # matrices per shape; fewer of wide ones, whose numbers hardly differ: so many values in all
 RARE = 0.01
-DRAWS = 100_000
+DRAWS = 10_000
 
 
-def largest_share(n: int, looks: int = 1) -> float:
+def largest_share(n: int, n_comparisons: int = 1) -> float:
     """Of the energy of a random function of a token, what the largest of its n frequencies has; 1 where n is 1.
 
-    With more `looks`, what the largest has in any of so many functions. A frequency's two waves have independent normal
-    coefficients, so the energies are exponential. Below 1/2 it is an upper bound, too high by less than a hundredth of
-    itself.
+    With more comparisons, what the largest has in any of so many functions. A frequency's two waves have independent
+    normal coefficients, so the energies are exponential. Below 1/2 it is an upper bound, too high by less than a
+    hundredth of itself.
 
     Source: Fisher 1929, Tests of significance in harmonic analysis, doi:10.1098/rspa.1929.0151 (first term).
     """
-    return 1.0 if n < 2 else float(1 - (RARE / (looks * n)) ** (1 / (n - 1)))
+    return 1.0 if n < 2 else float(1 - (RARE / (n_comparisons * n)) ** (1 / (n - 1)))
 
 
 def chance_of_share(n: int, level: float) -> float:
@@ -34,31 +38,28 @@ def chance_of_share(n: int, level: float) -> float:
     return 1.0 if n < 2 else float(min(1, n * (1 - level) ** (n - 1)))
 
 
-@lru_cache(maxsize=256)
 def share_of_some(n: int, total: int) -> float:
     """What n frequencies named beforehand, of `total`, have of that energy: a beta distribution; 1 where n is total.
 
     Source: as `largest_share` (exponential energies).
     """
-    return _exceeded_rarely(_rng().beta(n, total - n, DRAWS)) if n < total else 1.0
+    return _beta_quantile(n, total - n, 1 - RARE) if n < total else 1.0
 
 
-@lru_cache(maxsize=256)
 def share_of_sets(n: int, total: int) -> float:
     """Of the energy of a random function of bits, what n sets named beforehand have, of `total`; 1 where n is total.
 
     Source: as `largest_share`; a set has one coefficient where a frequency has two.
     """
-    return _exceeded_rarely(_rng().beta(n / 2, (total - n) / 2, DRAWS)) if n < total else 1.0
+    return _beta_quantile(n / 2, (total - n) / 2, 1 - RARE) if n < total else 1.0
 
 
-@lru_cache(maxsize=256)
 def count(n: int, probability: float) -> int:
     """How many of n independent cases happen.
 
     Source: the binomial distribution.
     """
-    return int(_exceeded_rarely(_rng().binomial(n, probability, DRAWS)))
+    return binomial_quantile(n, probability, 1 - RARE)
 
 
 @lru_cache(maxsize=256)
@@ -67,30 +68,29 @@ def concentration(n: int, n_kinds: int) -> float:
 
     Source: see `statistics.herfindahl`.
     """
-    counts = _rng().multinomial(n, np.full(n_kinds, 1 / n_kinds), DRAWS // 10)
+    counts = _rng().multinomial(n, np.full(n_kinds, 1 / n_kinds), DRAWS)
     return _exceeded_rarely((counts.astype(np.float64) ** 2).sum(axis=1) / n**2)
 
 
-@lru_cache(maxsize=256)
 def multiple_of_noise(n: int) -> float:
     """The size of a normal number, in root mean squares of n others.
 
     Source: Student's distribution.
     """
-    return _exceeded_rarely(np.abs(_rng().standard_t(n, DRAWS)))
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n, 1 - RARE / 2))
 
 
-@lru_cache(maxsize=256)
 def least_median_angle(n: int) -> float:
     """The median of n random angles from 0 to pi, all as likely; here what one case in a hundred is below.
 
     Source: David and Nagaraja 2003, Order Statistics, section 2.1 (the median of uniform numbers has a beta
     distribution).
     """
-    return float(np.pi * np.quantile(_rng().beta((n + 1) / 2, (n + 1) / 2, DRAWS), RARE))
+    return np.pi * _beta_quantile((n + 1) / 2, (n + 1) / 2, RARE)
 
 
-@lru_cache(maxsize=256)
 def gain(n: int, added: int, used: int, n_fits: int = 1) -> float:
     """The largest gain in R2 of n_fits regressions on n points, from `added` regressors that tell nothing.
 
@@ -100,7 +100,7 @@ def gain(n: int, added: int, used: int, n_fits: int = 1) -> float:
     """
     if n <= used:
         return 1.0
-    return float(np.quantile(_rng().beta(added / 2, (n - used) / 2, DRAWS), 1 - RARE / n_fits))
+    return _beta_quantile(added / 2, (n - used) / 2, 1 - RARE / n_fits)
 
 
 def agreement(first: Float[np.ndarray, " item"], second: Float[np.ndarray, " item"]) -> tuple[float, float]:
@@ -110,8 +110,24 @@ def agreement(first: Float[np.ndarray, " item"], second: Float[np.ndarray, " ite
     doi:10.2307/2983647.
     """
     x, y = (_standardised(values) for values in (first, second))
-    orders = _rng().permuted(np.tile(y, (DRAWS // 50, 1)), axis=1)
+    orders = _rng().permuted(np.tile(y, (DRAWS // 5, 1)), axis=1)
     return float(x @ y), _exceeded_rarely(orders @ x)
+
+
+def binomial_quantile(n: int, probability: float, level: float) -> int:
+    """The least number that so many independent cases reach or stay below with a probability of `level`."""
+    from scipy.special import bdtr, bdtrik
+
+    if not 0 < probability < 1:
+        return round(n * probability)
+    k = int(np.ceil(bdtrik(level, n, probability)))
+    return k - 1 if k > 0 and bdtr(k - 1, n, probability) >= level else k
+
+
+def _beta_quantile(a: float, b: float, level: float) -> float:
+    from scipy.special import betaincinv
+
+    return float(betaincinv(a, b, level))
 
 
 def _standardised(values: Float[np.ndarray, " item"]) -> Float[np.ndarray, " item"]:
@@ -126,3 +142,30 @@ def _exceeded_rarely(draws: np.ndarray) -> float:
 
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@lru_cache(maxsize=64)
+def gaussian_spectra(rows: int, columns: int) -> Float[np.ndarray, "draw rank"]:
+    """Descending singular values of Gaussian matrices, each of Frobenius norm 1; the same ones for a shape.
+
+    A Gaussian matrix has the singular values of a bidiagonal one of independent chi variables, whose squares are the
+    eigenvalues of a tridiagonal matrix: a rank of 768 takes 11 ms.
+    """
+    rank, rng = min(rows, columns), np.random.default_rng(0)
+    n = max(8, min(MATRICES, VALUES // rank))
+    found = np.stack([_spectrum(max(rows, columns), rank, rng) for _ in range(n)])
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    found.flags.writeable = False
+    return found
+
+
+def _spectrum(longer: int, rank: int, rng: np.random.Generator) -> Float[np.ndarray, " rank"]:
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    diagonal = rng.chisquare(longer - np.arange(rank))
+    beside = rng.chisquare(np.arange(rank - 1, 0, -1))
+    squares = diagonal + np.concatenate([[0.0], beside])
+    if rank == 1:
+        return np.sqrt(squares)
+    values = eigvalsh_tridiagonal(squares, np.sqrt(diagonal[:-1] * beside), lapack_driver="sterf")
+    return np.asarray(np.sqrt(np.maximum(values[::-1], 0)))

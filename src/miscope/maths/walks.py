@@ -1,4 +1,5 @@
-"""Random walks whose moves are as long as those of a given path: what it would show if their directions meant nothing.
+"""Paths of points that are uneven in time, and random walks with moves as long as theirs: what would a path show if its
+directions meant nothing?
 
 Source: at each function.
 """
@@ -6,7 +7,7 @@ Source: at each function.
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from miscope.maths.null_distributions import RARE
 
@@ -78,3 +79,30 @@ def burst(moves: Float[np.ndarray, " interval"], gaps: Float[np.ndarray, " inter
 def _of_median(values: Float[np.ndarray, " interval"]) -> float:
     median = float(np.median(values))
     return float(values.max()) / median if median else float("nan")
+
+
+def time_weights(steps: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The time each checkpoint stands for: the mean of the gaps beside it, over the mean of all; even ones weigh 1."""
+    if len(steps) < 2:
+        return np.ones(len(steps))
+    gaps = np.diff(steps).astype(np.float64)
+    weights = (np.append(gaps[:1], gaps) + np.append(gaps, gaps[-1:])) / 2
+    return weights / weights.mean()
+
+
+def signed_area(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    """Area enclosed by the curve through (x, y), closed from end to start by a chord; anticlockwise is positive.
+
+    A curve that crosses itself counts each loop with its own sign.
+
+    Source: the shoelace formula, Meister 1769.
+    """
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+
+
+def cosines(
+    dots: Float[np.ndarray, " item"], squares: Float[np.ndarray, " item"], others: Float[np.ndarray, " item"]
+) -> Float[np.ndarray, " item"]:
+    """Cosines of angles from inner products and the two squared lengths, in [-1, 1]; NaN where a length is zero."""
+    length = np.sqrt(squares * others)
+    return np.clip(np.divide(dots, length, out=np.full_like(length, np.nan), where=length > 0), -1, 1)

@@ -15,21 +15,24 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 from torch.func import functional_call
 
-from miscope.core import Checkpoint, Context, Probe
+from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.model.hooks import Hook, untouched
 from miscope.model.memory import keep_freed_memory
 from miscope.model.rows import UniqueRows, unique_rows
 from miscope.model.transformer import Transformer
 from miscope.model.weights import load_weights, weights
 
-FAR = 69.0  # nats; exp(-69) is about 1e-30, which counts as nothing: float32 gradients far below crawl (training.loss)
+FAR = 69.0  # nats; exp(-69) is about 1e-30, which counts as nothing: float32 gradients far below crawl (training)
 
 
 def network(checkpoint: Checkpoint, context: Context) -> "DifferentiableNetwork":
     """The `Network` of a checkpoint on the probe of its context; what each method gives stands there."""
     keep_freed_memory()
-    model = load_weights(Transformer(checkpoint.model), checkpoint.weights)
-    return DifferentiableNetwork(model.requires_grad_(False), context)
+    return DifferentiableNetwork(_loaded(checkpoint.model, checkpoint.weights).requires_grad_(False), context)
+
+
+def _loaded(config: ModelConfig, values: Mapping[str, np.ndarray]) -> Transformer:
+    return load_weights(Transformer(config, seed=None), values)
 
 
 class _Asked:
@@ -39,17 +42,17 @@ class _Asked:
         self, context: Context, n_ctx: int, inputs: Int[np.ndarray, " inputs"], answers_of: Int[np.ndarray, " inputs"]
     ) -> None:
         right = _right(context.probe, context.answer_position)[answers_of]
-        read = np.flatnonzero((right >= 0).any(axis=0))
+        positions = np.flatnonzero((right >= 0).any(axis=0))
         self.tokens = torch.from_numpy(context.probe.tokens[inputs])
-        self.read = torch.from_numpy(read)
-        targets = right[:, read].ravel()
-        self.asked = None if (targets >= 0).all() else torch.from_numpy(np.flatnonzero(targets >= 0))
+        self.query_positions = torch.from_numpy(positions)
+        targets = right[:, positions].ravel()
+        self.is_asked = None if (targets >= 0).all() else torch.from_numpy(np.flatnonzero(targets >= 0))
         self.targets = torch.from_numpy(targets[targets >= 0])
         self._n_ctx = n_ctx
 
     @cached_property
-    def rows(self) -> UniqueRows | None:
-        return unique_rows(self.tokens, self.read, self._n_ctx)
+    def plan(self) -> UniqueRows | None:
+        return unique_rows(self.tokens, self.query_positions, self._n_ctx)
 
 
 def _right(probe: Probe, answer_position: int) -> Int[np.ndarray, "batch pos"]:
@@ -70,17 +73,13 @@ class DifferentiableNetwork:
 
     @cached_property
     def weights(self) -> Float32[np.ndarray, " parameter"]:
-        return self._flat().numpy()
-
-    def _flat(self) -> Tensor:
-        return torch.cat([parameter.detach().flatten() for parameter in self.model.parameters()])
+        return _flat(self.model).numpy()
 
     def vector(self, weights: Mapping[str, np.ndarray]) -> Float32[np.ndarray, " parameter"]:
-        model = load_weights(Transformer(self.model.config), weights)
-        return DifferentiableNetwork(model, self.context)._flat().numpy()
+        return _flat(_loaded(self.model.config, weights)).numpy()
 
     def named(self, vector: Float[np.ndarray, " parameter"]) -> dict[str, Float32[np.ndarray, "..."]]:
-        model = Transformer(self.model.config)
+        model = Transformer(self.model.config, seed=None)
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), self._parts(_tensor(vector)).values(), strict=True):
                 parameter.copy_(value)
@@ -96,12 +95,12 @@ class DifferentiableNetwork:
 
     def train_inputs(self, n_answers: int = 0, seed: int = 0) -> Int[np.ndarray, " inputs"]:
         probe = self.context.probe
-        found = np.flatnonzero(probe.is_train) if probe.is_train.any() else np.arange(len(probe.tokens))
-        each = (_right(probe, self.context.answer_position)[found] >= 0).sum() / len(found)
-        n = max(1, round(n_answers / each)) if n_answers else len(found)
-        if n >= len(found):
-            return found
-        return np.sort(np.random.default_rng(seed).choice(found, n, replace=False))
+        inputs = np.flatnonzero(probe.is_train) if probe.is_train.any() else np.arange(len(probe.tokens))
+        each = (_right(probe, self.context.answer_position)[inputs] >= 0).sum() / len(inputs)
+        n = max(1, round(n_answers / each)) if n_answers else len(inputs)
+        if n >= len(inputs):
+            return inputs
+        return np.sort(np.random.default_rng(seed).choice(inputs, n, replace=False))
 
     def _asked(self, inputs: np.ndarray, answers_of: np.ndarray | None = None) -> _Asked:
         return _Asked(self.context, self.model.config.n_ctx, inputs, inputs if answers_of is None else answers_of)
@@ -122,17 +121,17 @@ class DifferentiableNetwork:
         answers_of: Int[np.ndarray, " inputs"] | None = None,
     ) -> tuple[Float[np.ndarray, " n"], Float32[np.ndarray, "n parameter"]]:
         asked = self._asked(inputs, answers_of)
-        losses, found = np.empty(len(vectors)), np.empty(vectors.shape, dtype=np.float32)
+        losses, gradients = np.empty(len(vectors)), np.empty(vectors.shape, dtype=np.float32)
         for i, vector in enumerate(vectors):
             at = _tensor(vector).requires_grad_()
             loss = self._loss(at, asked)
-            losses[i], found[i] = float(loss.detach()), torch.autograd.grad(loss, at)[0].numpy()
-        return losses, found
+            losses[i], gradients[i] = float(loss.detach()), torch.autograd.grad(loss, at)[0].numpy()
+        return losses, gradients
 
     def hessian(
         self, inputs: Int[np.ndarray, " inputs"]
     ) -> Callable[[Float[np.ndarray, "n parameter"]], Float[np.ndarray, "n parameter"]]:
-        at = self._flat().requires_grad_()
+        at = _flat(self.model).requires_grad_()
         loss = self._loss(at, self._asked(inputs), is_twice=True)
         (gradient,) = torch.autograd.grad(loss, at, create_graph=True)
 
@@ -144,13 +143,17 @@ class DifferentiableNetwork:
 
     def _loss(self, flat: Tensor, asked: _Asked, *, is_twice: bool = False) -> Tensor:
         """The mean cross-entropy with these weights; `is_twice`: on a graph that can be differentiated twice."""
-        if asked.rows is None or is_twice:
-            call = {"tokens": asked.tokens, "read": asked.read, "hook": _looking if is_twice else untouched}
+        if is_twice:
+            forward = _forward(asked.tokens, asked.query_positions, None, _looking)
         else:
-            call = {"rows": asked.rows}
-        out: Tensor = functional_call(_Forward(self.model), _prefixed(self._parts(flat)), kwargs=call)
-        logits = out.flatten(0, 1)
-        return _cross_entropy(logits if asked.asked is None else logits[asked.asked], asked.targets)
+            forward = _forward(asked.tokens, asked.query_positions, asked.plan)
+        logits = self._with(flat, forward).flatten(0, 1)
+        return _cross_entropy(logits if asked.is_asked is None else logits[asked.is_asked], asked.targets)
+
+    def _with(self, flat: Tensor, forward: "Forward") -> Tensor:
+        """What the model gives with the weights of a flat tensor."""
+        parts = {f"model.{name}": part for name, part in self._parts(flat).items()}
+        return functional_call(_Called(self.model), parts, (forward,))
 
     # ---------------------------------------------------------------- activations
 
@@ -172,45 +175,40 @@ class DifferentiableNetwork:
     def logits(
         self, vector: Float32[np.ndarray, " parameter"], inputs: Int[np.ndarray, " inputs"]
     ) -> Float32[np.ndarray, "inputs vocab"]:
-        asked, answer = self._asked(inputs), torch.tensor([self.context.answer_position])
-        call = {"tokens": asked.tokens, "read": answer, "hook": untouched}
-        rows = unique_rows(asked.tokens, answer, self.model.config.n_ctx)
+        tokens, answer = self._asked(inputs).tokens, torch.tensor([self.context.answer_position])
         with torch.inference_mode():
-            given = _prefixed(self._parts(_tensor(vector)))
-            found: Tensor = functional_call(
-                _Forward(self.model), given, kwargs=call if rows is None else {"rows": rows}
-            )
-        return found[:, 0].numpy()
+            forward = _forward(tokens, answer, unique_rows(tokens, answer, self.model.config.n_ctx))
+            return self._with(_tensor(vector), forward)[:, 0].numpy()
 
 
-class _Forward(torch.nn.Module):
-    """The model's two ways forward behind the one call that `functional_call` makes."""
+Forward = Callable[[Transformer], Tensor]
+
+
+def _forward(tokens: Tensor, query_positions: Tensor, plan: UniqueRows | None, hook: Hook = untouched) -> Forward:
+    """Which of the model's two ways forward to take: from distinct rows where there is a plan."""
+    if plan is not None:
+        return lambda model: model.forward_unique(plan)
+    return lambda model: model.logits_at(tokens, query_positions, hook)
+
+
+class _Called(torch.nn.Module):
+    """The model behind the one call that `functional_call` makes."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self,
-        *,
-        tokens: Tensor | None = None,
-        read: Tensor | None = None,
-        hook: Hook = untouched,
-        rows: UniqueRows | None = None,
-    ) -> Tensor:
-        if rows is not None:
-            return self.model.forward_unique(rows)
-        assert tokens is not None and read is not None
-        return self.model.logits_at(tokens, read, hook)
-
-
-def _prefixed(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"model.{name}": part for name, part in parts.items()}
+    def forward(self, forward: Forward) -> Tensor:
+        return forward(self.model)
 
 
 def _looking(name: str, x: Tensor) -> Tensor:
     """A hook that changes nothing, whose presence keeps the model from what can be differentiated only once."""
     return x
+
+
+def _flat(model: Transformer) -> Float[Tensor, " parameter"]:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def _tensor(vector: np.ndarray) -> Tensor:

@@ -24,9 +24,9 @@ def activations(
     """
     keep_freed_memory()
     model = load_weights(_skeleton(checkpoint.model), checkpoint.weights)
-    read = (context.answer_position,) if positions == "answer" else None
-    kept = _seen(model, torch.from_numpy(context.probe.tokens), read, _names(checkpoint.model, hooks))
-    if read:
+    at = (context.answer_position,) if positions == "answer" else None
+    kept = _seen(model, torch.from_numpy(context.probe.tokens), at, _names(checkpoint.model, hooks))
+    if at:
         kept = {name: _at(name, x, context.answer_position) for name, x in kept.items()}
     return {name: x.contiguous().numpy() for name, x in kept.items()}
 
@@ -35,9 +35,7 @@ class _SeenAll(Exception):
     """Raised by the hook to end a forward pass that has shown all it was run for."""
 
 
-def _seen(
-    model: Transformer, tokens: Tensor, read: tuple[int, ...] | None, wanted: frozenset[str]
-) -> dict[str, Tensor]:
+def _seen(model: Transformer, tokens: Tensor, at: tuple[int, ...] | None, wanted: frozenset[str]) -> dict[str, Tensor]:
     kept: dict[str, Tensor] = {}
 
     def keep(name: str, x: Tensor) -> Tensor:
@@ -49,7 +47,7 @@ def _seen(
 
     with torch.inference_mode():
         try:
-            logits = model(tokens, positions=read, hook=keep)
+            logits = model(tokens, query_positions=at, hook=keep)
         except _SeenAll:
             return kept
     return kept | {"logits": logits}
@@ -68,4 +66,4 @@ def _at(name: str, x: Tensor, position: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _skeleton(config: ModelConfig) -> Transformer:
-    return Transformer(config).requires_grad_(False)
+    return Transformer(config, seed=None).requires_grad_(False)

@@ -1,5 +1,6 @@
 """The product's own decoder-only transformer, pre-norm. Activations pass a hook under TransformerLens' hook names."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -9,45 +10,47 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from miscope.core import MiscopeError, ModelConfig
-from miscope.model import initialisation
-from miscope.model.attention import MultiHeadAttention
+from miscope.model.attention import MultiHeadAttention, position_ids
 from miscope.model.hooks import Hook, untouched, within
-from miscope.model.linear import Linear
-from miscope.model.mlp import MLP
-from miscope.model.norm import norm
-from miscope.model.rotary import places
+from miscope.model.initialisation import initialise
+from miscope.model.layers import MLP, Linear, norm
 from miscope.model.rows import UniqueRows
 
 
 class TransformerBlock(nn.Module):
-    """MultiHeadAttention, then an MLP if the model has one, each reading the residual stream and adding to it."""
+    """Attention, then an MLP if the model has one, each reading the residual stream and adding to it.
 
-    def __init__(self, config: ModelConfig) -> None:
+    `seed` decides the weights; None leaves them unset, for the model that the block is a part of.
+    """
+
+    def __init__(self, config: ModelConfig, seed: int | None = 0) -> None:
         super().__init__()
-        self.ln1 = norm(config.normalization, config.d_model, config.eps)
-        self.attn = MultiHeadAttention(config)
-        self.ln2 = norm(config.normalization, config.d_model, config.eps) if config.d_mlp else None
-        self.mlp = MLP(config) if config.d_mlp else None
+        self.config = config
+        self.ln1 = norm(config)
+        self.attn = MultiHeadAttention(config, seed=None)
+        self.ln2 = norm(config) if config.d_mlp else None
+        self.mlp = MLP(config, seed=None) if config.d_mlp else None
+        initialise(self, seed)
 
     def forward(
         self,
         x: Float[Tensor, "batch pos d_model"],
-        read: Int[Tensor, " read"] | None,
-        hook: Hook,
+        query_positions: Int[Tensor, " query"] | None = None,
+        hook: Hook = untouched,
         attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch read d_model"]:
-        """The residual stream after the block, at the positions `read`; None: at all."""
+    ) -> Float[Tensor, "batch query d_model"]:
+        """The residual stream after the block, at the query positions; None: at all."""
         x = hook("hook_resid_pre", x)
-        attn_out = self.attn(self.ln1(x, within(hook, "ln1")), read, within(hook, "attn"), attention_mask)
-        kept = x if read is None else x[:, read]
+        attn_out = self.attn(self.ln1(x, within(hook, "ln1")), query_positions, within(hook, "attn"), attention_mask)
+        kept = x if query_positions is None else x[:, query_positions]
         return self._after_attention(kept + hook("hook_attn_out", attn_out), hook)
 
-    def forward_unique(self, x: Float[Tensor, "row d_model"], rows: UniqueRows) -> Float[Tensor, "batch read d_model"]:
+    def forward_unique(self, x: Float[Tensor, "row d_model"], plan: UniqueRows) -> Float[Tensor, "batch query d_model"]:
         """The same, from the distinct rows of a batch."""
-        attn_out = self.attn.forward_unique(self.ln1(x), rows)
-        # where all read one row (the `=` of an addition), it is added to all
-        read = x[rows.queries] if len(rows.queries) == 1 else F.embedding(rows.index[:, rows.read], x)
-        return self._after_attention(read + attn_out, untouched)
+        attn_out, rows = self.attn.forward_unique(self.ln1(x), plan), plan.query_rows
+        # where all queries are one row (the `=` of an addition), it is added to all
+        kept = x[rows] if len(rows) == 1 else F.embedding(plan.index[:, plan.query_positions], x)
+        return self._after_attention(kept + attn_out, untouched)
 
     def _after_attention(self, x: Tensor, hook: Hook) -> Tensor:
         if self.mlp is not None and self.ln2 is not None:
@@ -57,31 +60,33 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Tokens to logits. The seed decides the weights, by generators of its own; the global one is left as it was."""
+    """Tokens to logits. The seed decides the weights, by generators of its own; the global one is left as it was.
 
-    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+    With `seed` None the weights are left unset, for those that are loaded.
+    """
+
+    def __init__(self, config: ModelConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
         self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_model))
         is_learned = config.positions == "learned"
         self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_model)) if is_learned else None
-        self.blocks = cast(
-            list[TransformerBlock], nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
-        )
-        self.ln_final = norm(config.normalization, config.d_model, config.eps)
+        blocks = nn.ModuleList(TransformerBlock(config, seed=None) for _ in range(config.n_layers))
+        self.blocks = cast(list[TransformerBlock], blocks)
+        self.ln_final = norm(config)
         is_tied, has_bias = config.has_tied_embeddings, config.has_biases
         self.unembed = None if is_tied else Linear(config.d_model, config.d_vocab_out, has_bias=has_bias)
-        initialisation.initialise(self, seed)
+        initialise(self, seed)
 
     def forward(
         self,
         tokens: Int[Tensor, "batch pos"],
         *,
-        positions: tuple[int, ...] | None = None,
+        query_positions: Sequence[int] | None = None,
         hook: Hook = untouched,
         attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch read vocab"]:
-        """Logits at `positions` (default: all). The last layer computes nothing for the other positions.
+    ) -> Float[Tensor, "batch query vocab"]:
+        """Logits at the query positions (None: at all). The last layer computes nothing for other positions.
 
         `attention_mask` is False at padding, which may stand at the left: a padded row gives what it gives without.
 
@@ -89,38 +94,38 @@ class Transformer(nn.Module):
             MiscopeError: a sequence longer than `n_ctx`, or a token id outside the vocabulary.
         """
         check_tokens(tokens, self.config)
-        everywhere = torch.arange(tokens.shape[1], device=tokens.device)
-        return self.logits_at(tokens, None if positions is None else everywhere[list(positions)], hook, attention_mask)
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        at = None if query_positions is None else positions[list(query_positions)]
+        return self.logits_at(tokens, at, hook, attention_mask)
 
     def logits_at(
         self,
         tokens: Int[Tensor, "batch pos"],
-        read: Int[Tensor, " read"] | None,
+        query_positions: Int[Tensor, " query"] | None,
         hook: Hook = untouched,
         attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch read vocab"]:
+    ) -> Float[Tensor, "batch query vocab"]:
         """The same for tokens that were checked before: a check at each step would have a GPU wait for the host."""
-        x = hook("hook_embed", F.embedding(tokens, self.W_E))
+        x, last = hook("hook_embed", F.embedding(tokens, self.W_E)), len(self.blocks) - 1
         if self.W_pos is not None:
-            place = (
-                self.W_pos[: tokens.shape[1]]
-                if attention_mask is None
-                else self.W_pos[places(attention_mask, tokens.shape[1], tokens.device)]
-            )
-            x = x + hook("hook_pos_embed", place.expand(len(tokens), -1, -1))
+            n_pos = tokens.shape[1]
+            is_masked = attention_mask is not None
+            ids = position_ids(attention_mask, n_pos, tokens.device) if is_masked else slice(n_pos)
+            x = x + hook("hook_pos_embed", self.W_pos[ids].expand(len(tokens), -1, -1))
         for i, block in enumerate(self.blocks):
-            x = block(x, read if i == len(self.blocks) - 1 else None, within(hook, f"blocks.{i}"), attention_mask)
+            x = block(x, query_positions if i == last else None, within(hook, f"blocks.{i}"), attention_mask)
         return self._logits(x, hook)
 
-    def forward_unique(self, rows: UniqueRows) -> Float[Tensor, "batch read vocab"]:
-        """The same logits at the positions of the plan, for a one-layer or deeper model; see `model.rows`."""
+    def forward_unique(self, plan: UniqueRows) -> Float[Tensor, "batch query vocab"]:
+        """The same logits at the query positions of the plan; see `model.rows`."""
         first, *rest = self.blocks
-        x = F.embedding(rows.token, self.W_E)
+        x = F.embedding(plan.token, self.W_E)
         if self.W_pos is not None:
-            x = x + F.embedding(rows.position, self.W_pos)
-        x = first.forward_unique(x, rows.everywhere if rest else rows)
+            x = x + F.embedding(plan.position_ids, self.W_pos)
+        x = first.forward_unique(x, plan.everywhere if rest else plan)
         for i, block in enumerate(rest):
-            x = block(x, rows.read if i == len(rest) - 1 else rows.everywhere.read, untouched)
+            is_last = i == len(rest) - 1
+            x = block(x, plan.query_positions if is_last else plan.everywhere.query_positions)
         return self._logits(x, untouched)
 
     def _logits(self, x: Tensor, hook: Hook) -> Tensor:
@@ -133,6 +138,7 @@ class Transformer(nn.Module):
             self.config = replace(self.config, has_tied_embeddings=False)
             self.unembed = Linear(self.config.d_model, self.config.d_vocab_out, has_bias=False)
             self.unembed.weight = nn.Parameter(self.W_E.detach().T.contiguous().clone())
+            self.unembed.was_tied = True
         return self
 
 

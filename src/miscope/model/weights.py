@@ -18,28 +18,14 @@ from miscope.model.transformer import Transformer
 TABLE: dict[str, tuple[str, str]] = {
     "W_E": ("embed.W_E", ""),
     "W_pos": ("pos_embed.W_pos", ""),
-    "blocks.#.ln1.w": ("blocks.#.ln1.w", ""),
-    "blocks.#.ln1.b": ("blocks.#.ln1.b", ""),
-    "blocks.#.attn.q.weight": ("blocks.#.attn.W_Q", "d (h e) -> h d e"),
-    "blocks.#.attn.k.weight": ("blocks.#.attn.W_K", "d (h e) -> h d e"),
-    "blocks.#.attn.v.weight": ("blocks.#.attn.W_V", "d (h e) -> h d e"),
+    **{f"blocks.#.attn.{x}.weight": (f"blocks.#.attn.W_{x.upper()}", "d (h e) -> h d e") for x in "qkv"},
+    **{f"blocks.#.attn.{x}.bias": (f"blocks.#.attn.b_{x.upper()}", "(h e) -> h e") for x in "qkv"},
     "blocks.#.attn.o.weight": ("blocks.#.attn.W_O", "(h e) d -> h e d"),
-    "blocks.#.attn.q.bias": ("blocks.#.attn.b_Q", "(h e) -> h e"),
-    "blocks.#.attn.k.bias": ("blocks.#.attn.b_K", "(h e) -> h e"),
-    "blocks.#.attn.v.bias": ("blocks.#.attn.b_V", "(h e) -> h e"),
     "blocks.#.attn.o.bias": ("blocks.#.attn.b_O", ""),
-    "blocks.#.attn.q_norm.w": ("blocks.#.attn.q_norm.w", ""),
-    "blocks.#.attn.k_norm.w": ("blocks.#.attn.k_norm.w", ""),
-    "blocks.#.ln2.w": ("blocks.#.ln2.w", ""),
-    "blocks.#.ln2.b": ("blocks.#.ln2.b", ""),
-    "blocks.#.mlp.fc_in.weight": ("blocks.#.mlp.W_in", ""),
-    "blocks.#.mlp.fc_in.bias": ("blocks.#.mlp.b_in", ""),
-    "blocks.#.mlp.fc_gate.weight": ("blocks.#.mlp.W_gate", ""),
-    "blocks.#.mlp.fc_gate.bias": ("blocks.#.mlp.b_gate", ""),
-    "blocks.#.mlp.fc_out.weight": ("blocks.#.mlp.W_out", ""),
-    "blocks.#.mlp.fc_out.bias": ("blocks.#.mlp.b_out", ""),
-    "ln_final.w": ("ln_final.w", ""),
-    "ln_final.b": ("ln_final.b", ""),
+    **{f"blocks.#.mlp.fc_{x}.weight": (f"blocks.#.mlp.W_{x}", "") for x in ("in", "gate", "out")},
+    **{f"blocks.#.mlp.fc_{x}.bias": (f"blocks.#.mlp.b_{x}", "") for x in ("in", "gate", "out")},
+    **{f"blocks.#.attn.{x}_norm.w": (f"blocks.#.attn.{x}_norm.w", "") for x in "qk"},
+    **{f"{norm}.{x}": (f"{norm}.{x}", "") for norm in ("blocks.#.ln1", "blocks.#.ln2", "ln_final") for x in "wb"},
     "unembed.weight": ("unembed.W_U", ""),
     "unembed.bias": ("unembed.b_U", ""),
 }
@@ -56,11 +42,11 @@ def parameters_by_name(model: Transformer) -> Iterator[tuple[str, torch.nn.Param
 def weights(model: Transformer) -> dict[str, np.ndarray]:
     """Copies of all parameters under TransformerLens' names and in its shapes, float32, on the CPU."""
     with torch.no_grad():
-        found = {
+        named = {
             name: _to_lens(p.detach(), pattern, name, model.config).cpu().numpy().copy()
             for name, p, pattern in parameters_by_name(model)
         }
-    return found | {"unembed.W_U": found["embed.W_E"].T.copy()} if model.config.has_tied_embeddings else found
+    return named | {"unembed.W_U": named["embed.W_E"].T.copy()} if model.config.has_tied_embeddings else named
 
 
 def load_weights(model: Transformer, values: Mapping[str, np.ndarray]) -> Transformer:

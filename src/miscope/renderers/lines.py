@@ -110,7 +110,7 @@ def area(x: str, y: str, color: str, *, titles: Mapping[str, str] | None = None,
         for name, values in wide:
             figure.add_trace(
                 go.Scatter(
-                    x=next(iter(groups(table.data, color)))[1][x].to_numpy(), y=values, name=str(name), stackgroup="all",
+                    x=groups(table.data, color)[0][1][x].to_numpy(), y=values, name=str(name), stackgroup="all",
                     mode="lines", line={"width": 0.8, "color": "white"}, fillcolor=colors[name], showlegend=False,
                     hovertemplate=f"{name}: %{{y:.4g}}<br>{title(table, x, titles or {})} %{{x:,}}<extra></extra>",
                 ),

@@ -1,22 +1,20 @@
 """What moved first? The onsets of all measures in all variants of a family, and for every two the one that leads.
 
-A measure is a number that an instrument takes at each checkpoint, and that it names (`measures` of an analyzer). Losses
+A measure is a number that an instrument takes at each checkpoint, and that it names (`measures`). Losses
 count on a logarithmic scale. An onset is the interval between two checkpoints in which the measure passes half of its
 way from first to last, for good.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from miscope import catalog
 from miscope.core import MiscopeError, NotApplicable
-from miscope.instrument import Output, OverTraining
+from miscope.instrument import Instrument, Output, OverTraining
 from miscope.maths.events import (
     Cost,
     Onset,
@@ -29,28 +27,36 @@ from miscope.maths.events import (
     sign_test,
     usual_penalty,
 )
-from miscope.workspace import analysis, configuration, status
+from miscope.workspace import Workspace
+from miscope.workspace.loaded import LoadedVariant
+from miscope.workspace.status import command
 
 MOST_ENTRIES = 32  # a list with more entries is a picture and no list of measures
 LEAST_LOSS = 1e-12  # nats
 LEAST_POINTS = 3  # of a curve, to speak of a move
 PART = " of "  # in the name of a measure that is one of many
 Curve = tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]
-Read = Callable[[Path, str], Mapping[str, Curve]]
+Read = Callable[[LoadedVariant], Mapping[str, Curve]]
 KINDS: dict[Cost, str] = {"l2": "level", "linear": "slope"}
 LEAST_R2 = 0.9  # of a logistic fit, for its width to mean something
 
 
-def variants_of(root: Path, family: str) -> tuple[str, ...]:
-    """The variants of one family, by the family's name in params.yaml, without twins: those are there to fail."""
-    declared = configuration.load(root).variants
-    twins = {v.twin for v in declared.values()}
-    return tuple(name for name, v in declared.items() if v.family_name == family and name not in twins)
+def variants_of(workspace: Workspace, family: str) -> tuple[LoadedVariant, ...]:
+    """The variants of one family, by the family's name in params.yaml, without control runs: those are there to fail.
+
+    Raises:
+        MiscopeError: params.yaml declares none.
+    """
+    declared = workspace.variants
+    controls = {v.control for v in declared.values()}
+    names = [name for name, v in declared.items() if v.family_name == family and name not in controls]
+    if not names:
+        known = ", ".join(sorted({v.family_name for v in declared.values()}))
+        raise MiscopeError(f"params.yaml declares no variant of `{family}`; it declares some of: {known}.")
+    return tuple(workspace.load(name) for name in names)
 
 
-def onsets(
-    root: Path, variants: Sequence[str], *, has_sharpness: bool = False, read: Read | None = None
-) -> pd.DataFrame:
+def onsets(variants: Sequence[LoadedVariant], *, has_sharpness: bool = False, read: Read | None = None) -> pd.DataFrame:
     """One row per variant and measure that moved: `before` < onset <= `by` in steps, `width` of the move, its levels.
 
     With `has_sharpness` also `sharpness`, the width of the move in ln step, fitted (see `maths.events.sharpness`; some
@@ -61,11 +67,11 @@ def onsets(
         MiscopeError: no artifact of any variant is fresh.
     """
     rows = [
-        {"variant": name, "measure": measure, **found._asdict()}
+        {"variant": variant.name, "measure": measure, **moved._asdict()}
         | ({"sharpness": np.nan if PART in measure else _width(steps, values)} if has_sharpness else {})
-        for name in variants
-        for measure, (steps, values) in (read or measures)(root, name).items()
-        if (found := onset(steps, values))
+        for variant in variants
+        for measure, (steps, values) in (read or measures)(variant).items()
+        if (moved := onset(steps, values))
     ]
     if not rows:
         raise _nothing(variants)
@@ -73,7 +79,7 @@ def onsets(
 
 
 def changes(
-    root: Path, variants: Sequence[str], measure: str, penalty: Literal["usual", "elbow"] = "usual",
+    variants: Sequence[LoadedVariant], measure: str, penalty: Literal["usual", "elbow"] = "usual",
     *, read: Read | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Change points of one measure: `before` < change <= `by` in steps, the `kind` of change, the penalty it cost.
@@ -83,12 +89,12 @@ def changes(
     Raises:
         MiscopeError: no fresh artifact of any variant has this measure.
     """
-    found = {name: (read or measures)(root, name) for name in variants}
-    if not any(measure in known for known in found.values()):
-        raise MiscopeError(f"No fresh artifact of {', '.join(variants)} has the measure `{measure}`.")
+    curves = {variant.name: (read or measures)(variant) for variant in variants}
+    if not any(measure in known for known in curves.values()):
+        raise MiscopeError(f"No fresh artifact of {', '.join(curves)} has the measure `{measure}`.")
     rows: list[dict[str, object]] = []
-    for name in variants:
-        steps, values = found[name].get(measure, (np.empty(0, dtype=np.int64), np.empty(0)))
+    for name, known in curves.items():
+        steps, values = known.get(measure, (np.empty(0, dtype=np.int64), np.empty(0)))
         for cost, kind in KINDS.items() if len(steps) else ():
             at = elbow(steps, values, cost) if penalty == "elbow" else None
             price = at.at if at else usual_penalty(values)
@@ -98,11 +104,11 @@ def changes(
 
 
 def _width(steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> float:
-    found = sharpness(steps, values)
-    return found.width if found and found.r2 >= LEAST_R2 else float("nan")
+    fitted = sharpness(steps, values)
+    return fitted.width if fitted and fitted.r2 >= LEAST_R2 else float("nan")
 
 
-def lead_lag(root: Path, variants: Sequence[str], *, read: Read | None = None) -> pd.DataFrame:
+def lead_lag(variants: Sequence[LoadedVariant], *, read: Read | None = None) -> pd.DataFrame:
     """For every two measures that moved in a variant: which was first, in how many variants, and by how many steps.
 
     `first` is the one that leads more often. `leads`, `lags` and `undecided` count variants; `lead` is the median in
@@ -111,21 +117,20 @@ def lead_lag(root: Path, variants: Sequence[str], *, read: Read | None = None) -
     Raises:
         MiscopeError: no artifact of any variant is fresh.
     """
-    found = {name: _moved((read or measures)(root, name)) for name in variants}
-    if not any(found.values()):
+    onsets = [_moved((read or measures)(variant)) for variant in variants]
+    if not any(onsets):
         raise _nothing(variants)
-    names = sorted({measure for moved in found.values() for measure in moved})
-    rows = (
-        _pair(a, b, [moved for moved in found.values() if a in moved and b in moved]) for a, b in combinations(names, 2)
-    )
+    names = sorted({measure for moved in onsets for measure in moved})
+    rows = (_pair(a, b, [moved for moved in onsets if a in moved and b in moved]) for a, b in combinations(names, 2))
     table = pd.DataFrame([row for row in rows if row])
     if not len(table):
         return table
     return table.sort_values(["p", "undecided", "lead"], ascending=[True, True, False], ignore_index=True)
 
 
-def _nothing(variants: Sequence[str]) -> MiscopeError:
-    return MiscopeError(f"No fresh artifact of {', '.join(variants)}. Run `{status.command(variants[0])}`.")
+def _nothing(variants: Sequence[LoadedVariant]) -> MiscopeError:
+    names = [variant.name for variant in variants]
+    return MiscopeError(f"No fresh artifact of {', '.join(names)}. Run `{command(names[0])}`.")
 
 
 def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | None:
@@ -142,46 +147,46 @@ def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | 
     }  # fmt: skip
 
 
-def _moved(found: Mapping[str, Curve]) -> dict[str, Onset]:
-    return {name: moved for name, (steps, values) in found.items() if (moved := onset(steps, values))}
+def _moved(curves: Mapping[str, Curve]) -> dict[str, Onset]:
+    return {name: moved for name, (steps, values) in curves.items() if (moved := onset(steps, values))}
 
 
-def measures(root: Path, variant: str) -> dict[str, Curve]:
+def measures(variant: LoadedVariant) -> dict[str, Curve]:
     """Every measure of the instruments whose artifacts are fresh: its steps and values, losses as logarithms."""
-    found = {}
-    for name in catalog.stored():
-        analyzer = catalog.instrument(name)
+    curves = {}
+    catalog = variant.workspace.catalog
+    for name in catalog.stored:
         try:
-            artifact = analysis.artifact(root, variant, name)
+            artifact = variant.artifact(name)
         except (NotApplicable, MiscopeError):
             continue  # what is missing or stale is no measure yet; the page Variants says which
-        for measure, (steps, values) in _curves(analyzer, artifact):
+        for measure, (steps, values) in _curves(catalog.instrument(name), artifact):
             is_loss = measure.partition(PART)[0].endswith("loss")
             scaled = np.log10(np.maximum(values, LEAST_LOSS)) if is_loss else values
             is_there = np.isfinite(scaled)
             if is_there.sum() >= LEAST_POINTS:
-                found[f"{name}.{measure}"] = steps[is_there], scaled[is_there]
-    return found
+                curves[f"{name}.{measure}"] = steps[is_there], scaled[is_there]
+    return curves
 
 
-def _curves(analyzer: Analyzer, artifact: Any) -> Iterator[tuple[str, Curve]]:
+def _curves(instrument: Instrument, artifact: Any) -> Iterator[tuple[str, Curve]]:
     """What the instrument names as its measures; else every number, and every entry of a named list of numbers."""
-    if isinstance(analyzer, OverTraining):
-        for name, values in (analyzer.measures(artifact) if analyzer.measures else {}).items():
+    if isinstance(instrument, OverTraining):
+        for name, values in (instrument.measures(artifact) if instrument.measures else {}).items():
             yield name, (np.asarray(artifact.steps), np.asarray(values, dtype=np.float64))
         return
-    steps, named = np.array(artifact.steps), analyzer.measures or _numbers
-    found = [named(output) for output in artifact.values()]
-    for name in found[-1]:
-        yield name, (steps, np.array([numbers.get(name, np.nan) for numbers in found], dtype=np.float64))
+    steps, named = np.array(artifact.steps), instrument.measures or _numbers
+    measured = [named(output) for output in artifact.values()]
+    for name in measured[-1]:
+        yield name, (steps, np.array([numbers.get(name, np.nan) for numbers in measured], dtype=np.float64))
 
 
 def _numbers(output: Output) -> dict[str, float]:
     """Every number of an Output, and every entry of a list of numbers that another field names."""
     fields = vars(output)
     names = {len(v): v for v in fields.values() if isinstance(v, tuple) and 0 < len(v) <= MOST_ENTRIES}
-    found = {field: value for field, value in fields.items() if isinstance(value, float)}
+    numbers = {field: value for field, value in fields.items() if isinstance(value, float)}
     for field, value in fields.items():
         if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f" and len(value) in names:
-            found |= {f"{field} of {name}": float(x) for name, x in zip(names[len(value)], value, strict=True)}
-    return found
+            numbers |= {f"{field} of {name}": float(x) for name, x in zip(names[len(value)], value, strict=True)}
+    return numbers

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miscope.story import Happening, Story
 from plotly.offline import get_plotlyjs
 
 from miscope.core import MiscopeError
-from miscope.views.shared import nulls
+from miscope.report.timeline import Event, Timeline
 from miscope.workspace.files import Folder
 
 FIRST = ("phases", "losses")  # what happened, before how it looked from inside
@@ -51,7 +50,7 @@ class Drawing:
     meta: Mapping[str, str]
 
 
-def page(folder: Folder, told: Story) -> str:
+def page(folder: Folder, timeline: Timeline) -> str:
     """The report as HTML, made from the variant's record, what happened, and its drawn views.
 
     Raises:
@@ -68,10 +67,10 @@ def page(folder: Folder, told: Story) -> str:
         facts="".join(
             f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in _facts(record).items()
         ),
-        story=_story(told, {path.name for path in instruments}),
+        story=_timeline(timeline, {path.name for path in instruments}),
         links=" ".join(f'<a href="#{path.name}">{path.name.replace("_", " ")}</a>' for path in instruments),
-        chance=_against_chance(one for found in drawings.values() for one in found),
-        sections="\n".join(_section(name, found) for name, found in drawings.items()),
+        chance=_against_chance(one for each in drawings.values() for one in each),
+        sections="\n".join(_section(name, each) for name, each in drawings.items()),
     )
 
 
@@ -91,24 +90,25 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _story(told: Story, drawn: set[str]) -> str:
+def _timeline(timeline: Timeline, drawn: set[str]) -> str:
     """What happened, in order, each with a link to the views that show it."""
-    if not told.happenings:
+    if not timeline.events:
         return ""
-    verdict = f"<p>Verdict: <b>{told.verdict}</b>. {html.escape(' '.join(told.reasons))}</p>" if told.verdict else ""
+    reasons = html.escape(" ".join(timeline.reasons))
+    verdict = f"<p>Verdict: <b>{timeline.verdict}</b>. {reasons}</p>" if timeline.verdict else ""
     rows = "".join(
         f'<tr><td class="when">{_when(what)}</td><td>{html.escape(what.sentence)}</td>'
         f"<td>{_link(what, drawn)}</td></tr>"
-        for what in told.happenings
+        for what in timeline.events
     )
     return f'<h2 id="story">What happened, in order</h2>{verdict}<table class="story">{rows}</table>'
 
 
-def _when(what: Happening) -> str:
+def _when(what: Event) -> str:
     return f"step {what.by:,}" if what.before is None else f"after step {what.before:,}, by {what.by:,}"
 
 
-def _link(what: Happening, drawn: set[str]) -> str:
+def _link(what: Event, drawn: set[str]) -> str:
     name = what.instrument
     return f'<a href="#{name}">{name.replace("_", " ")}</a>' if name in drawn else ""
 
@@ -131,9 +131,7 @@ def _drawings(path: Path) -> list[Drawing]:
 def _against_chance(drawings: Iterable[Drawing]) -> str:
     """How many views show more than chance would, and those that do not."""
     said = {one.name: one.meta["null"] for one in drawings if "null" in one.meta}
-    beyond, within = (
-        [name for name, sentence in said.items() if sentence.startswith(kind)] for kind in (nulls.BEYOND, nulls.WITHIN)
-    )
+    beyond, within = ([name for name in said if said[name].startswith(kind)] for kind in ("Beyond", "Within"))
     rows = "".join(
         f'<tr><td class="when"><a href="#{name}">{name}</a></td><td>{html.escape(sentence)}</td></tr>'
         for name, sentence in ((name, said[name].partition(": ")[2]) for name in within)

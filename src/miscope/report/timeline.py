@@ -1,15 +1,14 @@
-"""What happened in a training, in order and in words: the events of the phases, and each measure's own move.
+"""The timeline of a training, in words: the events of the phases, and each measure's own move.
 
-An event lies between two checkpoints; a measure is said to move where it passes half of its way, for good (`order`).
+An event lies between two checkpoints; a measure is said to move where it passes half of its way, for good (`lead_lag`).
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from miscope.core import MiscopeError, NotApplicable
 from miscope.report import lead_lag
-from miscope.workspace import analysis, files
+from miscope.workspace.loaded import LoadedVariant
 
 EVENTS = {
     "memorised_step": "It has learned the inputs that it trains on.",
@@ -22,7 +21,7 @@ EVENTS = {
 
 
 @dataclass(frozen=True)
-class Happening:
+class Event:
     """One thing that happened after the checkpoint `before` (None: the first) and by the checkpoint `by`."""
 
     before: int | None
@@ -32,48 +31,47 @@ class Happening:
 
 
 @dataclass(frozen=True)
-class Story:
-    """All that happened, in order; the verdict of the phases with its reasons, if they are there."""
+class Timeline:
+    """All events, in order; the verdict of the phases with its reasons, if they are there."""
 
     verdict: str
     reasons: tuple[str, ...]
-    happenings: tuple[Happening, ...]
+    events: tuple[Event, ...]
 
 
-def story(root: Path, name: str) -> Story:
-    """What the fresh artifacts of a variant tell; matrices, heads and sites one by one are left to the page Order."""
-    found = _phases(root, name)
-    happenings = [*(_events(root, name, found) if found else ()), *_moves(root, name)]
-    ordered = sorted(happenings, key=lambda h: (h.by, h.instrument != "phases", h.sentence))
-    return Story(found.verdict if found else "", found.reasons if found else (), tuple(ordered))
+def timeline(variant: LoadedVariant) -> Timeline:
+    """What the fresh artifacts of a variant tell; single matrices, heads and sites are left to the page Lead-lag."""
+    phases = _phases(variant)
+    events = [*(_events(variant.steps, phases) if phases else ()), *_moves(variant)]
+    ordered = sorted(events, key=lambda e: (e.by, e.instrument != "phases", e.sentence))
+    return Timeline(phases.verdict if phases else "", phases.reasons if phases else (), tuple(ordered))
 
 
-def _phases(root: Path, name: str) -> Any:
+def _phases(variant: LoadedVariant) -> Any:
     try:
-        return analysis.artifact(root, name, "phases")
+        return variant.artifact("phases")
     except MiscopeError:  # the report says at the views why there is nothing
         return None
 
 
-def _events(root: Path, name: str, phases: Any) -> list[Happening]:
-    steps = files.folder_of(root, name).checkpoint_steps()
-    found = []
+def _events(steps: tuple[int, ...], phases: Any) -> list[Event]:
+    events = []
     for field, sentence in EVENTS.items():
         at = getattr(phases, field)
         if at is not None:
             before = max((step for step in steps if step < at), default=None)
-            found.append(Happening(before, at, sentence, "phases"))
-    return found
+            events.append(Event(before, at, sentence, "phases"))
+    return events
 
 
-def _moves(root: Path, name: str) -> list[Happening]:
+def _moves(variant: LoadedVariant) -> list[Event]:
     try:
-        onsets = lead_lag.onsets(root, [name])
+        onsets = lead_lag.onsets([variant])
     except (MiscopeError, NotApplicable):
         return []
     whole = onsets[~onsets["measure"].str.contains(" of ")]
     return [
-        Happening(
+        Event(
             int(row.before), int(row.by), f"{_in_words(str(row.measure))} has come half of its way.",
             str(row.measure).partition(".")[0],
         )

@@ -1,1 +1,1 @@
-"""Scaling-law studies: plan points, run them, fit the law with intervals, draw it."""
+"""Scaling-law studies: plan, run, fit and plot; see docs/scaling.md."""

@@ -7,20 +7,16 @@ Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.2 (parabola of the los
 arXiv:2406.19146, section 3.1 (Akima interpolation of log loss, noise redrawn); Akima 1970, J. ACM 17(4).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.interpolate import Akima1DInterpolator
 
 from miscope.maths.power_laws import Law
-from miscope.scaling.bootstrap import Estimate, asked, exponent
-from miscope.scaling.refusals import Refusal
+from miscope.scaling import fit
 
-Shape = Literal["parabola", "akima"]
-SHAPES: tuple[Shape, ...] = ("parabola", "akima")
 FEWEST_SIZES = 4  # on one curve
 FEWEST_BUDGETS = 3  # for a line and something that may disagree with it
 SAME_BUDGET = 1.05  # runs within this factor of compute belong to one curve
@@ -39,28 +35,6 @@ class Curve:
     flops_per_parameter_token: float
 
 
-@dataclass(frozen=True)
-class Minimum:
-    """The best size at a budget, or why there is none."""
-
-    budget: float
-    n_sizes: int
-    parameters: Estimate
-    tokens: Estimate
-    loss: float | None  # nats, at the minimum
-
-
-@dataclass(frozen=True)
-class Optima:
-    """What one shape makes of all curves: N* = scale * C^a, or why not."""
-
-    shape: Shape
-    minima: tuple[Minimum, ...]
-    a: Estimate
-    line: Float[np.ndarray, "1 2"] | None  # (log scale, a)
-    line_draws: Float[np.ndarray, "draw 2"] | None  # the same of each redrawing of the noise
-
-
 def curves(
     budget: Float[np.ndarray, " run"], parameters: Float[np.ndarray, " run"], tokens: Float[np.ndarray, " run"],
     loss: Float[np.ndarray, " run"],
@@ -72,24 +46,24 @@ def curves(
             groups[-1].append(i)
         else:
             groups.append([i])
-    found = []
+    gathered = []
     for group in groups:
         which = _sizes(parameters[group])
         counts = np.bincount(which).astype(np.float64)
         if len(counts) >= FEWEST_SIZES:
             k = float(np.median(budget[group] / (parameters[group] * tokens[group])))
             sizes, means = (np.bincount(which, weights=v[group]) / counts for v in (parameters, loss))
-            found.append(Curve(float(np.median(budget[group])), sizes, means, counts, k))
-    return tuple(found)
+            gathered.append(Curve(float(np.median(budget[group])), sizes, means, counts, k))
+    return tuple(gathered)
 
 
 def _sizes(parameters: Float[np.ndarray, " run"]) -> Int[np.ndarray, " run"]:
     """The number of each run's size, from the smallest, 0; runs within SAME_SIZE of one another are of one size."""
     order = np.argsort(parameters, kind="stable")
     steps = np.diff(np.log(parameters[order]), prepend=np.log(parameters[order[0]])) > np.log(SAME_SIZE)
-    found = np.empty(len(parameters), dtype=np.int64)
-    found[order] = np.cumsum(steps)
-    return found
+    numbers = np.empty(len(parameters), dtype=np.int64)
+    numbers[order] = np.cumsum(steps)
+    return numbers
 
 
 def seed_noise(budget: np.ndarray, parameters: np.ndarray, loss: np.ndarray) -> float | None:
@@ -101,20 +75,21 @@ def seed_noise(budget: np.ndarray, parameters: np.ndarray, loss: np.ndarray) -> 
     return float(np.sqrt(squares / freedom)) if freedom >= 3 else None
 
 
-def parabola_noise(found: tuple[Curve, ...]) -> float | None:
+def parabola_noise(curves: Sequence[Curve]) -> float | None:
     """Standard deviation about the parabolas, in nats: noise and misfit together. None where nothing is left over."""
-    residuals = [curve.loss - drawn(curve, "parabola", curve.parameters) for curve in found]
+    residuals = [curve.loss - drawn(curve, "parabola", curve.parameters) for curve in curves]
     freedom = sum(len(r) - 3 for r in residuals)
     return float(np.sqrt(sum(float(r @ r) for r in residuals) / freedom)) if freedom > 0 else None
 
 
-def drawn(curve: Curve, shape: Shape, at: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
+def drawn(curve: Curve, shape: fit.Shape, at: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
     """The shape's loss in nats at the sizes `at`, which lie within the curve."""
-    return _shape(curve.parameters, curve.loss[None], shape)(np.log(at))[0]
+    losses: np.ndarray = _shape(curve.parameters, curve.loss[None], shape)(np.log(at))[0]
+    return losses
 
 
 def minima_of(
-    parameters: Float[np.ndarray, " size"], loss: Float[np.ndarray, "draw size"], shape: Shape
+    parameters: Float[np.ndarray, " size"], loss: Float[np.ndarray, "draw size"], shape: fit.Shape
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
     """N* and the loss there for each row of losses; NaN where no minimum lies inside."""
     x = np.log(parameters)
@@ -133,7 +108,7 @@ def minima_of(
     return np.where(is_inside, best, np.nan), np.where(is_inside, least, np.nan)
 
 
-def _shape(sizes: np.ndarray, loss: np.ndarray, shape: Shape) -> Callable[[np.ndarray], np.ndarray]:
+def _shape(sizes: np.ndarray, loss: np.ndarray, shape: fit.Shape) -> Callable[[np.ndarray], np.ndarray]:
     """A function of log N that gives [draw, point] losses."""
     x = np.log(sizes)
     if shape == "parabola":
@@ -145,53 +120,69 @@ def _shape(sizes: np.ndarray, loss: np.ndarray, shape: Shape) -> Callable[[np.nd
     return lambda at: np.exp(spline(at))
 
 
-def refusal_of(curve: Curve, shape: Shape) -> Refusal | None:
+def refusal_of(curve: Curve, shape: fit.Shape) -> fit.Refusal | None:
     """Why this curve has no optimum, if so."""
     best = int(curve.loss.argmin())
     if best in (0, len(curve.loss) - 1):
         end, more = ("smallest", "smaller") if best == 0 else ("largest", "larger")
-        return Refusal(
+        return fit.Refusal(
             "minimum at the grid's edge",
             f"At {curve.budget:.3g} FLOPs the {end} size, {curve.parameters[best]:,.0f}, has the least loss; the best "
             f"may be {more}. Plan {more} sizes for this budget.",
         )
     if np.isnan(minima_of(curve.parameters, curve.loss[None], shape)[0][0]):
-        return Refusal(
+        return fit.Refusal(
             "no interior minimum",
             f"At {curve.budget:.3g} FLOPs the {shape} through {len(curve.loss)} sizes has no minimum inside.",
         )
     return None
 
 
-def optima(found: tuple[Curve, ...], shape: Shape, sigma: float, draws: int, seed: int) -> Optima:
-    """Minima with intervals from `draws` redrawings of noise of `sigma` nats per run, and the line through them."""
+def fitted(
+    curves: Sequence[Curve], shape: fit.Shape, sigma: float, draws: int, seed: int,
+    targets: Sequence[float] = (), budgets: Sequence[float] = (), k: float = 6.0,
+) -> fit.IsoflopFit:  # fmt: skip
+    """Minima with intervals from `draws` redrawings of noise of `sigma` nats per run, and the line through them.
+
+    The line is asked for N* and D* at `targets`, and along `budgets`; C = k N D.
+    """
     generator = np.random.default_rng(seed)
     minima, sizes, redrawn = [], [], []
-    for curve in found:
+    for curve in curves:
         shaken = sigma / np.sqrt(curve.n_runs) * generator.standard_normal((draws, len(curve.loss)))
         many = minima_of(curve.parameters, np.maximum(curve.loss + shaken, 1e-9), shape)[0]
         one, least = (float(value[0]) for value in minima_of(curve.parameters, curve.loss[None], shape))
-        refusal = refusal_of(curve, shape)
         per = curve.budget / curve.flops_per_parameter_token
-        if refusal:
-            size = tokens = Estimate(None, refusal=refusal)
+        if refusal := refusal_of(curve, shape):
+            size = tokens = fit.Estimate(None, refusal=refusal)
         else:
-            size = asked("parameters", curve.budget, one, many)
-            tokens = asked("tokens", curve.budget, per / one, per / many)
+            size = fit.asked("parameters", curve.budget, one, many)
+            tokens = fit.asked("tokens", curve.budget, per / one, per / many)
         is_usable = size.value is not None
-        minima.append(Minimum(curve.budget, len(curve.loss), size, tokens, least if is_usable else None))
+        minima.append(fit.Minimum(curve.budget, len(curve.loss), size, tokens, least if is_usable else None))
         if is_usable:
             sizes.append((curve.budget, one))
             redrawn.append(many)
     if len(sizes) < FEWEST_BUDGETS:
-        sentence = (
-            f"{len(sizes)} of {len(found)} budgets have a minimum inside; a line through minima needs {FEWEST_BUDGETS}."
+        have = f"{len(sizes)} of {len(curves)} budgets have a minimum inside"
+        refused = fit.Estimate(None).refused(
+            f"{have}; a line through minima needs {FEWEST_BUDGETS}.", "too few budgets"
         )
-        return Optima(shape, tuple(minima), Estimate(None, refusal=Refusal("too few budgets", sentence)), None, None)
-    budgets, best = np.log(np.array(sizes)).T
-    lines = _lines(budgets, np.log(np.array(redrawn)).T)
-    line = _lines(budgets, best[None])
-    return Optima(shape, tuple(minima), exponent(float(line[0, 1]), lines[:, 1]), line, lines)
+        return fit.IsoflopFit(tuple(minima), refused)
+    x, best = np.log(np.array(sizes)).T
+    line, lines = _lines(x, best[None]), _lines(x, np.log(np.array(redrawn)).T)
+
+    def target(c: float) -> fit.Target:
+        n, ns = _on(line, c)[0], _on(lines, c)
+        pairs = (n, ns), (c / k / n, c / k / ns), (c / k / n**2, c / k / ns**2)
+        return fit.Target(c, *(fit.asked(name, c, *pair) for name, pair in zip(fit.WORDS, pairs, strict=True)))
+
+    def frontier(c: float) -> fit.Frontier:
+        n, ns = _on(line, c)[0], _on(lines, c)
+        return fit.Frontier(c, fit.interval(n, ns).band, fit.interval(c / k / n, c / k / ns).band)
+
+    a = fit.exponent(float(line[0, 1]), lines[:, 1])
+    return fit.IsoflopFit(tuple(minima), a, tuple(map(target, targets)), tuple(map(frontier, budgets)))
 
 
 def _lines(x: Float[np.ndarray, " budget"], y: Float[np.ndarray, "draw budget"]) -> Float[np.ndarray, "draw 2"]:
@@ -206,28 +197,15 @@ def _lines(x: Float[np.ndarray, " budget"], y: Float[np.ndarray, "draw budget"])
     return np.stack([y_mean - slope * x_mean, slope], axis=1)
 
 
-def best_parameters(line: Float[np.ndarray, "draw 2"], flops: float) -> Float[np.ndarray, " draw"]:
+def _on(lines: Float[np.ndarray, "draw 2"], flops: float) -> Float[np.ndarray, " draw"]:
     """N* at `flops` by each line."""
-    return np.exp(line[:, 0] + line[:, 1] * np.log(flops))
+    sizes: np.ndarray = np.exp(lines[:, 0] + lines[:, 1] * np.log(flops))
+    return sizes
 
 
-def at_budget(
-    line: Float[np.ndarray, "1 2"], draws: Float[np.ndarray, "draw 2"], flops: float, k: float
-) -> dict[str, float | Estimate]:
-    """N*, D* and D*/N* at `flops` = k N D, each refused where its interval says nothing."""
-    here, there = float(best_parameters(line, flops)[0]), best_parameters(draws, flops)
-    answers = {
-        "parameters": (here, there),
-        "tokens": (flops / k / here, flops / k / there),
-        "tokens_per_parameter": (flops / k / here**2, flops / k / there**2),
-    }
-    found = {name: asked(name, flops, value, many) for name, (value, many) in answers.items()}
-    return {"budget": flops, **found}
-
-
-def exact(found: tuple[Curve, ...], law: Law) -> tuple[Curve, ...]:
+def exact(curves: Sequence[Curve], law: Law) -> tuple[Curve, ...]:
     """The same curves with the losses that the law gives, free of noise."""
     return tuple(
         replace(c, loss=np.asarray(law.loss(c.parameters, c.budget / c.flops_per_parameter_token / c.parameters)))
-        for c in found
+        for c in curves
     )

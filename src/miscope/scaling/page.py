@@ -1,123 +1,139 @@
-"""Files of a fit's pictures: JSON and CSV of each, and one page of them all that needs no network."""
+"""A study's page: the numbers as tables, the files of the pictures, and one page of HTML with all of it."""
 
-import html
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from plotly.offline import get_plotlyjs
 
 from miscope.core import MiscopeError
-from miscope.scaling import figures, laws, results, tables
+from miscope.report import html
+from miscope.scaling import documents, results
+from miscope.scaling.fit import Estimate, Fit
+from miscope.scaling.views import figure_of, views_of
+from miscope.workspace import Workspace, files
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }}
-table {{ border-collapse: collapse; font-size: 14px }} th {{ text-align: left; font-weight: 600 }}
-td, th {{ padding: .1rem 1.2rem .1rem 0; vertical-align: top }} a {{ margin-right: 1rem; color: #0072b2 }}
-details {{ overflow-x: auto }}
-</style>
-<script>{plotly}</script></head><body>
-<h1>{title}</h1>
-<table>{facts}</table>
-<p>{links}</p>
-{sections}
-</body></html>
-"""
-
-
-def folder(root: Path, study: str) -> Path:
-    return root / "artifacts" / "scaling" / study / "figures"
-
-
-def load(root: Path, study: str) -> dict[str, Any]:
-    """The content of fit.json.
-
-    Raises:
-        MiscopeError: there is none, or it is of another schema.
-    """
-    file = laws.path(root, study)
-    if not file.is_file():
-        raise MiscopeError(f"{file} does not exist. Run `dvc repro fit@{study}`.")
-    found = json.loads(file.read_text(encoding="utf-8"))
-    if found.get("schema") != laws.SCHEMA:
-        raise MiscopeError(f"{file} is of another version. Run `dvc repro fit@{study}`.")
-    return found
+QUANTITIES = {
+    "parameters": "N*",
+    "tokens": "D*",
+    "tokens_per_parameter": "D*/N*",
+    "loss": "loss",
+    "predicted_loss": "loss of one run",
+}
+ANSWER = ("value", "low", "high", "standard error", "refused")
 
 
 def write(root: Path, study: str) -> list[Path]:
     """Draws the study's fit; returns the files written. Those of pictures that are drawn no more are removed."""
-    runs, fit = results.read(results.path(root, study), study), load(root, study)
-    drawn = figures.drawn(runs, fit)
-    files = {folder(root, study) / f"{one.name}.json": one.figure.to_json() for one in drawn}
-    files |= {folder(root, study) / f"{one.name}.csv": one.table.to_csv(index=False) for one in drawn}
-    files[folder(root, study) / "index.html"] = html_page(fit, drawn)
-    for file, content in files.items():
+    fit, runs = Fit.of_study(root, study), results.of_study(root, study)
+    where = documents.path(root, study, "figures")
+    written: dict[Path, str] = {}
+    sections: dict[str, str] = {}
+    for view in views_of(fit):
+        table, figure = figure_of(view, fit, runs)
+        drawing = figure.to_json()
+        written |= {where / f"{view.leaf}.json": drawing, where / f"{view.leaf}.csv": table.to_csv(index=False)}
+        details = f"<details><summary>table</summary>{_as_html(table.head(200))}</details>"
+        sections[view.leaf] = html.figure(f"figure_{view.leaf}", drawing, view.reading) + details
+    tables = {"numbers": estimates(fit), "targets": targets(fit), "checklist": checklist(fit)}
+    sections |= {name: _as_html(table) for name, table in tables.items()}
+    written[where / "index.html"] = html.page(f"{fit.study}: scaling law", _facts(fit), sections)
+    for file, content in written.items():
         files.write(file, content)
-    files.sweep(folder(root, study), set(files))
-    return sorted(files)
+    files.sweep(where, set(written))
+    return sorted(written)
 
 
-def html_page(fit: tables.Fit, drawn: list[figures.Drawn]) -> str:
-    """All pictures, the numbers with their intervals, and the checklist."""
-    facts = {
-        "runs": f"{fit['n_fitted']} fitted of {fit['n_runs']}",
-        "N": fit["convention"],
-        "methods": fit["disagreement"]["sentence"],
-        "bias of IsoFLOP": bias_sentence(fit),
+def _facts(fit: Fit) -> dict[str, str]:
+    refused = {"refused": fit.refusal.sentence} if fit.refusal else {}
+    return {
+        "runs": f"{fit.n_fitted} fitted of {fit.n_runs}",
+        "N": fit.convention,
+        "methods": fit.disagreement.sentence,
+        "bias of IsoFLOP": fit.bias_sentence,
+        **refused,
     }
-    if fit["refusal"]:
-        facts["refused"] = fit["refusal"]["sentence"]
-    checks = pd.DataFrame(fit["checklist"]).fillna("not recorded")
-    sections = [_section(one) for one in drawn]
-    sections += [
-        f'<h2 id="{name}">{name}</h2>\n{_table(table)}'
-        for name, table in (("numbers", tables.estimates(fit)), ("targets", tables.targets(fit)), ("checklist", checks))
+
+
+def _as_html(table: pd.DataFrame) -> str:
+    return str(table.to_html(index=False, float_format=lambda v: f"{v:.5g}", na_rep="", border=0, classes="numbers"))
+
+
+def estimates(fit: Fit) -> pd.DataFrame:
+    """One row per method and parameter, with its interval or the refusal."""
+    rows = [
+        {"method": method, "parameter": name, **_answer(estimate)}
+        for method, one in fit.by_method.items()
+        for name, estimate in one.answers.items()
     ]
-    return PAGE.format(
-        title=html.escape(f"{fit['study']}: scaling law"),
-        plotly=get_plotlyjs(),
-        facts="".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(str(v))}</td></tr>" for k, v in facts.items()),
-        links=" ".join(
-            f'<a href="#{name}">{name.replace("_", " ")}</a>'
-            for name in (*(one.name for one in drawn), "numbers", "targets", "checklist")
-        ),
-        sections="\n".join(sections),
-    )
+    return pd.DataFrame(rows, columns=["method", "parameter", *ANSWER])
 
 
-def bias_sentence(fit: tables.Fit) -> str:
-    """What the IsoFLOP method would say of runs without noise, at the very sizes of this study."""
-    if not fit["bias"]:
-        return "not known: no law was fitted, or no budget has enough sizes."
-    parts = []
-    for shape, one in fit["bias"].items():
-        if one["a"] is None or not one["targets"]:
-            parts.append(f"{shape}: no answer ({one['refusal']['sentence'] if one['refusal'] else 'refused'})")
-            continue
-        at = one["targets"][-1]
-        parts.append(
-            f"{shape}: a {one['a']:.3f} where the law has {one['a_of_law']:.3f}, N* at {at['budget']:.3g} FLOPs "
-            f"{at['ratio'] - 1:+.1%} off"
-        )
-    return "on noise-free losses of the fitted law at the sizes that ran, " + "; ".join(parts) + "."
+def targets(fit: Fit) -> pd.DataFrame:
+    """One row per method, budget and quantity."""
+    rows = [
+        {"method": method, "budget": at.budget, "quantity": text, **_answer(getattr(at, name))}
+        for method, one in fit.by_method.items()
+        for at in one.targets
+        for name, text in QUANTITIES.items()
+        if hasattr(at, name)
+    ]
+    return pd.DataFrame(rows, columns=["method", "budget", "quantity", *ANSWER])
 
 
-def _section(one: figures.Drawn) -> str:
-    figure = one.figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"figure_{one.name}",
-        config={"responsive": True, "displaylogo": False},
-    )
-    return (
-        f'<h2 id="{one.name}">{one.name.replace("_", " ")}</h2>\n{figure}\n<p>{html.escape(one.reading)}</p>\n'
-        f"<details><summary>table</summary>{_table(one.table.head(200))}</details>"
-    )
+def _answer(one: Estimate) -> dict[str, Any]:
+    numbers = one.value, one.low, one.high, one.standard_error
+    return dict(zip(ANSWER, (*numbers, str(one.refusal or "")), strict=True))
 
 
-def _table(table: pd.DataFrame) -> str:
-    return table.to_html(index=False, float_format=lambda v: f"{v:.5g}", na_rep="", border=0)
+def checklist(fit: Fit) -> pd.DataFrame:
+    return pd.DataFrame(documents.plain(fit.checklist), columns=["part", "question", "answer"]).fillna("not recorded")
+
+
+def sensitivity(fit: Fit) -> pd.DataFrame:
+    """One row per set of runs that the law was fitted to."""
+    rows = [
+        {"runs": row.runs, "n": row.n, **({} if row.law is None else vars(row.law)), "a": row.a, "N*": row.parameters,
+         "at FLOPs": row.budget, "refused": row.refusal.sentence if row.refusal else ""}
+        for row in fit.sensitivity
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def questioned(fit: Fit) -> pd.DataFrame:
+    """The runs that were left out, and those that stand out."""
+    rows = [{"id": run.id, "left out": True, "reason": run.reason} for run in fit.set_aside]
+    rows += [{"id": run.id, "left out": False, "reason": "; ".join(run.reasons)} for run in fit.outliers]
+    return pd.DataFrame(rows)
+
+
+def against_scale(workspace: Workspace, study: str, measure: str) -> pd.DataFrame:
+    """When a measure moved in each analysed point: one row per point in which it did.
+
+    `parameters` N, `before` < onset <= `by` in tokens seen; its values at both ends; the `loss` in nats.
+
+    Raises:
+        MiscopeError: no point is analysed, or none has a measure of this name that moved.
+    """
+    from miscope.report import lead_lag  # with every instrument, which the page's other parts do without
+
+    runs = {name_of(study, run.id): run for run in results.of_study(workspace.root, study).runs}
+    names = [name for name in workspace.variants if name in runs]
+    if not names:
+        raise MiscopeError(f"No point of `{study}` is a variant. Run `python -m miscope points {study}`.")
+    moved = lead_lag.onsets([workspace.load(name) for name in names])
+    chosen = moved[moved["measure"] == measure]
+    if not len(chosen):
+        known = ", ".join(sorted(name for name in set(moved["measure"]) if " of " not in name)[:12])
+        raise MiscopeError(f"`{measure}` moved in no point of `{study}`; some that did: {known}.")
+    table = chosen[["variant", "before", "by", "start", "end"]].copy()
+    for column in ("parameters", "budget", "loss"):
+        table[column] = [getattr(runs[name], column) for name in table["variant"]]
+    per_step = [runs[name].tokens / (runs[name].steps or 1) for name in table["variant"]]
+    table[["before", "by"]] = table[["before", "by"]].mul(per_step, axis=0)
+    columns = ["variant", "parameters", "budget", "before", "by", "start", "end", "loss"]
+    return table[columns].sort_values(["budget", "parameters"], ignore_index=True)
+
+
+def name_of(study: str, point: str) -> str:
+    """The variant that a point is declared as."""
+    return f"{study}_{point}"

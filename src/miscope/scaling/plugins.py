@@ -1,24 +1,31 @@
-"""Models, datasets and losses by name or by dotted path, made by Hydra's `instantiate`.
+"""Models, datasets and losses: loaded by name or by dotted path, made by Hydra's `instantiate`, tried on two examples.
 
 A name is a file of `conf/model`, `conf/dataset` or `conf/loss`: a `_target_` and its settings. A study may say the name
 alone, `{name: gpt, n_ctx: 128}` with settings of its own, or `{_target_: my_lab.nets.MLP, ...}`.
+
+Every method is called before anything is planned: `isinstance` on a Protocol passes an `nn.Module` without a forward,
+and any class at all as a loss.
 """
 
 import inspect
-import logging
-import sys
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from functools import cache
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+import torch
 from ruamel.yaml import YAML
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from miscope import catalog, keys
 from miscope.core import MiscopeError
+from miscope.model.transformer import Transformer
+from miscope.scaling.documents import Settings
+from miscope.scaling.loader import held_out, n_rows, source, tokens_in
+from miscope.scaling.protocols import Batch, ScalableDataset, ScalableLoss, ScalableModel
 
 CONF = Path(__file__).parent / "conf"
 
@@ -29,47 +36,71 @@ class Plugin:
 
     kind: str  # model, dataset, loss
     target: str  # the dotted path of a class or function
-    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    settings: Settings = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"the {self.kind} `{self.target}`"
+        return f"{self.kind} `{self.target}`"
 
-    def config(self) -> dict[str, Any]:
-        """As plain data that `from_config` reads."""
+    @classmethod
+    def of(cls, kind: str, config: Settings) -> "Plugin":
+        """The plugin that `config` wrote."""
+        return cls(kind, config["_target_"], {key: value for key, value in config.items() if key != "_target_"})
+
+    @property
+    def config(self) -> Settings:
+        """As plain data."""
         return {"_target_": self.target, **self.settings}
 
-    def sized(self, settings: Mapping[str, Any]) -> "Plugin":
-        """The same with more settings, all of which its target takes.
+    @property
+    def located(self) -> Any:
+        """The class or function itself."""
+        return catalog.located(self.target, "`_target_`")
 
-        Raises:
-            MiscopeError: a setting that the target has no argument for.
-        """
-        chosen = replace(self, settings={**self.settings, **settings})
-        _check_settings(chosen)
+    @property
+    def source(self) -> tuple[Path, ...]:
+        """The file of code that says what it does."""
+        path = str(getattr(inspect.getmodule(self.located), "__file__", None))
+        return (Path(path),) if path.endswith(".py") else ()
+
+    def sized(self, settings: Settings) -> "Plugin":
+        """The same with more settings, for all of which the target has an argument."""
+        chosen, located = replace(self, settings={**self.settings, **settings}), self.located
+        if not callable(located):
+            raise chosen.fault(f"it is no class or function but {type(located).__name__}")
+        parameters = inspect.signature(located).parameters.values()
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            for key in chosen.settings:
+                catalog.known(f"setting of the {self} called", key, (p.name for p in parameters))
         return chosen
 
     def make(self) -> Any:
-        """
-        Raises:
-            MiscopeError: the target refuses its settings; one line with its reason.
-        """
         from hydra.utils import instantiate
 
         try:
-            return instantiate(self.config(), _convert_="all")
+            return instantiate(dict(self.config), _convert_="all")
         except Exception as error:  # Hydra wraps what the target raises
-            raise MiscopeError(f"{_capital(self)} cannot be made: {reason(error)}") from None
+            raise self.fault(f"it cannot be made: {catalog.reason(error)}") from None
 
-    @property
-    def code(self) -> str:
-        """The digest of the files that decide what it does."""
-        return _code(self.target)
+    def seeded(self, seed: int) -> Any:
+        """What it makes, with torch's own generator seeded and left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.make()
 
+    def called(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What a call on two examples gives; whatever it raises is the plugin's fault."""
+        try:
+            return call(*arguments)
+        except Exception as error:  # whatever a plugin raises
+            raise self.fault(f"`{name}` fails on two examples: {catalog.reason(error)}") from None
 
-def from_config(kind: str, config: Mapping[str, Any]) -> Plugin:
-    """The plugin that `Plugin.config` wrote."""
-    settings = {key: value for key, value in config.items() if key != "_target_"}
-    return Plugin(kind, config["_target_"], MappingProxyType(settings))
+    def check_methods(self, made: Any, *names: str) -> None:
+        if lacks := [f"`{name}`" for name in names if not callable(getattr(made, name, None))]:
+            raise self.fault(f"it lacks the method{'s' * (len(lacks) > 1)} {', '.join(lacks)}")
+
+    def fault(self, sentence: str) -> MiscopeError:
+        """One line that names the plugin and what is wrong with it."""
+        return MiscopeError(f"The {self}: {sentence.rstrip('.')}.")
 
 
 def groups(kind: str) -> tuple[str, ...]:
@@ -83,80 +114,118 @@ def plugin(kind: str, spec: Any, where: str, root: Path = Path()) -> Plugin:
     Raises:
         MiscopeError: no such name, no such object, or a setting that it does not take; one line.
     """
-    known = groups(kind)
     given = {"name": spec} if isinstance(spec, str) else spec
     if not isinstance(given, Mapping) or ("name" in given) == ("_target_" in given):
         raise MiscopeError(
-            f"params.yaml: `{where}` = {spec!r} must be one of {', '.join(known)}, or a mapping with either `name` or "
-            "`_target_`, and settings."
+            f"params.yaml: `{where}` = {spec!r} must be one of {', '.join(groups(kind))}, or a mapping with either "
+            "`name` or `_target_`, and settings."
         )
-    if "name" in given and given["name"] not in known:
-        close = get_close_matches(str(given["name"]), known, n=1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
-        raise MiscopeError(
-            f"params.yaml: `{where}`: there is no {kind} `{given['name']}`.{hint} Known: {', '.join(known)}; "
-            "or write `_target_:` and the dotted path of your own."
-        )
-    look_in(root)
-    chosen = from_config(kind, _of_group(kind, given["name"]) if "name" in given else given)
-    return chosen.sized({key: value for key, value in given.items() if key not in ("name", "_target_")})
+    catalog.look_in(root)
+    own = {key: value for key, value in given.items() if key not in ("name", "_target_")}
+    if "_target_" in given:
+        return Plugin(kind, given["_target_"]).sized(own)
+    name = catalog.known(f"{kind} for `{where}` called", str(given["name"]), groups(kind))
+    text = (CONF / kind / f"{name}.yaml").read_text(encoding="utf-8")
+    return Plugin.of(kind, YAML(typ="safe", pure=True).load(text)).sized(own)
 
 
-def look_in(root: Path) -> None:
-    """Have modules found beside params.yaml, too."""
-    if str(root.resolve()) not in sys.path:
-        sys.path.append(str(root.resolve()))
+@dataclass(frozen=True)
+class Probed:
+    """A dataset that was looked at: two examples of it, and what it says of itself."""
+
+    batch: Batch
+    tokens_per_example: int
+    token_count: int | None
+    entropy: float | None
+    digest: str  # of the first examples of both splits
 
 
-def located(target: str) -> Any:
-    """The object at a dotted path.
+@dataclass(frozen=True)
+class Sized:
+    """A model that was looked at: its parameters, and FLOPs of training on one token, forward and back."""
+
+    parameters: int  # without embeddings
+    parameters_total: int
+    flops_per_token: float
+    is_core: bool  # its weights can be read by the instruments: it is the product's own transformer, in `core`
+
+
+def probed(plugin: Plugin) -> Probed:
+    """The dataset, looked at.
 
     Raises:
-        MiscopeError: there is none, or its module fails.
+        MiscopeError: one line that names it and what is missing, as for a loss or a model below.
     """
-    from hydra.utils import get_object
-
-    logging.getLogger("hydra").setLevel(logging.CRITICAL)  # it prints what is raised here
-    try:
-        return get_object(target)
-    except Exception as error:  # whatever a module of the user's raises
-        raise MiscopeError(f"`_target_` = {target!r} cannot be loaded: {reason(error)}") from None
-
-
-@cache
-def _code(target: str) -> str:
-    path = Path(getattr(inspect.getmodule(located(target)), "__file__", None) or __file__)
-    is_ours = path.is_relative_to(catalog.SOURCE)
-    within = ("scaling", "model", "families", "maths")
-    return keys.digest_of_meaning(catalog.closure(path, within=within) if is_ours else (path,))
-
-
-def _of_group(kind: str, name: str) -> Mapping[str, Any]:
-    return YAML(typ="safe", pure=True).load((CONF / kind / f"{name}.yaml").read_text(encoding="utf-8"))
-
-
-def _check_settings(chosen: Plugin) -> None:
-    made = located(chosen.target)
-    if not callable(made):
-        raise MiscopeError(f"{_capital(chosen)} is no class or function but {type(made).__name__}.")
-    parameters = inspect.signature(made).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    known = tuple(p.name for p in parameters)
-    for key in chosen.settings:
-        if key not in known:
-            close = get_close_matches(key, known, n=1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
-            raise MiscopeError(f"{_capital(chosen)} takes no `{key}`.{hint} Allowed: {', '.join(known) or 'nothing'}.")
+    dataset: ScalableDataset = plugin.make()
+    plugin.check_methods(dataset, "build", "token_count")
+    train, test = (plugin.called("build", dataset.build, split) for split in ("train", "test"))
+    batch: Batch = plugin.called("build", lambda: source(train).batch(0, 0, 2))
+    beside: Batch = plugin.called("build", lambda: held_out(test, 2, 1)[0])
+    if (rows := plugin.called("build", n_rows, batch)) != 2:
+        raise plugin.fault(f"two examples were asked for, and a batch of {rows} came")
+    count = plugin.called("token_count", dataset.token_count)
+    if not (count is None or (isinstance(count, int) and count > 0)):
+        raise plugin.fault(f"`token_count` gives {count!r}; allowed: a whole number above 0, or None")
+    entropy = plugin.called("entropy", dataset.entropy) if hasattr(dataset, "entropy") else None
+    arrays = {
+        f"{i} {name}": value.numpy()
+        for i, one in enumerate((batch, beside))
+        for name, value in one.items()
+        if isinstance(value, Tensor)
+    }
+    return Probed(batch, tokens_in(batch) // rows, count, entropy, keys.digest_of_arrays(arrays))
 
 
-def _capital(chosen: Plugin) -> str:
-    return f"The{str(chosen)[3:]}"
+def loss_of(plugin: Plugin) -> ScalableLoss:
+    """The loss, which is looked at together with a model."""
+    loss: ScalableLoss = plugin.make()
+    if not callable(loss) or isinstance(loss, type):
+        raise plugin.fault("it cannot be called with (output, batch)")
+    return loss
 
 
-def reason(error: BaseException) -> str:
-    """What lies at the bottom of an exception, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(error).split())[:300]
-    return text if isinstance(error, MiscopeError) else f"{type(error).__name__}: {text}"
+def sized(plugin: Plugin, loss_plugin: Plugin, data: Probed, seed: int = 0) -> Sized:
+    """The model, looked at: forward, loss, backward, its count of parameters, its optimizer."""
+    loss, model = loss_of(loss_plugin), plugin.seeded(seed)
+    _check_model(plugin, model)
+    with FlopCounterMode(display=False) as counted, torch.random.fork_rng(devices=[]):
+        output = plugin.called("forward", model, data.batch)
+        value = loss_plugin.called("call", loss, output, data.batch)
+        _check_loss(loss_plugin, value)
+        loss_plugin.called("gradient", value.backward)
+    if not any(p.grad is not None for p in model.parameters()):
+        raise plugin.fault("no parameter gets a gradient from the loss")
+    n, total = (plugin.called("num_params", partial(model.num_params, non_embedding=one)) for one in (True, False))
+    if not isinstance(n, int) or not isinstance(total, int):
+        raise plugin.fault(f"`num_params` gives {n!r} and {total!r}; allowed: whole numbers")
+    if not 0 < n <= total:
+        raise plugin.fault(f"`num_params` counts {n} without embeddings, of {total}")
+    per_token = counted.get_total_flops() / (2 * data.tokens_per_example)
+    if hasattr(model, "estimate_flops"):
+        per_token = float(plugin.called("estimate_flops", model.estimate_flops, 1_000_000)) / 1e6
+    return Sized(n, total, per_token, isinstance(getattr(model, "core", None), Transformer))
+
+
+def _check_model(plugin: Plugin, model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise plugin.fault(f"it is {type(model).__name__}, no torch.nn.Module")
+    if type(model).forward is nn.Module.forward:
+        raise plugin.fault("it lacks the method `forward`")
+    plugin.check_methods(model, "num_params", "configure_optimizers")
+    assert isinstance(model, ScalableModel)
+    made = plugin.called("configure_optimizers", model.configure_optimizers, 1e-3, 0.1, (0.9, 0.95))
+    if not isinstance(made, torch.optim.Optimizer):
+        raise plugin.fault(f"`configure_optimizers` gives {type(made).__name__}, no torch optimizer")
+    moved = {id(p) for group in made.param_groups for p in group["params"]}
+    if still := [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in moved]:
+        raise plugin.fault(f"`configure_optimizers` leaves out {', '.join(still[:3])}")
+
+
+def _check_loss(plugin: Plugin, value: Any) -> None:
+    if not isinstance(value, Tensor) or value.ndim:
+        given = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise plugin.fault(f"it gives {given}; allowed: one number, a tensor without axes")
+    if not math.isfinite(value.item()):
+        raise plugin.fault(f"it gives {value.item()} on two examples")
+    if not value.requires_grad:
+        raise plugin.fault("what it gives has no gradient")

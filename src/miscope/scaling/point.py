@@ -1,36 +1,34 @@
-"""One point of a plan in training, in the same loop as a variant, and the record of what it came to."""
+"""A point of a plan as what the one training loop trains: its model, its data, its loss, its own chance.
+
+What is here, and what it imports, decides the result of a point.
+"""
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from miscope import catalog, keys
+from miscope import keys
 from miscope.core import MiscopeError, Recipe
 from miscope.model.initialisation import own_generator
-from miscope.model.memory import keep_freed_memory
 from miscope.model.weights import weights
-from miscope.scaling.check import probed, seeded
-from miscope.scaling.feed import Batches, held_out, tokens_in
-from miscope.scaling.plugins import Plugin, from_config
-from miscope.training.device import Device, device_for, versions
-from miscope.training.engine import Asked, Work, fill
-from miscope.training.ledger import Ledger
-from miscope.training.updates import Updates, below
-from miscope.workspace import files, store
+from miscope.scaling.documents import Plan, Point, plain
+from miscope.scaling.loader import held_out, n_rows, rows_of, source, tokens_in
+from miscope.scaling.plugins import Plugin
+from miscope.training.device import device_for
+from miscope.training.trainer import Model, State, Stretch, Trainer, restore, state_of
+from miscope.workspace import store
 
 TEST_BATCH = 256  # examples
-OnUpdate = Callable[[int], None]  # told the step after every update
 
 
 @dataclass(frozen=True)
-class Seen:
+class EvalPoint:
     """The held-out loss in nats after so many updates, tokens and seconds."""
 
     step: int
@@ -38,188 +36,118 @@ class Seen:
     loss: float
     seconds: float
 
+    def numbers(self) -> dict[str, float]:
+        return asdict(self)
 
-class PointRun(Updates):
-    """A point in training. Chance, such as dropout's, is drawn anew at each step from the seed and the step."""
+    @classmethod
+    def of(cls, numbers: Mapping[str, float]) -> "EvalPoint":
+        return cls(int(numbers["step"]), int(numbers["tokens"]), numbers["loss"], numbers["seconds"])
 
-    batches: Batches
 
-    def __init__(self, plan: Mapping[str, Any], point: Mapping[str, Any], device: Device, on_update: OnUpdate) -> None:
-        plugins = plugins_of(point)
-        recipe, self._seed = recipe_of(plan, point), point["seed"]
-        self._dataset, self._loss = plugins["dataset"].make(), plugins["loss"].make()
-        model = seeded(plugins["model"], self._seed).to(device.torch).train()
-        optimizer = model.configure_optimizers(
-            learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=recipe.betas
-        )
-        self._shares = [group["lr"] / recipe.learning_rate for group in optimizer.param_groups]
-        batches = Batches(self._dataset.build("train"), self._loss, recipe, self._seed, device)
-        super().__init__(model, optimizer, recipe, batches, device)
-        self._point, self._on_update = point, on_update
-        self._test = held_out(self._dataset.build("test"), TEST_BATCH, point["config"]["test_tokens"])
-        self._seconds, self._since = 0.0, time.perf_counter()
+def recipe_of(plan: Plan, point: Point) -> Recipe:
+    """How a point of a plan is trained."""
+    said, running = dict(point.config.recipe), plan.running
+    return Recipe(**said | {"betas": tuple(said["betas"])}, device=running.device, resume_points=running.resume_points)
 
-    @property
-    def keeps(self) -> set[int]:
-        """Evenly, and the last step, which the record is made from."""
-        n = max(1, self.recipe.resume_points)
-        return {round(self.recipe.steps * i / n) for i in range(1, n + 1)}
 
-    def advance(self) -> Tensor:
-        """One update, with torch's own generators seeded for it and left as they were."""
-        with torch.random.fork_rng(devices=[self.device.torch] if self.device.torch.type == "cuda" else []):
-            torch.manual_seed(own_generator(self._seed, f"update {self.step} of {self.device.rank}").initial_seed())
-            loss = super().advance()
-        self._on_update(self.step)
-        return loss
+def plugins_of(point: Point) -> tuple[Plugin, Plugin, Plugin]:
+    """Model, dataset and loss, as the plan names them."""
+    config = point.config
+    return Plugin.of("model", config.model), Plugin.of("dataset", config.dataset), Plugin.of("loss", config.loss)
+
+
+def key_of(plan: Plan, point: Point) -> keys.Key:
+    """All that decides a point's result, but for the machine: its config, the code, the data."""
+    code = keys.digest_of_code(Path(__file__), *(path for plugin in plugins_of(point) for path in plugin.source))
+    return keys.Key({"data": plan.data.digest}, code, keys.canonical_json(plain(point.config)))
+
+
+def trainer_of(plan: Plan, point: Point, on_update: Callable[[int], None] = lambda _: None) -> Trainer:
+    """A point at step 0; chance, such as dropout's, is drawn anew at each step from the seed and the step.
+
+    `on_update` is told the step after every update.
+    """
+    recipe, config = recipe_of(plan, point), point.config
+    model_plugin, dataset_plugin, loss_plugin = plugins_of(point)
+    device, dataset, loss = device_for(recipe), dataset_plugin.make(), loss_plugin.make()
+    network = model_plugin.seeded(config.seed).to(device.torch).train()
+    optimizer = network.configure_optimizers(
+        learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=recipe.betas
+    )
+    for group in optimizer.param_groups:  # they keep the ratios of their rates in which the model asked for them
+        group["rate_share"] = group["lr"] / recipe.learning_rate
+    train = source(dataset.build("train"))
+    test = held_out(dataset.build("test"), TEST_BATCH, config.test_tokens)
+    clock = _Clock()
+
+    def losses(step: int) -> Iterator[Tensor]:
+        batch = train.batch(config.seed, step, recipe.batch_size)
+        clock.tokens += tokens_in(batch)
+        share = device.to_device(batch)
+        n_parts = max(1, min(recipe.accumulate, n_rows(share)))
+        for i in range(n_parts):
+            micro_batch = rows_of(share, slice(i, None, n_parts))
+            with device.autocast():
+                output = network(micro_batch)
+            yield loss(output, micro_batch) * (n_rows(micro_batch) / n_rows(batch))
 
     @torch.no_grad()
-    def evaluate(self) -> Seen:
-        """The mean loss over the tokens of the split `test`.
-
-        Raises:
-            MiscopeError: it is not finite.
-        """
-        self.model.eval()
+    def evaluate(step: int) -> EvalPoint:
+        """The mean loss over the tokens of the split `test`."""
+        network.eval()
         totals = torch.zeros(2, dtype=torch.float64)
-        for batch in self._test:
-            share = self.device.place(batch)
-            with self.device.autocast():
-                output = self.model(share)
+        for batch in test:
+            share = device.to_device(batch)
+            with device.autocast():
+                output = network(share)
             n = tokens_in(share)
-            totals += torch.tensor([n * float(self._loss(output, share)), n], dtype=torch.float64)
-        self.model.train()
-        total, n = self.device.sum(totals.to(self.device.torch)).tolist()
+            totals += torch.tensor([n * float(loss(output, share)), n], dtype=torch.float64)
+        network.train()
+        total, n = device.sum(totals.to(device.torch)).tolist()
         if not math.isfinite(total):
             raise MiscopeError(
-                f"The held-out loss of point {self._point['id']} ({self._point['parameters']:,} parameters) is "
-                f"{total / n} at update {self.step:,}; lower the learning rate ({self.recipe.learning_rate:g})."
+                f"The held-out loss of point {point.id} ({point.parameters:,} parameters) is {total / n} at update "
+                f"{step:,}; lower the learning rate ({recipe.learning_rate:g})."
             )
-        return Seen(self.step, self.batches.tokens, total / n, self._clock())
+        return EvalPoint(step, clock.tokens, total / n, clock.seconds)
 
-    def save(self, path: Path, training: str) -> None:
+    def save(path: Path, step: int, key: str) -> None:
         """Write the weights as a checkpoint of a variant, for the instruments."""
-        core = self.model.core
-        store.save_checkpoint(path, self.step, core.config, weights(core), training)
+        store.save_checkpoint(path, step, network.core.config, weights(network.core), key)
 
-    def state(self) -> dict[str, Tensor]:
-        """Weights, moments, tokens seen and seconds; copies, for parameters may share memory."""
-        clock = {"clock.tokens": torch.tensor(self.batches.tokens), "clock.seconds": torch.tensor(self._clock())}
-        return {name: value.detach().clone() for name, value in (super().state() | clock).items()}
+    def state() -> State:
+        """Weights, moments and the clock; copies, for parameters may share memory."""
+        own = state_of(network, optimizer) | clock.state()
+        return {name: value.detach().clone() for name, value in own.items()}
 
-    def restore(self, step: int, state: Mapping[str, Tensor]) -> None:
-        super().restore(step, state)
-        self.batches.tokens = int(state["clock.tokens"])
-        self._seconds, self._since = float(state["clock.seconds"]), time.perf_counter()
+    def take_up(kept: Mapping[str, Tensor]) -> None:
+        restore(network, optimizer, kept)
+        clock.restore(kept)
 
-    def _set_rates(self, rate: float) -> None:
-        """Groups keep the ratios of their rates in which the model asked for them."""
-        for group, share in zip(self.optimizer.param_groups, self._shares, strict=True):
-            group["lr"] = rate * share
+    @contextmanager
+    def chance(step: int) -> Iterator[None]:
+        """Torch's own generators, seeded for the update and left as they were."""
+        with torch.random.fork_rng(devices=[device.torch] if device.torch.type == "cuda" else []):
+            torch.manual_seed(own_generator(config.seed, f"update {step} of {device.rank}").initial_seed())
+            yield
+        on_update(step + 1)
 
-    def _clock(self) -> float:
-        return self._seconds + time.perf_counter() - self._since
-
-
-def recipe_of(plan: Mapping[str, Any], point: Mapping[str, Any]) -> Recipe:
-    """How a point of a plan is trained."""
-    said = point["config"]["recipe"] | {"betas": tuple(point["config"]["recipe"]["betas"])}
-    running = plan["running"]
-    return Recipe(**said, device=running["device"], resume_points=running["resume_points"])
+    model = Model(evaluate, save, state, take_up)
+    return Trainer([model], network, [optimizer], [Stretch(0, (recipe,), losses)], device, chance=chance)
 
 
-def plugins_of(point: Mapping[str, Any]) -> dict[str, Plugin]:
-    """Model, dataset and loss, as the plan names them."""
-    return {kind: from_config(kind, point["config"][kind]) for kind in ("model", "dataset", "loss")}
+class _Clock:
+    """Tokens that were handed out, and seconds that were spent, also before a training was resumed."""
 
+    def __init__(self) -> None:
+        self.tokens, self._began = 0, time.perf_counter()
 
-def content_key(plan: Mapping[str, Any], point: Mapping[str, Any]) -> str:
-    """The digest of all that decides a point's result, but for the machine: its config, the code, the data."""
-    facts = {
-        "config": point["config"],
-        "data": plan["data"]["digest"],
-        "plugins": {kind: plugin.code for kind, plugin in plugins_of(point).items()},
-        "code": _code(),
-    }
-    return keys.digest(keys.canonical_json(facts))
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
 
+    def state(self) -> State:
+        return {"clock.tokens": torch.tensor(self.tokens), "clock.seconds": torch.tensor(self.seconds)}
 
-@cache
-def _code() -> str:
-    return keys.digest_of_meaning(catalog.closure(Path(__file__), within=("scaling", "training", "model")))
-
-
-def checkpoint_steps(plan: Mapping[str, Any], point: Mapping[str, Any]) -> set[int]:
-    """0, powers of 2 and the last step, if checkpoints are kept."""
-    steps = point["steps"]
-    powers = {2**i for i in range(steps.bit_length()) if 2**i < steps}
-    return {0, *powers, steps} if plan["running"]["keep_checkpoints"] else set()
-
-
-def train(
-    plan: Mapping[str, Any], point: Mapping[str, Any], folder: files.Folder, on_update: OnUpdate = lambda _: None
-) -> dict[str, Any] | None:
-    """Bring a point up to date in its folder; what comes back is its record, None on a process that does not write.
-
-    Raises:
-        MiscopeError: the loss is not finite, the data are others than at planning, or they end too soon.
-    """
-    keep_freed_memory()
-    _check_data(plan, point)
-    device = device_for(recipe_of(plan, point))
-    key = content_key(plan, point)
-    state_key = keys.digest(keys.canonical_json([key, device.describe(), versions()]))
-    ledger = Ledger(folder, state_key, kind=Seen)
-    checkpoints = checkpoint_steps(plan, point)
-    asked = Asked(checkpoints, checkpoints | {point["steps"]})
-    fill(lambda: PointRun(plan, point, device, on_update), asked, ledger, device, Work(), lambda _: None)
-    if not device.writes:
-        return None
-    record = _record(point, ledger, device, key)
-    files.sweep(folder.path / "checkpoints", keep={folder.checkpoint(step) for step in checkpoints})
-    files.write(folder.path / "run.json", files.pretty_json(record))
-    files.sweep(folder.path / "resume", keep=set())
-    return record
-
-
-def _check_data(plan: Mapping[str, Any], point: Mapping[str, Any]) -> None:
-    dataset = plugins_of(point)["dataset"]
-    if probed(dataset)[1].digest != plan["data"]["digest"]:
-        raise MiscopeError(
-            f"{dataset.target} gives other data than when the plan was made. Run `dvc repro -f plan@{plan['study']}`."
-        )
-
-
-def _record(point: Mapping[str, Any], ledger: Ledger, device: Device, key: str) -> dict[str, Any]:
-    """What was trained, on what, at what cost, how it ended."""
-    last: Seen = ledger.curve[point["steps"]]
-    per_batch = point["tokens"] / point["steps"]
-    if abs(last.tokens - point["tokens"]) > per_batch:
-        raise MiscopeError(
-            f"Point {point['id']} saw {last.tokens:,} tokens; planned were {point['tokens']:,}. Batches differ in "
-            "size; a dataset must give as many `labels` in each."
-        )
-    state = ledger.state(point["steps"]) or {}
-    plugins = plugins_of(point)
-    return {
-        **{name: point[name] for name in CARRIED},
-        "settings": dict(plugins["model"].settings),
-        "tokens": int(last.tokens),
-        "loss": last.loss,
-        "curve": [[seen.step, int(seen.tokens), seen.loss] for _, seen in sorted(ledger.curve.items())],
-        "flops_6nd": 6.0 * point["parameters"] * last.tokens,
-        "flops_counted": point["flops_counted"] * last.tokens / point["tokens"],
-        "seconds": round(last.seconds, 2),
-        "device": device.torch.type,
-        "device_info": device.describe(),
-        "versions": versions(),
-        **{f"{kind}_class": plugin.target for kind, plugin in plugins.items()},
-        "config_hash": keys.digest(keys.canonical_json(point["config"])),
-        "weights": keys.digest_of_arrays({name: value.numpy() for name, value in below("model.", state).items()}),
-        "key": key,
-    }
-
-
-CARRIED = (
-    "id", "budget", "target_parameters", "parameters", "parameters_total", "steps", "epochs", "learning_rate", "seed",
-)  # fmt: skip
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.tokens, self._began = int(state["clock.tokens"]), time.perf_counter() - float(state["clock.seconds"])

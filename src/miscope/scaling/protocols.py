@@ -1,6 +1,6 @@
 """What a scaling study may be made of: anything that behaves like these three. No base class, no registration.
 
-An `isinstance` check on a Protocol sees names alone, so `miscope.scaling.check` calls every method on a small batch.
+An `isinstance` check on a Protocol sees names alone, so `miscope.scaling.plugins` calls every method.
 """
 
 from collections.abc import Mapping

@@ -1,19 +1,18 @@
 """The measured points of a study as arrays: from `results.json`, which the runs write, or from anyone's CSV."""
 
 import csv
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from miscope import keys
 from miscope.core import MiscopeError
+from miscope.scaling import documents
+from miscope.scaling.documents import Record, Records
 
-SCHEMA = 1
 FLOPS_PER_PARAMETER_TOKEN = 6.0
 COLUMNS = {
     "parameters": ("n", "parameters", "params", "model size", "model_size"),
@@ -21,82 +20,79 @@ COLUMNS = {
     "budget": ("c", "budget", "flops", "flop", "training flop", "compute"),
     "loss": ("l", "loss"),
     "id": ("id", "run", "name"),
-    "seed": ("seed",),
 }
 
 
 @dataclass(frozen=True)
 class Results:
-    """One entry per run. `loss` is held-out, in nats, NaN where none was measured; `budget` in FLOPs."""
+    """Runs to fit. `loss` is held-out, in nats, NaN where none was measured; `budget` in FLOPs."""
 
     study: str
     convention: str  # how N is counted, in words
     entropy: float | None  # the known floor of the loss in nats
-    ids: tuple[str, ...]
-    parameters: Float[np.ndarray, " run"]
-    tokens: Float[np.ndarray, " run"]
-    budget: Float[np.ndarray, " run"]
-    loss: Float[np.ndarray, " run"]
+    runs: tuple[Record, ...]
     digest: str  # of the file
-    runs: tuple[Mapping[str, Any], ...]  # all else that the file says of each run
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.runs)
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(run.id for run in self.runs)
+
+    @cached_property
+    def parameters(self) -> Float[np.ndarray, " run"]:
+        return np.array([run.parameters for run in self.runs], dtype=np.float64)
+
+    @cached_property
+    def tokens(self) -> Float[np.ndarray, " run"]:
+        return np.array([run.tokens for run in self.runs], dtype=np.float64)
+
+    @cached_property
+    def budget(self) -> Float[np.ndarray, " run"]:
+        return np.array([run.budget for run in self.runs], dtype=np.float64)
+
+    @cached_property
+    def loss(self) -> Float[np.ndarray, " run"]:
+        return np.array([run.loss for run in self.runs], dtype=np.float64)
 
     @property
     def flops_per_parameter_token(self) -> float:
         """k of C = k N D: 6 where the runs agree with that within 2 %, else their median."""
-        found = float(np.median(self.budget / (self.parameters * self.tokens)))
-        return FLOPS_PER_PARAMETER_TOKEN if abs(found / FLOPS_PER_PARAMETER_TOKEN - 1) < 0.02 else found
+        k = float(np.median(self.budget / (self.parameters * self.tokens)))
+        return FLOPS_PER_PARAMETER_TOKEN if abs(k / FLOPS_PER_PARAMETER_TOKEN - 1) < 0.02 else k
 
 
-def path(root: Path, study: str) -> Path:
-    return root / "artifacts" / "scaling" / study / "results.json"
+def of_study(root: Path, study: str) -> Results:
+    """What the stage `run` wrote."""
+    return read(documents.path(root, study, "results.json"), f"dvc repro run@{study}")
 
 
-def read(file: Path, study: str = "") -> Results:
+def read(file: Path, command: str = "") -> Results:
     """The points of a results.json, or of a CSV with the columns loss and two of N, D and C (C = 6 N D).
 
     Raises:
         MiscopeError: the file is missing, is of another schema, or lacks a column or a number.
     """
-    if not file.is_file():
-        hint = f" Run `dvc repro run@{study}`." if study else ""
-        raise MiscopeError(f"{file} does not exist.{hint}")
-    return _from_csv(file) if file.suffix.lower() == ".csv" else _from_json(file)
+    if file.suffix.lower() == ".csv" and file.is_file():
+        records = Records(_of_csv(file), file.stem, "as in the file; not stated")
+    else:
+        records = documents.read(file, Records, command)
+    known = records.study or file.parent.name, records.convention, records.entropy
+    return _checked(file, Results(*known, records.points, keys.digest(file.read_bytes())))
 
 
-def _from_json(file: Path) -> Results:
-    content = file.read_bytes()
-    try:
-        found = json.loads(content)
-        schema, runs = found["schema"], found["points"]
-    except (ValueError, KeyError, TypeError):
-        raise MiscopeError(f"{file} is no results file: it must be JSON with `schema` and `points`.") from None
-    if schema != SCHEMA:
-        raise MiscopeError(f"{file} has schema {schema!r}; this version reads {SCHEMA}. Run the study again.")
-    missing = sorted({"id", "budget", "parameters", "tokens", "loss"} - set(runs[0] if runs else ()))
-    if runs and missing:
-        raise MiscopeError(f"{file}: the points lack {', '.join(missing)}.")
-    values = {name: np.array([_number(run[name]) for run in runs]) for name in ("parameters", "tokens", "budget")}
-    return _checked(file, Results(
-        study=str(found.get("study", file.parent.name)), convention=str(found.get("convention", "")),
-        entropy=found.get("entropy"), ids=tuple(str(run["id"]) for run in runs), **values,
-        loss=np.array([_number(run["loss"]) for run in runs]), digest=keys.digest(content), runs=tuple(runs),
-    ))  # fmt: skip
-
-
-def _from_csv(file: Path) -> Results:
+def _of_csv(file: Path) -> tuple[Record, ...]:
     with file.open(newline="", encoding="utf-8-sig") as text:
         rows = list(csv.DictReader(text))
     names = {name.strip().lower(): name for name in (rows[0] if rows else {})}
-    at = {key: next((names[n] for n in known if n in names), None) for key, known in COLUMNS.items()}
+    at = {key: next((names[n] for n in known if n in names), "") for key, known in COLUMNS.items()}
     given = [key for key in ("parameters", "tokens", "budget") if at[key]]
     if not at["loss"] or len(given) < 2:
         raise MiscopeError(
             f"{file} has the columns {', '.join(names) or 'none'}; it needs `loss` and two of `N`, `D` and `C`."
         )
-    values = {key: np.array([_number(row[at[key]]) for row in rows]) for key in given}
+    values = {key: np.array([_number(row[at[key]]) for row in rows]) for key in (*given, "loss")}
     k = FLOPS_PER_PARAMETER_TOKEN
     if "budget" not in values:
         values["budget"] = k * values["parameters"] * values["tokens"]
@@ -104,18 +100,15 @@ def _from_csv(file: Path) -> Results:
         values["tokens"] = values["budget"] / k / values["parameters"]
     if "parameters" not in values:
         values["parameters"] = values["budget"] / k / values["tokens"]
-    ids = tuple(row[at["id"]] if at["id"] else f"row {i + 1}" for i, row in enumerate(rows))
-    loss = np.array([_number(row[at["loss"]]) for row in rows])
-    return _checked(file, Results(
-        study=file.stem, convention="as in the file; not stated", entropy=None, ids=ids, **values, loss=loss,
-        digest=keys.digest(file.read_bytes()), runs=tuple({} for _ in rows),
-    ))  # fmt: skip
+    ids = (row[at["id"]] if at["id"] else f"row {i + 1}" for i, row in enumerate(rows))
+    numbers = (values[key].tolist() for key in ("budget", "parameters", "tokens", "loss"))
+    return tuple(Record(*run) for run in zip(ids, *numbers, strict=True))
 
 
-def _number(value: Any) -> float:
+def _number(text: str) -> float:
     """NaN for what is absent or no number."""
     try:
-        return float(value)
+        return float(text)
     except (TypeError, ValueError):
         return float("nan")
 

@@ -1,20 +1,22 @@
 """Which examples an update sees. Every batch is decided by seed and step alone, so that a resumed run needs no more."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from miscope import keys
 from miscope.core import Examples, Family, MiscopeError, ModelConfig, Recipe
+from miscope.keys import digest_of_arrays
 from miscope.model.initialisation import own_generator
-from miscope.model.rows import UniqueRows, unique_rows
+from miscope.model.rows import unique_rows
 from miscope.model.transformer import Transformer, check_tokens
 from miscope.training.device import Device
-from miscope.training.loss import cross_entropy
+from miscope.training.optimization import cross_entropy
 
 
 def data_digest(family: Family, data_seed: int) -> str:
@@ -27,7 +29,7 @@ def data_digest(family: Family, data_seed: int) -> str:
         for f in fields(part)
         if (value := getattr(part, f.name)) is not None
     }
-    return keys.digest_of_arrays(arrays | {"positions": np.array(family.positions())})
+    return digest_of_arrays(arrays | {"positions": np.array(family.positions())})
 
 
 class Batch:
@@ -36,39 +38,53 @@ class Batch:
     def __init__(self, examples: Examples, family: Family, shape: ModelConfig, device: Device) -> None:
         tokens = torch.from_numpy(examples.tokens)
         check_tokens(tokens, shape)
-        self.tokens = tokens.to(device.torch)
+        self.tokens, self._device, self._family = tokens.to(device.torch), device, family
         asked = examples.targets.flatten() >= 0
         self.targets = torch.from_numpy(examples.targets.flatten()[asked]).to(device.torch)
         self._asked = None if asked.all() else torch.from_numpy(asked.nonzero()[0]).to(device.torch)
         self._allowed = None if examples.allowed is None else _of_asked(examples.allowed, asked).to(device.torch)
-        self.read = torch.tensor(family.positions(), device=device.torch)
+        self.query_positions = torch.tensor(family.positions(), device=device.torch)
         # not on a GPU: cuSPARSE, which sums the gradients of the rows, promises no order of its sums
         is_on_cpu = device.torch.type == "cpu"
-        self.rows: UniqueRows | None = unique_rows(self.tokens, self.read, shape.n_ctx) if is_on_cpu else None
+        self.rows: UniqueRows | None = (
+            unique_rows(self.tokens, self.query_positions, shape.n_ctx) if is_on_cpu else None
+        )
 
     def logits(self, model: Transformer) -> Tensor:
         """[answer, vocab], wherever the examples ask for one."""
-        out = model.logits_at(self.tokens, self.read) if self.rows is None else model.forward_unique(self.rows)
-        return self.of_asked(out.flatten(0, 1))
+        return self.of_asked(self.all_logits(model).flatten(0, 1))
+
+    def all_logits(self, model: Transformer) -> Tensor:
+        """[batch, query, vocab], at the positions that the loss reads."""
+        return (
+            model.logits_at(self.tokens, self.query_positions) if self.rows is None else model.forward_unique(self.rows)
+        )
 
     def of_asked(self, logits: Tensor) -> Tensor:
-        """Of the logits at all positions read, [batch * read, vocab], those where the examples ask for an answer."""
+        """Of the logits at all positions read, [batch * query, vocab], those where the examples ask for an answer."""
         return logits if self._asked is None else logits.index_select(0, self._asked)
 
-    def share_of_loss(self, model: Transformer, device: Device, n_answers: int) -> Tensor:
-        """What this batch adds to the mean cross-entropy over `n_answers`, in nats, to differentiate."""
-        with device.autocast():
+    def as_mapping(self) -> Mapping[str, Tensor]:
+        """What a family's own loss is handed: `tokens` [batch pos], `targets` [answer], `allowed` [answer vocab]."""
+        allowed = {} if self._allowed is None else {"allowed": self._allowed}
+        return {"tokens": self.tokens, "targets": self.targets, **allowed}
+
+    def share_of_loss(self, model: Transformer, n_answers: int) -> Tensor:
+        """What this batch adds to the mean loss over `n_answers`, in nats, to differentiate."""
+        with self._device.autocast():
             logits = self.logits(model)
-        return cross_entropy(logits, self.targets, scale=1 / n_answers)
+        if type(self._family).loss is Family.loss:
+            return cross_entropy(logits, self.targets, scale=1 / n_answers)
+        return self._family.loss(logits.float(), self.as_mapping()) * (len(self.targets) / n_answers)
 
     @torch.no_grad()
-    def loss_and_accuracy(self, model: Transformer, device: Device) -> tuple[float, float]:
-        """Means over the examples of all processes."""
-        with device.autocast():
+    def loss_and_accuracy(self, model: Transformer) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy over the examples of all processes."""
+        with self._device.autocast():
             logits = self.logits(model)
         is_right = self._is_right(logits.argmax(dim=-1)).double().sum()
         loss = F.cross_entropy(logits.double(), self.targets, reduction="sum")
-        total = device.sum(torch.stack([loss, is_right, torch.full_like(loss, len(self.targets))])).tolist()
+        total = self._device.sum(torch.stack([loss, is_right, torch.full_like(loss, len(self.targets))])).tolist()
         return total[0] / total[2], total[1] / total[2]
 
     def _is_right(self, answers: Tensor) -> Tensor:
@@ -98,6 +114,14 @@ class Batches:
         if examples is None:
             return self._whole, self.split.train.n_answers
         return self._micro(examples), examples.n_answers
+
+    @torch.no_grad()
+    def logits_of(self, split: Literal["train", "test"], model: Transformer) -> tuple[np.ndarray, Examples]:
+        """Logits [batch query vocab] of a whole split, and its examples, for a family's own metrics."""
+        examples = getattr(self.split, split)
+        with self.device.autocast():
+            logits = self._batch(examples).all_logits(model)
+        return logits.float().cpu().numpy(), examples
 
     def _examples(self, step: int) -> Examples | None:
         """None means the whole training set, which lies on the device already."""

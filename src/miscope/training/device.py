@@ -22,7 +22,7 @@ from miscope.core import Examples, MiscopeError, Recipe
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device, a precision, and this process's place among `world` equals."""
+    """A torch device, a precision, and this process's rank among `world` equals."""
 
     torch: torch.device
     precision: str = "float32"
@@ -33,19 +33,19 @@ class Device:
         """This process's part of a batch: every `world`-th example."""
         return examples.take(slice(self.rank, None, self.world))
 
-    def place(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+    def to_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """This process's part of a batch of tensors by name, on the device; what is no tensor is left alone.
 
         Raises:
             MiscopeError: there are fewer rows than processes.
         """
-        placed = {
+        own = {
             name: value[self.rank :: self.world].to(self.torch) if isinstance(value, Tensor) else value
             for name, value in batch.items()
         }
-        if any(isinstance(value, Tensor) and not len(value) for value in placed.values()):
+        if any(isinstance(value, Tensor) and not len(value) for value in own.values()):
             raise MiscopeError(f"A batch has fewer rows than the {self.world} processes that share it.")
-        return placed
+        return own
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a value over all processes."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from miscope.core import Recipe
 from miscope.training.device import Device
 from miscope.training.optimization import FUSED
+from miscope.training.trainer import Trainer
 
 WARM_UPS = 3  # as many as torch.cuda.make_graphed_callables: libraries choose kernels and take memory at first calls
 
@@ -57,6 +58,13 @@ def on_gpu(warm_up: Callable[[], None], update: Update) -> Update:
         return loss
 
     return replay
+
+
+def replaying(trainer: Trainer, recipe: Recipe) -> Trainer:
+    """The trainer, with its updates captured and replayed where that can be."""
+    if can_replay(recipe, trainer.device):
+        trainer.launch_by(Replayed(trainer.optimizers))
+    return trainer
 
 
 class Replayed:

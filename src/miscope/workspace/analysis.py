@@ -65,6 +65,8 @@ def bring_up_to_date(
     """
     config.variant(folder.name)
     context = store.load_context(_existing(folder.probe, folder))
+    for step in status.checkpoint_steps(folder):
+        store.weights_digest(folder.checkpoint(step))  # one that is damaged is no instrument's mistake
     summaries: dict[str, Summary] = {}
     plans = []
     for name in instruments:

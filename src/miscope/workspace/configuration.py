@@ -21,7 +21,6 @@ from ruamel.yaml.error import YAMLError
 
 from miscope import catalog
 from miscope.catalog import Catalog
-from miscope.check import check_family, family_lacks
 from miscope.core import (
     Adaptive,
     Branch,
@@ -34,6 +33,7 @@ from miscope.core import (
     field_names,
     weights_only,
 )
+from miscope.families._contract import check_family, family_lacks
 from miscope.keys import digest_of_code
 from miscope.workspace.files import write
 
@@ -241,9 +241,12 @@ def _instrument(catalog: Catalog, name: str, spec: Mapping[str, Any]) -> Mapping
     where = f"instruments.{name}"
     if _leaf(name) not in catalog.plugins:
         _unknown(name, tuple(catalog.plugins), "instruments")
-    known = catalog.instrument(_leaf(name)).settings
     if not isinstance(spec, Mapping):
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping of settings.")
+    try:
+        known = catalog.instrument(_leaf(name)).settings
+    except MiscopeError:  # what is wrong with it, `catalog.faults` says; the others go on without it
+        return spec
     only_known_keys(spec, tuple(known), where)
     return {key: _coerce(value, type(known[key]), f"{where}.{key}") for key, value in spec.items()}
 

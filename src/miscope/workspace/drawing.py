@@ -31,10 +31,10 @@ def bring_views_up_to_date(
     What comes back second is instrument -> why its views could not be drawn.
     """
     catalog, folder = variant.workspace.catalog, variant.folder
-    plugins = [catalog.plugins[name] for name in catalog.names if catalog.plugins[name].views]
+    failed = {**catalog.faults, **catalog.view_faults}
+    plugins = [catalog.plugins[name] for name in catalog.names if name not in failed and catalog.plugins[name].views]
     keys = {plugin.name: _key(variant, plugin) for plugin in plugins}
     stale = [plugin.name for plugin in plugins if not _is_fresh(folder, plugin, keys[plugin.name])]
-    failed: dict[str, str] = {}
     for name in progress(stale):
         try:
             _draw(variant, catalog.plugins[name], keys[name])

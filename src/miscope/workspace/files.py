@@ -30,6 +30,10 @@ class Folder:
     def name(self) -> str:
         return self.path.name
 
+    def beside(self, name: str) -> "Folder":
+        """The folder of another variant of the same workspace."""
+        return Folder(self.path.parent / name)
+
     @property
     def record(self) -> Path:
         return self.path / "variant.json"

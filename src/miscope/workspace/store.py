@@ -182,7 +182,8 @@ def faults_of(output: Output) -> Iterator[str]:
     with jaxtyped("context"):
         for field in fields(output):
             value, kinds = getattr(output, field.name), _kinds(hints[field.name])
-            if not any(_is_a(value, kind) for kind in kinds):
+            # here and not in a function, which would know nothing of the axes that other fields have named
+            if not any(isinstance(value, kind) if _is_shape(kind) else _is_a(value, kind) for kind in kinds):
                 shape = f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
                 yield f"`{field.name}` is {shape}, declared {' or '.join(map(_type_name, kinds))}"
 
@@ -201,8 +202,12 @@ def _is_a(value: Any, kind: Any) -> bool:
     return isinstance(value, get_origin(kind) or kind)
 
 
+def _is_shape(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, AbstractArray)
+
+
 def _type_name(kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, AbstractArray):
+    if _is_shape(kind):
         return f"{kind.__name__.partition('[')[0]}[{kind.dim_str!r}]"
     return getattr(kind, "__name__", str(kind))
 

@@ -1,6 +1,5 @@
 """What guessing reaches: the best of all answers that do not look at the input, and luck on a finite sample."""
 
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -8,7 +7,7 @@ from jaxtyping import Bool
 
 from miscope.core import Context, Probe
 from miscope.instrument import Null
-from miscope.maths.null_distributions import RARE
+from miscope.maths.null_distributions import RARE, binomial_quantile
 
 SOURCE = "99 % of guesses"
 DIGITS = 2.0**-11  # of a probability that is stored as a half float, relative
@@ -31,17 +30,14 @@ def chance(probe: Probe, chosen: Bool[np.ndarray, " batch"]) -> float:
     return float(np.bincount(probe.targets[chosen]).max() / chosen.sum())
 
 
-@lru_cache(maxsize=256)
-def binomial_quantile(n: int, chance: float, n_comparisons: int = 1) -> float:
+def guessed_share(n: int, chance: float, n_comparisons: int = 1) -> float:
     """The largest share of n inputs that guessing gets right with a probability of 99 %, over that many comparisons.
 
     From the binomial distribution of n independent guesses, each right with probability `chance`.
     """
     if not 0 < chance < 1:
         return float(chance)
-    ratios = np.log(np.arange(n, 0, -1) / np.arange(1, n + 1)) + np.log(chance / (1 - chance))
-    logs = n * np.log1p(-chance) + np.concatenate([[0.0], np.cumsum(ratios)])
-    return int(np.searchsorted(np.cumsum(np.exp(logs)), 1 - RARE / n_comparisons)) / n
+    return binomial_quantile(n, chance, 1 - RARE / n_comparisons) / n
 
 
 def of_share(
@@ -49,7 +45,7 @@ def of_share(
 ) -> Null:
     """The null of the share of the chosen inputs that are answered right."""
     n = int(chosen.sum())
-    threshold = binomial_quantile(n, chance(context.probe, chosen), n_comparisons) if n else np.nan
+    threshold = guessed_share(n, chance(context.probe, chosen), n_comparisons) if n else np.nan
     return Null(statistic, value, threshold, SOURCE, unit="share")
 
 

@@ -1,12 +1,13 @@
 """The places in a network at which representations are measured: their short names, by layer and kind."""
 
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int
 
 from miscope.core import MiscopeError
-from miscope.renderers import theme
 
 Kind = Literal["resid_pre", "attn_out", "mlp_post", "mlp_out", "resid_post"]
-TONES = dict(zip(("resid_pre", "attn_out", "mlp_post", "mlp_out", "resid_post"), theme.PALETTE, strict=False))
 
 
 def kind(site: str) -> str:
@@ -23,12 +24,14 @@ def layer_of(site: str) -> int:
     return int(site.split(".")[1])
 
 
-def by_layer(sites: tuple[str, ...]) -> dict[str, list[int]]:
-    """`layer 0` -> the sites of that layer, as indices."""
-    found: dict[str, list[int]] = {}
-    for i, site in enumerate(sites):
-        found.setdefault(f"layer {layer_of(site)}", []).append(i)
-    return found
+def options_of(site: str) -> dict[str, Any]:
+    """As the options of a view name the site, see `index_of`."""
+    return {"site": kind(site), "layer": layer_of(site)}
+
+
+def last_of_layers(sites: tuple[str, ...]) -> dict[int, int]:
+    """Layer -> its last site, as an index."""
+    return {layer_of(site): i for i, site in enumerate(sites)}
 
 
 def of_layer(sites: tuple[str, ...], layer: int) -> list[int]:
@@ -39,10 +42,10 @@ def of_layer(sites: tuple[str, ...], layer: int) -> list[int]:
     """
     last = max(map(layer_of, sites))
     wanted = last if layer == -1 else layer
-    found = [i for i, site in enumerate(sites) if layer_of(site) == wanted]
-    if not found:
+    chosen = [i for i, site in enumerate(sites) if layer_of(site) == wanted]
+    if not chosen:
         raise MiscopeError(f"`layer` = {layer}; allowed: 0 to {last}, or -1 for the last.")
-    return found
+    return chosen
 
 
 def index_of(sites: tuple[str, ...], site: str, layer: int) -> int:
@@ -51,7 +54,13 @@ def index_of(sites: tuple[str, ...], site: str, layer: int) -> int:
     Raises:
         MiscopeError: the layer lacks it.
     """
-    found = {kind(sites[i]): i for i in of_layer(sites, layer)}
-    if site not in found:
-        raise MiscopeError(f"`site` = {site}; this layer has {', '.join(found)}.")
-    return found[site]
+    at = {kind(sites[i]): i for i in of_layer(sites, layer)}
+    if site not in at:
+        raise MiscopeError(f"`site` = {site}; this layer has {', '.join(at)}.")
+    return at[site]
+
+
+def columns(width: Int[np.ndarray, " site"], at: int) -> slice:
+    """Of features of all sites side by side, each `width` of them, those of one."""
+    end = int(width[: at + 1].sum())
+    return slice(end - int(width[at]), end)

@@ -121,7 +121,7 @@ def _of_loss(last: Losses, context: Context) -> Null:
     loss = last.test_loss if split == "test" else last.train_loss
     per_input = -np.log(np.maximum(np.asarray(last.confidence, dtype=np.float64)[chosen], LEAST))
     luck = guessing.z_score() * max(per_input.std(), guessing.DIGITS) / chosen.sum() ** 0.5
-    threshold = guessing.entropy(context.probe, chosen) - luck
+    threshold = float(guessing.entropy(context.probe, chosen) - luck)
     return Null(f"{split} loss", np.nan if loss is None else loss, threshold, guessing.SOURCE, is_lower=True)
 
 
@@ -129,7 +129,7 @@ def _of_classes(accuracy: Float[np.ndarray, " cls"], context: Context) -> Null:
     """Each answer counts alike: one that is always given is right on one of n."""
     inputs = np.bincount(context.probe.targets, minlength=len(accuracy))[np.isfinite(accuracy)]
     n = len(inputs) ** 2 / (1 / inputs).sum()  # of the inputs that would tell as much if answers were even
-    threshold = guessing.binomial_quantile(int(n), 1 / len(inputs))
+    threshold = guessing.guessed_share(int(n), 1 / len(inputs))
     statistic = "mean accuracy over right answers"
     return Null(statistic, float(np.nanmean(accuracy)), threshold, guessing.SOURCE, unit="share")
 
@@ -143,7 +143,7 @@ def _of_confidence(
         return Null.absent("there are no such inputs")
     even = guessing.chance(context.probe, chosen)
     luck = guessing.z_score(n_comparisons) * values.std() / len(values) ** 0.5
-    threshold = even * (1 + guessing.DIGITS) + luck
+    threshold = float(even * (1 + guessing.DIGITS) + luck)
     statistic = "mean probability of the right answer"
     return Null(statistic, float(values.mean()), threshold, guessing.SOURCE, unit="share")
 

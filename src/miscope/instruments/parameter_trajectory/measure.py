@@ -33,11 +33,17 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from miscope.instruments._shared.pace import of_moves
-from miscope.maths.checkpoints import time_weights
 from miscope.maths.decomposition import centred_gram, linear_cka, principal_components, random_walk_shares
-from miscope.maths.geometry import cosines, signed_area
 from miscope.maths.null_distributions import RARE
-from miscope.maths.walks import proximity, random_walks, shares, straightness_of_coins
+from miscope.maths.walks import (
+    cosines,
+    proximity,
+    random_walks,
+    shares,
+    signed_area,
+    straightness_of_coins,
+    time_weights,
+)
 from miscope.plugin import Checkpoint, Context, NotApplicable, Null, Output, OverTraining
 
 BLOCK = 16_384  # parameters held in float64 at a time

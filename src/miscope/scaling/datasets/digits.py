@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from miscope.core import MiscopeError
-from miscope.scaling.datasets.table import Table
+from miscope.scaling.loader import Table
 
 
 class Digits:
@@ -33,6 +33,6 @@ def _digits() -> tuple[torch.Tensor, torch.Tensor]:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError:
         raise MiscopeError("The digits come with scikit-learn: pip install 'miscope[images]'.") from None
-    found = load_digits()
-    images = torch.from_numpy(found.images.astype(np.float32) / 8 - 1)
-    return images[:, None], torch.from_numpy(found.target.astype(np.int64))
+    digits = load_digits()
+    images = torch.from_numpy(digits.images.astype(np.float32) / 8 - 1)
+    return images[:, None], torch.from_numpy(digits.target.astype(np.int64))

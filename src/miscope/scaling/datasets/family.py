@@ -8,7 +8,7 @@ from torch import Tensor
 
 from miscope import catalog
 from miscope.core import Examples, Family
-from miscope.scaling.datasets.table import Table
+from miscope.scaling.loader import Table
 from miscope.scaling.losses.cross_entropy import NOT_ASKED
 
 

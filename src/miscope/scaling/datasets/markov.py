@@ -1,7 +1,7 @@
 """A made-up language whose next word depends on the last two: as many tokens as one likes, and a known entropy.
 
 The logit of word c after a, b is x_a . y_c + u_b . v_c + (s_a * t_b) . w_c with normal vectors, times a sharpness that
-is found so that the entropy is the one asked for. A small model learns the last word's part, a larger one the rest.
+gives the entropy asked for. A small model learns the last word's part, a larger one the rest.
 
 Source: ours; the entropy rate of a Markov source is Shannon 1948, section 7.
 """
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
 from miscope.core import MiscopeError
-from miscope.scaling.datasets.table import Table
+from miscope.scaling.loader import Table
 
 CHUNK = 64  # batches drawn at once
 N_TEST = 1024  # sequences
@@ -57,8 +57,8 @@ class Markov:
         rng, n = np.random.default_rng([self.seed, 0]), self.vocabulary
         x, y, u, v, s, t, w = rng.standard_normal((7, n, self.rank)) / self.rank**0.25
         logits = u[None] @ v.T + x[:, None] @ y.T + self.mixing * (s[:, None] * t[None]) @ w.T
-        found = brentq(lambda sharp: _entropy_at(sharp * logits) - self.entropy_nats, 0.01, 30.0, xtol=1e-6)
-        return _softmax(found * logits)
+        sharpness = brentq(lambda sharp: _entropy_at(sharp * logits) - self.entropy_nats, 0.01, 30.0, xtol=1e-6)
+        return _softmax(sharpness * logits)
 
     @cached_property
     def _pairs(self) -> Float[np.ndarray, "before last"]:
@@ -102,7 +102,8 @@ def _batch(words: np.ndarray) -> dict[str, torch.Tensor]:
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    chances: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return chances
 
 
 def _equilibrium(chances: np.ndarray) -> np.ndarray:
@@ -113,7 +114,8 @@ def _equilibrium(chances: np.ndarray) -> np.ndarray:
         if np.abs(after - pairs).sum() < 1e-13:
             break
         pairs = after
-    return after / after.sum()
+    shares: np.ndarray = after / after.sum()
+    return shares
 
 
 def _rate(chances: np.ndarray, pairs: np.ndarray) -> float:

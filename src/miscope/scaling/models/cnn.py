@@ -11,7 +11,7 @@ from miscope.scaling.protocols import Batch
 
 
 class CNN(ScalableModule):
-    """Two 3 x 3 convolutions, the second wider and at half the resolution, then the mean over places."""
+    """Two 3 x 3 convolutions, the second wider and at half the resolution, then the mean over pixels."""
 
     def __init__(self, channels: int, n_classes: int, n_colours: int = 1, wide: int = 0) -> None:
         super().__init__()
@@ -24,7 +24,8 @@ class CNN(ScalableModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, [batch class]."""
-        return self.layers(batch["pixel_values"])
+        logits: Tensor = self.layers(batch["pixel_values"])
+        return logits
 
     @classmethod
     def size_configs(

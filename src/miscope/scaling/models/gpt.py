@@ -20,18 +20,10 @@ class GPT(ScalableModule):
     """Pre-norm, GELU, no biases. `n_heads` 0: one for every 16 of `d_model`; `d_vocab_out` 0: all tokens answer."""
 
     def __init__(
-        self,
-        n_layers: int,
-        d_model: int,
-        d_vocab: int,
-        n_ctx: int,
-        n_heads: int = 0,
-        d_mlp: int | None = None,
-        normalization: Literal["none", "LN", "RMS"] = "RMS",
-        positions: Literal["learned", "rotary"] = "learned",
-        initialisation: str = "gpt2",
-        d_vocab_out: int = 0,
-    ) -> None:
+        self, n_layers: int, d_model: int, d_vocab: int, n_ctx: int, n_heads: int = 0, d_mlp: int | None = None,
+        normalization: Literal["none", "LN", "RMS"] = "RMS", positions: Literal["learned", "rotary"] = "learned",
+        initialisation: str = "gpt2", d_vocab_out: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         heads = n_heads or _heads(d_model)
         config = ModelConfig(
@@ -44,7 +36,8 @@ class GPT(ScalableModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, [batch pos vocab]."""
-        return self.core(batch["input_ids"])
+        logits: Tensor = self.core(batch["input_ids"])
+        return logits
 
     def embeddings(self) -> Iterable[nn.Parameter]:
         return (p for p in (self.core.W_E, self.core.W_pos) if p is not None)

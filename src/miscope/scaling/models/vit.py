@@ -22,16 +22,9 @@ class ViT(ScalableModule):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        image_size: int,
-        patch_size: int,
-        n_classes: int,
-        n_layers: int = 2,
-        n_heads: int = 2,
-        n_colours: int = 1,
-        d_mlp: int = 0,
-    ) -> None:
+        self, d_model: int, image_size: int, patch_size: int, n_classes: int, n_layers: int = 2, n_heads: int = 2,
+        n_colours: int = 1, d_mlp: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.patches = nn.Conv2d(n_colours, d_model, patch_size, stride=patch_size)
         self.positions = nn.Parameter(0.02 * torch.randn((image_size // patch_size) ** 2, d_model))
@@ -44,22 +37,17 @@ class ViT(ScalableModule):
     def forward(self, batch: Batch) -> Tensor:
         """Logits, [batch class]."""
         patches = self.patches(batch["pixel_values"]).flatten(2).mT
-        return self.head(self.encoder(patches + self.positions).mean(dim=1))
+        logits: Tensor = self.head(self.encoder(patches + self.positions).mean(dim=1))
+        return logits
 
     def embeddings(self) -> Iterable[nn.Parameter]:
         return (self.positions,)
 
     @classmethod
     def size_configs(
-        cls,
-        targets: Sequence[float],
-        n_classes: int,
-        patch_size: int,
-        n_colours: int = 1,
-        n_layers: int = 2,
-        n_heads: int = 2,
-        **settings: Any,
-    ) -> list[dict[str, Any]]:
+        cls, targets: Sequence[float], n_classes: int, patch_size: int, n_colours: int = 1, n_layers: int = 2,
+        n_heads: int = 2, **settings: Any,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """Widths near those of 12 n_layers d^2 = target; the neurons make up the difference."""
         fixed = (patch_size**2 * n_colours, n_classes, n_layers, n_heads)
         return [_widths(target, *fixed) for target in targets]

@@ -1,0 +1,82 @@
+"""Whether the network adds like a clock or like a pizza, and by which way it comes to it."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from miscope.instruments._shared import bounds
+from miscope.instruments.circuit_style.measure import CircuitStyle
+from miscope.plugin import Artifact, Context, Table, lines, long, once, over_steps, path, theme, view
+
+COLORS = {"this network": theme.PALETTE[0], "untrained network": theme.PALETTE[1], "chance": theme.GREY}
+OF_DISTANCES = bounds.colors_of("mean", "std")
+PIZZA = (0.98, 0.6)  # symmetry above and irrelevance below, in the source
+
+
+@view(
+    question="Does the network add like a clock or like a pizza?",
+    reading="A pizza has symmetry above 0.98 and irrelevance below 0.6; a published clock has 0.33 and 0.85. Symmetry "
+    "alone says nothing: an untrained network has 0.99 by itself, as its attention is even, and one that only "
+    "memorises loses it. Chance is gradients of unrelated triples, and logits shuffled over the pairs.",
+    draw=lines("step", "value", "curve", "measure", titles={"value": " "}),
+)
+def overview(style: Artifact[CircuitStyle], context: Context) -> Table:
+    """One row per (measure, curve, step). Chance: gradients of unrelated triples; logits shuffled over the pairs.
+
+    A variant without step 0 has no curve of the untrained network.
+    """
+    own = over_steps(style, "gradient_symmetry", "distance_irrelevance")
+    chance = over_steps(style, "mismatched_symmetry", "shuffled_irrelevance")
+    untrained = np.broadcast_to(own[0] if style.steps[0] == 0 else np.nan, own.shape)
+    values = np.stack([own, untrained, chance]).transpose(2, 0, 1)  # [measure curve step]
+    measures = ("gradient symmetry", "distance irrelevance")
+    rows = long("value", values, measure=measures, curve=tuple(COLORS), step=style.steps)
+    return Table(rows, colors=COLORS, note=_in_the_source(own[-1], style.steps[-1]))
+
+
+def _in_the_source(measured: Float[np.ndarray, " measure"], step: int) -> str:
+    """What a step would have been called in the source."""
+    symmetry, irrelevance = measured
+    name = "a pizza" if symmetry > PIZZA[0] and irrelevance < PIZZA[1] else "no pizza"
+    return f"step {step:,}: {name} (symmetry {symmetry:.2f}, irrelevance {irrelevance:.2f})"
+
+
+@view(
+    question="Is the network surer of some distances between the summands?",
+    reading="The right logit over all pairs of one distance. A pizza's falls to its floor at the distances at which "
+    "its waves cancel, and pairs of one distance are alike; a clock's is flat.",
+    draw=lines("distance", "logit", "curve", titles={"distance": "distance b - a", "logit": "right logit"}),
+)
+def distances(style: Artifact[CircuitStyle], context: Context, step: int) -> Table:
+    """One row per (curve, distance); `logit` of the right answer over the pairs of one distance b - a modulo p."""
+    output = style[step]
+    rows = long("logit", _curves(output), curve=tuple(OF_DISTANCES), distance=output.distance)
+    return Table(rows, colors=OF_DISTANCES, limits={"logit": _span(style)})
+
+
+def _curves(output: CircuitStyle) -> Float[np.ndarray, "curve distance"]:
+    return bounds.around(output.logit_mean, output.logit_std)
+
+
+@once
+def _span(style: Artifact[CircuitStyle]) -> tuple[float, float]:
+    """The lowest and the highest that any curve comes to over training."""
+    every = np.stack([_curves(output) for output in style.values()])
+    return float(every.min()), float(every.max())
+
+
+@view(
+    question="By which way does the network come to its style of adding?",
+    reading="Pizzas lie at the right and low (symmetry above 0.98, irrelevance below 0.6), clocks at the left and "
+    "high. A network that goes through one corner to the other has changed its style.",
+    draw=path(
+        "symmetry", "irrelevance", titles={"symmetry": "gradient symmetry", "irrelevance": "distance irrelevance"}
+    ),
+    null="overview",
+)
+def plane(style: Artifact[CircuitStyle], context: Context) -> Table:
+    """One row per step: `symmetry` in [-1, 1] and `irrelevance` in [0, 1]."""
+    symmetry, irrelevance = over_steps(style, "gradient_symmetry", "distance_irrelevance").T
+    rows = pd.DataFrame({"step": style.steps, "symmetry": symmetry, "irrelevance": irrelevance})
+    low, high = min(0.0, float(symmetry.min()) - 0.05), max(1.05, 1.05 * float(irrelevance.max()))
+    return Table(rows, limits={"symmetry": (low, 1.05), "irrelevance": (0.0, high)})

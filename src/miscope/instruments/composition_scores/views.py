@@ -1,0 +1,79 @@
+"""How much each head reads of what an earlier one writes."""
+
+import numpy as np
+from jaxtyping import Float
+
+from miscope.instruments.composition_scores.measure import KINDS, CompositionScores
+from miscope.plugin import (
+    DIVERGING,
+    Artifact,
+    Context,
+    MiscopeError,
+    Null,
+    Table,
+    heatmap,
+    joined,
+    lines,
+    long,
+    once,
+    theme,
+    view,
+)  # fmt: skip
+
+CHANCE = "99 % of random heads"
+NAMES = [f"{kind}-composition" for kind in KINDS]
+
+
+@view(
+    question="Which heads come to build on an earlier head?",
+    reading="For each kind the pairs that score highest at the end; 0.1 → 1.2 is head 1 of layer 0 read by head 2 of "
+    "layer 1, as its query, key or value. What rises above the grey line is composition.",
+    draw=lines("step", "score", "pair", "kind", labelled=True, titles={"score": "composition"}),
+)
+def overview(scores: Artifact[CompositionScores], context: Context, null: Null, *, pairs: int = 3) -> Table:
+    """One row per (kind, pair, step); `score` of the pairs of a kind that end highest, and what random ones reach."""
+    if pairs < 1:
+        raise MiscopeError(f"`pairs` = {pairs}; allowed: 1 or more.")
+    stacked = scores.stack("score")
+    names = [f"{a}.{i} → {b}.{j}" for a, i, b, j in np.ndindex(*stacked.shape[2:])]
+    chance = np.full((len(scores), 1), null.threshold)
+    parts = []
+    for values in np.moveaxis(stacked, 1, 0).reshape(len(KINDS), len(scores), len(names)):
+        kept = _highest(values[-1], pairs)
+        curves = np.concatenate([values[:, kept], chance], axis=1)
+        parts.append(long("score", curves.T, pair=[*(names[i] for i in kept), CHANCE], step=scores.steps))
+    return Table(joined(parts, NAMES, "kind"), colors={CHANCE: theme.GREY})
+
+
+@view(
+    question="How much does each head read of what an earlier head writes?",
+    reading="Rows are the heads that write, columns those that read it as their query, key or value. White is what "
+    "random heads would score, red more, blue less: a reader that avoids the writer.",
+    draw=heatmap(
+        "later", "earlier", "excess", "kind", colorscale=DIVERGING, is_square=True, columns=3,
+        titles={"excess": "score above chance", "later": "read by", "earlier": "written by"},
+    ),
+)  # fmt: skip
+def matrix(scores: Artifact[CompositionScores], context: Context, step: int) -> Table:
+    """One row per (kind, earlier head, later head); `excess` is the score above chance."""
+    output = scores[step]
+    names = [f"{layer}.{head}" for layer, head in np.ndindex(*output.score.shape[1:3])]
+    excess = (output.score - output.chance).reshape(len(KINDS), len(names), len(names))
+    largest = _largest(scores)
+    return Table(
+        long("excess", excess, kind=NAMES, earlier=names, later=names),
+        limits={"excess": (-largest, largest)},
+        note=f"chance is {output.chance:.3f}",
+    )
+
+
+def _highest(last: Float[np.ndarray, " pair"], n: int) -> list[int]:
+    """The n highest that were measured, the highest first."""
+    order = np.argsort(-np.nan_to_num(last, nan=-np.inf), kind="stable")
+    return [int(i) for i in order[:n] if np.isfinite(last[i])]
+
+
+@once
+def _largest(scores: Artifact[CompositionScores]) -> float:
+    """The furthest that any pair gets from chance over training: a colour scale that does not jump."""
+    return max(float(np.nanmax(np.abs(output.score - output.chance), initial=1e-6)) for output in scores.values())

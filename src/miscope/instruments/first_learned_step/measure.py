@@ -1,0 +1,101 @@
+r"""When the network comes to answer each input right for good, and which ones it forgets.
+
+Inputs that are trained on are learned while the network memorises, the others only when it generalises. With few
+answers some inputs are right by chance and count as learned at once; one that is right only at the last checkpoints
+does not yet.
+
+Maths: $c_i$ is 1 where the input is right at checkpoint $i$, of step $t_i$, and 0 where not; $h$ is `hold`.
+$$\text{learned\_step} = \min \{\, t_i : c_i = c_{i+1} = \dots = c_{i+h-1} = 1 \,\}, \qquad
+\text{n\_forgotten} = \sum_i c_i \, (1 - c_{i+1}).$$
+
+Source: ours; forgetting events are those of Toneva et al. 2019, arXiv:1812.05159, section 3.1, counted from checkpoint
+to checkpoint.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from miscope.instruments._shared import guessing
+from miscope.instruments.losses.measure import Losses
+from miscope.instruments.losses.measure import instrument as losses_instrument
+from miscope.plugin import Artifact, Context, MiscopeError, NotApplicable, Null, Output, OverTraining
+
+
+@dataclass(frozen=True)
+class FirstLearnedStep(Output):
+    steps: Int[np.ndarray, " n"]
+    learned_step: Float[np.ndarray, " batch"]  # first step of `hold` checkpoints that are all right; NaN: none
+    n_forgotten: Int[np.ndarray, " batch"]  # how often the input was right at a checkpoint and wrong at the next
+    is_right_at_end: Bool[np.ndarray, " batch"]
+    is_train: Bool[np.ndarray, " batch"]  # whether the network trains on the input
+    hold: int  # checkpoints
+
+    @property
+    def has_lasted(self) -> Bool[np.ndarray, " batch"]:
+        """Whether the input is learned and right at the end: no more of them by chance than are right there."""
+        return np.isfinite(self.learned_step) & self.is_right_at_end
+
+
+def first_learned_step(losses: Artifact[Losses], context: Context, *, hold: int = 3) -> FirstLearnedStep:
+    """Of every probe input; what happens after it is learned does not take it back.
+
+    Raises:
+        MiscopeError: `hold` is below 1.
+    """
+    if hold < 1:
+        raise MiscopeError(f"`hold` = {hold}; allowed: 1 or more.")
+    steps = np.array(losses.steps, dtype=np.int64)
+    if len(steps) < hold:
+        raise NotApplicable(f"There are {len(steps)} checkpoints; an input is learned after {hold} right in a row.")
+    is_right = losses.stack("is_correct")  # [step input]
+    return FirstLearnedStep(
+        steps=steps,
+        learned_step=_first_of_a_run(steps, is_right, hold),
+        n_forgotten=(is_right[:-1] & ~is_right[1:]).sum(axis=0),
+        is_right_at_end=is_right[-1],
+        is_train=context.probe.is_train,
+        hold=hold,
+    )
+
+
+def _first_of_a_run(
+    steps: Int[np.ndarray, " n"], holds: Bool[np.ndarray, "n batch"], length: int
+) -> Float[np.ndarray, " batch"]:
+    """The step that begins the first run of so many checkpoints at which it holds; NaN where there is none."""
+    runs = np.lib.stride_tricks.sliding_window_view(holds, length, axis=0).all(axis=-1)
+    return np.where(runs.any(axis=0), steps[runs.argmax(axis=0)], np.nan)
+
+
+def measures(output: FirstLearnedStep) -> dict[str, np.ndarray]:
+    """The share of test inputs that are right from then on for `hold` checkpoints."""
+    of_test = output.learned_step[~output.is_train]
+    return {"learned_share": (of_test[:, None] <= output.steps).mean(axis=0)} if len(of_test) else {}
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+def nulls(output: FirstLearnedStep, context: Context) -> Iterator[Null]:
+    """Guessing: inputs that are right for good, and those that come and go."""
+    statistic = "{} inputs learned and right at the end"
+    yield guessing.of_accuracy(context, output.has_lasted, statistic).of("overview")
+    split, chosen = guessing.judged(context.probe)
+    threshold = _times_forgotten(len(output.steps), guessing.chance(context.probe, chosen))
+    mean = float(output.n_forgotten[chosen].mean())
+    yield Null(f"times that a {split} input is forgotten", mean, threshold, guessing.SOURCE).of("forgotten")
+
+
+def _times_forgotten(n_steps: int, chance: float) -> float:
+    """How often an input is right at one of so many checkpoints and wrong at the next, if all are guessed anew.
+
+    The mean over inputs, at most, with a probability of 99 %: where a network gives all inputs one answer, they are
+    forgotten together, and so there may be as much luck in each pair of checkpoints as the mean itself.
+    """
+    pairs = n_steps - 1
+    return chance * (1 - chance) * (pairs + guessing.z_score() * pairs**0.5)
+
+
+instrument = OverTraining(first_learned_step, needs=(losses_instrument,), measures=measures, nulls=nulls)

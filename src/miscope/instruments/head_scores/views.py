@@ -1,0 +1,112 @@
+"""Which role each head plays, and since when."""
+
+import numpy as np
+import pandas as pd
+
+from miscope.instruments._shared.heads import head_names, mark
+from miscope.instruments.head_scores.measure import HeadScores, Share, shares_of_attention
+from miscope.plugin import (
+    DIVERGING,
+    Artifact,
+    Context,
+    NotApplicable,
+    Null,
+    Table,
+    heatmap,
+    highest,
+    lines,
+    long,
+    theme,
+    view,
+)  # fmt: skip
+
+EVEN = "even attention"
+
+
+@view(
+    question="When do previous-token heads and induction heads form?",
+    reading="Attention of each head, mean over the probe. An induction circuit is one head of an early layer that "
+    "leaves the grey line of even attention above, and one of a later layer that leaves it below, together.",
+    draw=lines("step", "attention", "head", "score"),
+)
+def overview(scores: Artifact[HeadScores], context: Context) -> Table:
+    """One row per (score, head, step); `attention` in [0, 1], beside what even attention gives on this probe.
+
+    Where no token occurs twice in any input, prefix matching has no rows.
+    """
+    last = scores.last
+    curves = {"to the previous token": ("previous_token", last.neighbour_chance)}
+    if last.repeat_chance is not None:
+        name = "to what followed the same token before (prefix matching)"
+        curves[name] = ("prefix_matching", last.repeat_chance)
+    stacked = [(scores.stack(field).reshape(len(scores), -1), chance) for field, chance in curves.values()]
+    values = np.stack([np.c_[np.full(len(scores), chance), attention].T for attention, chance in stacked])
+    rows = long("attention", values, score=list(curves), head=[EVEN, *_names(last)], step=scores.steps)
+    return Table(rows, limits={"attention": (0.0, 1.0)}, colors={EVEN: theme.GREY}, note=_repeats(last))
+
+
+@view(
+    question="When do heads come to copy what they look at?",
+    reading="1: attending to a token raises that token's own logit, for all tokens; -1: lowers it. Random heads lie "
+    "around 0, the wider the fewer directions the embeddings share. An induction head attends to the answer and "
+    "copies it.",
+    draw=lines("step", "copying", "head", titles={"copying": "copying score"}),
+)
+def copying(scores: Artifact[HeadScores], context: Context, null: Null) -> Table:
+    """One row per (head, step); `copying` in [-1, 1], from the weights alone."""
+    if scores.last.copying is None:
+        raise NotApplicable("The answers are not tokens of the input, or are fewer than 8, so copying says nothing.")
+    values = scores.stack("copying").reshape(len(scores), -1).T
+    return Table(
+        long("copying", values, head=_names(scores.last), step=scores.steps),
+        limits={"copying": (-1.02, 1.02)},
+        marks={"random": 0.0} | mark(null),
+    )
+
+
+@view(
+    question="Which role does each head play?",
+    reading="White is what even attention, or for copying random weights, would score; full red is a head that does "
+    "nothing else. An induction head is red in prefix matching and in copying.",
+    draw=heatmap(
+        "score", "head", "above_chance", colorscale=DIVERGING,
+        titles={"above_chance": "above chance, as a share of what is possible", "score": " ", "head": " "},
+    ),
+)  # fmt: skip
+def heads(scores: Artifact[HeadScores], context: Context, step: int) -> Table:
+    """One row per (head, score): its value, that of even attention, and how far above that it is.
+
+    `above_chance` is (value - chance) / (1 - chance). Focus is 1 minus the entropy of the attention; the chance of
+    copying is that of random weights. A score that this probe or model does not have has no rows.
+    """
+    output, names = scores[step], _names(scores[step])
+    shown = [*shares_of_attention(output), Share("focus", 1 - output.entropy, 0.0)]
+    shown += [] if output.copying is None else [Share("copying", output.copying, 0.0)]
+    parts = [
+        pd.DataFrame({"head": names, "score": s.name, "value": s.value.ravel(), "chance": s.chance}) for s in shown
+    ]
+    rows = pd.concat(parts, ignore_index=True).dropna(ignore_index=True)
+    rows["above_chance"] = (rows["value"] - rows["chance"]) / (1 - rows["chance"])
+    return Table(rows, limits={"above_chance": (-1.0, 1.0)}, note=_repeats(output) if output.n_repeats else "")
+
+
+@view(
+    question="How far back does each head look?",
+    reading="Attention to the position so many places back; 0 is the position itself. A bright cell is a head that "
+    "looks by position: at 1 a previous-token head, farther back a head that counts and does not read tokens.",
+    draw=heatmap("offset", "head", "attention", titles={"offset": "positions back", "head": " "}),
+)
+def offsets(scores: Artifact[HeadScores], context: Context, step: int) -> Table:
+    """One row per (head, offset); `attention` in [0, 1], mean over the probe and the positions that have one there."""
+    output = scores[step]
+    values = np.vstack([output.offset_chance, output.offset_score.reshape(-1, len(output.offset))])
+    rows = long("attention", values, head=[EVEN, *_names(output)], offset=output.offset)
+    return Table(rows, limits={"attention": (0.0, highest(scores, "offset_score"))})
+
+
+def _names(output: HeadScores) -> list[str]:
+    return head_names(*output.previous_token.shape)
+
+
+def _repeats(output: HeadScores) -> str:
+    return f"{output.n_repeats:,} repeated tokens in the probe"

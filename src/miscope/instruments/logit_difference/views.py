@@ -1,0 +1,65 @@
+"""Whether the right answer leads the one wrong answer that the task names: when, by how much, on how many inputs."""
+
+import numpy as np
+
+from miscope.instruments.logit_difference.measure import LogitDifference
+from miscope.plugin import Artifact, Context, Table, joined, lines, long, once, over_steps, view
+
+SHARES = np.linspace(0, 1, 101)
+SPLITS = ("train", "test")
+
+
+@view(
+    question="When does the network prefer the right answer to the distractor?",
+    reading="The logit of the right answer minus that of the distractor, mean over inputs. A "
+    "rise of both curves together is a circuit that also decides inputs it was not trained on.",
+    draw=lines("step", "difference", "split", titles={"difference": "logit difference"}),
+)
+def overview(differences: Artifact[LogitDifference], context: Context) -> Table:
+    """One row per (split, step); `difference` is the mean logit difference over inputs. An empty split has no row."""
+    values = over_steps(differences, "train_mean", "test_mean").T
+    return Table(long("difference", values, split=SPLITS, step=differences.steps), marks={"chance": 0.0})
+
+
+@view(
+    question="On how many inputs does the right answer lead, and by how much?",
+    reading="Inputs in order of their logit difference, the least at the left. Where the curve crosses 0 is the share "
+    "of inputs on which the distractor leads; a jump parts inputs that the network treats differently.",
+    draw=lines("inputs", "difference", "split", titles={"inputs": "share of inputs", "difference": "logit difference"}),
+)
+def distribution(differences: Artifact[LogitDifference], context: Context, step: int) -> Table:
+    """One row per (split, share of inputs): that share of the split's inputs lies at or below `difference`."""
+    output = differences[step]
+    is_train = np.asarray(output.is_train, dtype=bool)
+    chosen = {name: part for name, part in zip(SPLITS, (is_train, ~is_train), strict=True) if part.any()}
+    quantiles = [
+        long("difference", np.quantile(output.difference[part], SHARES), inputs=SHARES) for part in chosen.values()
+    ]
+    rows = joined(quantiles, tuple(chosen), "split")
+    return Table(rows, limits={"difference": _range(differences)}, marks={"chance": 0.0})
+
+
+@view(
+    question="Does the network know the two candidates before it knows which of them is right?",
+    reading="Above: how much probability right answer and distractor have together. Below: on how many inputs the "
+    "right one is ahead of the distractor. Probability at 1 with half of the inputs right is a network that guesses "
+    "between the two.",
+    draw=lines("step", "share", "split", "quantity"),
+)
+def shares(differences: Artifact[LogitDifference], context: Context) -> Table:
+    """One row per (quantity, split, step); `share` in [0, 1], of probability or of inputs."""
+    parts = [
+        long("share", over_steps(differences, *names).T, split=SPLITS, step=differences.steps)
+        for names in (("train_mass", "test_mass"), ("train_positive", "test_positive"))
+    ]
+    rows = joined(parts, ("probability of the two answers", "inputs on which the right one leads"), "quantity")
+    return Table(rows, limits={"share": (0.0, 1.05)}, marks={"1/2": 0.5})
+
+
+@once
+def _range(differences: Artifact[LogitDifference]) -> tuple[float, float]:
+    """The least and the largest difference over training, and some room."""
+    ends = [(float(output.difference.min()), float(output.difference.max())) for output in differences.values()]
+    low, high = min(0.0, *(low for low, _ in ends)), max(0.0, *(high for _, high in ends))
+    room = 0.05 * (high - low) or 1.0
+    return low - room, high + room

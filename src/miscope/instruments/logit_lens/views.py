@@ -1,0 +1,40 @@
+"""After which layer the answer is there, and which component writes it."""
+
+from typing import Literal
+
+import numpy as np
+
+from miscope.instruments.logit_lens.measure import LogitLens
+from miscope.plugin import Artifact, Context, Table, joined, lines, long, view
+
+TITLES = {"accuracy": "accuracy", "loss": "loss (nats)"}
+
+
+@view(
+    question="After which layer is the answer there?",
+    reading="The residual stream at the answer position, read after each layer as if the network ended there. The "
+    "first curve that rises tells the layer that completes the answer; those below it only prepare it.",
+    draw=lines("step", "value", "point", "split", titles={"value": "accuracy"}),
+)
+def overview(
+    lens: Artifact[LogitLens], context: Context, *, measure: Literal["accuracy", "loss"] = "accuracy"
+) -> Table:
+    """One row per (split, point, step); `value` is accuracy in [0, 1] or loss in nats, of an answer given there."""
+    splits = [split for split in ("train", "test") if getattr(lens.last, f"{split}_{measure}") is not None]
+    stacked = [lens.stack(f"{split}_{measure}").T for split in splits]
+    parts = [long("value", values, point=lens.last.point, step=lens.steps) for values in stacked]
+    rows = joined(parts, splits, "split")
+    top = 1.05 * (1 if measure == "accuracy" else float(np.max(rows["value"])))
+    return Table(rows, titles={"value": TITLES[measure]}, limits={"value": (0.0, top)})
+
+
+@view(
+    question="Which component writes the right answer?",
+    reading="What each component adds directly to the right logit, less what it adds to the distractor, or to the mean "
+    "logit where the task names none. The curves add up to the whole lead; below 0 a component votes against.",
+    draw=lines("step", "attribution", "component", labelled=True, titles={"attribution": "adds to the lead (logits)"}),
+)
+def attribution(lens: Artifact[LogitLens], context: Context) -> Table:
+    """One row per (component, step); `attribution` in logits, mean over the probe."""
+    rows = long("attribution", lens.stack("attribution").T, component=lens.last.component, step=lens.steps)
+    return Table(rows, note=f"right logit less {lens.last.against}")

@@ -1,0 +1,99 @@
+"""Which frequencies the logits come to vary with, long before the loss tells, and what the network would lose by each.
+
+In every view, s is what the answer is told by, and c an output.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from miscope.instruments.logit_spectra.measure import LogitSpectra
+from miscope.plugin import Artifact, Context, NotApplicable, Null, Table, bars, highest, lines, long, theme, view
+
+MEAN, MEDIAN = "mean of the others", "median of the others"
+FLOOR = 1e-9  # shares below are noise of float32 logits
+WHOLE = "cos and sin(w s)"
+EXACT, REST = "cos(w (s − c))", f"the rest of {WHOLE}"
+
+
+@view(
+    question="Which frequencies of the answer do the logits carry, and from when?",
+    reading="The share of the logits' energy along the cosine and sine of each frequency of s, on a logarithmic axis. "
+    "Curves that leave the grey one behind are the frequencies of a circuit, seen while the loss is still flat; one "
+    "that falls back was tried and dropped.",
+    draw=lines("step", "share", "series", log_y=True, titles={"share": "share of the logits' energy"}, labelled=True),
+)
+def overview(spectra: Artifact[LogitSpectra], context: Context, null: Null, *, n: int = 6) -> Table:
+    """One row per (series, step): the `n` frequencies that ever hold most, and the mean of the others.
+
+    `share` of the logits' energy along that frequency's cosine and sine of s, floored at 1e-9.
+    """
+    rows, last = _largest("share", spectra, n, np.mean, MEAN), spectra.last
+    return Table(
+        rows.assign(share=rows["share"].clip(lower=FLOOR)),
+        marks={"99 % of noise": null.threshold},
+        colors={MEAN: theme.GREY},
+        note=f"s is {last.along}" + ("" if last.is_native else "; the task has no such input group"),
+    )
+
+
+@view(
+    question="Which single frequencies does the network need on its training inputs?",
+    reading="The train loss with one frequency taken out of the logits, on a logarithmic axis. Where nothing hangs on "
+    "a frequency the curve is the train loss, which the grey one is close to. A curve that rises off it is a "
+    "frequency that memorised answers come to lean on. No choice of keys enters.",
+    draw=lines(
+        "step", "excluded_loss", "series", log_y=True, labelled=True,
+        titles={"excluded_loss": "train loss without it (nats)"},
+    ),
+)  # fmt: skip
+def excluded(spectra: Artifact[LogitSpectra], context: Context, *, n: int = 6) -> Table:
+    """One row per (series, step): the `n` frequencies that ever cost most, and the median of the others.
+
+    `excluded_loss` is the mean train loss in nats without that frequency.
+
+    Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1 (excluded loss, by single frequencies).
+    """
+    if spectra.last.excluded_loss is None:
+        raise NotApplicable("The probe has no training inputs, on which the excluded loss is taken.")
+    return Table(_largest("excluded_loss", spectra, n, np.median, MEDIAN), colors={MEDIAN: theme.GREY})
+
+
+def _largest(
+    name: str, spectra: Artifact[LogitSpectra], n: int, summary: Callable[..., np.ndarray], others: str
+) -> pd.DataFrame:
+    """A field as rows of (series, step): the `n` frequencies at which it is ever largest, and a summary of the rest."""
+    values: Float[np.ndarray, "step freq"] = spectra.stack(name)
+    chosen = np.sort(np.argsort(-np.nan_to_num(values).max(axis=0), kind="stable")[:n])
+    rest = np.delete(values, chosen, axis=1)
+    summed = summary(rest, axis=1) if rest.size else np.full(len(values), np.nan)
+    series = [*(f"k = {k + 1}" for k in chosen), others]
+    return long(name, np.vstack([values[:, chosen].T, summed]), series=series, step=spectra.steps)
+
+
+@view(
+    question="At which frequencies do the logits vary with the answer?",
+    reading="Each bar is a frequency's share of the logits' energy, those with 1 % or more coloured and named. The "
+    "lower part is what an exact circuit for modular addition has, cosines of s less the output c.",
+    draw=bars(
+        "frequency", "share", "part", emphasis="is_key",
+        titles={"frequency": "frequency k", "share": "share of the logits' energy"},
+    ),
+)  # fmt: skip
+def spectrum(spectra: Artifact[LogitSpectra], context: Context, step: int) -> Table:
+    """One row per (part, frequency); `share` of the logits' energy. The parts add up to the frequency's share.
+
+    Where outputs are not tokens of the basis there is one part.
+    """
+    output = spectra[step]
+    frequency, parts = np.arange(1, len(output.share) + 1), {WHOLE: output.share}
+    if output.trig_share is not None:
+        parts = {EXACT: output.trig_share, REST: np.maximum(output.share - output.trig_share, 0)}
+    rows = long("share", np.stack(list(parts.values())), part=tuple(parts), frequency=frequency)
+    return Table(
+        rows.assign(is_key=np.isin(rows["frequency"], frequency[output.share >= 0.01])),
+        limits={"share": (0.0, 1.12 * highest(spectra, "share") or 1.0)},
+        note=f"all frequencies together: {output.share.sum():.1%} of the logits' energy; s is {output.along}",
+    )

@@ -1,0 +1,108 @@
+"""How the loss lies around the network: steep or flat, a bowl or not, a minimum or a saddle."""
+
+import numpy as np
+import pandas as pd
+
+from miscope.instruments._shared import bounds
+from miscope.instruments.loss_landscape.measure import LossLandscape, mean_rise, rise_over_parabola
+from miscope.plugin import Artifact, Context, Table, lines, long, over_steps, view
+
+COLORS = bounds.colors_of("value", "error")
+
+
+@view(
+    question="How steeply does the loss rise around the network?",
+    reading="The mean rise of the train loss a few distances away in random directions, the same at every step, on a "
+    "logarithmic axis. Flat minima are low at every distance. As weights shrink, the same distance is a larger part of "
+    "them. Where the mean does not rise, there is no point.",
+    draw=lines("step", "rise", "distance", log_y=True, markers=True, titles={"rise": "rise of the loss (nats)"}),
+)
+def overview(landscape: Artifact[LossLandscape], context: Context) -> Table:
+    """One row per (distance, step) at which it is above 0; `rise` of the train loss in nats, mean over directions."""
+    rise, first, last = mean_rise(landscape), landscape[landscape.steps[0]], landscape.last
+    rows = long("rise", _where_above_0(rise).T, distance=_names_of_distances(last), step=landscape.steps)
+    norms = f"{first.weight_norm:.0f} to {last.weight_norm:.0f}"
+    return Table(rows, note=f"{len(first.rise)} directions; the weights' norm goes from {norms}")
+
+
+def _names_of_distances(output: LossLandscape) -> list[str]:
+    return [f"distance {distance:g}" for distance in output.distance]
+
+
+def _where_above_0(values: np.ndarray) -> np.ndarray:
+    """NaN elsewhere: a logarithmic axis has no place for it."""
+    return np.where(values > 0, values, np.nan)
+
+
+@view(
+    question="How far out is the landscape a parabola?",
+    reading="1: at this distance the loss rises as the Hessian says. Far above, the loss grows faster than a parabola, "
+    "and sharpness at the network says little of what lies there. On a logarithmic axis.",
+    draw=lines("step", "ratio", "distance", log_y=True, markers=True, titles={"ratio": "rise / parabola's rise"}),
+)
+def bowl(landscape: Artifact[LossLandscape], context: Context) -> Table:
+    """One row per (distance, step); `ratio` of the mean rise to distance^2 trace / (2 parameters), where both rise."""
+    ratio, names = rise_over_parabola(landscape), _names_of_distances(landscape.last)
+    return Table(long("ratio", ratio.T, distance=names, step=landscape.steps), marks={"parabola": 1.0})
+
+
+@view(
+    question="Does the loss rise alike in all directions?",
+    reading="Random directions, sorted. A level curve is a landscape that is the same all around; one that climbs at "
+    "the right has a few steep directions. On a logarithmic axis; directions that lead down have no point.",
+    draw=lines(
+        "rank", "rise", "distance", log_y=True,
+        titles={"rank": "direction, from the flattest", "rise": "rise of the loss (nats)"},
+    ),
+)  # fmt: skip
+def directions(landscape: Artifact[LossLandscape], context: Context, step: int) -> Table:
+    """One row per (distance, rank), from the flattest direction to the steepest; `rise` in nats, where it is above 0.
+
+    Of the last step measured up to `step`.
+    """
+    measured = landscape.last_by(step)
+    rise, every = np.sort(landscape[measured].rise, axis=0), landscape.stack("rise")
+    names, rank = _names_of_distances(landscape.last), np.arange(1, len(rise) + 1)
+    return Table(
+        long("rise", _where_above_0(rise).T, distance=names, rank=rank),
+        limits={"rise": (float(every[every > 0].min()) / 1.2, float(every.max()) * 1.2)},
+        note=f"measured at step {measured:,}",
+    )
+
+
+@view(
+    question="Is the network at a minimum or on a saddle?",
+    reading="The least eigenvalue of the Hessian as a part of the top one. At 0 no direction leads down; well below "
+    "0 one does, and training has not settled. The true least may lie lower than what Lanczos has found.",
+    draw=lines("step", "ratio", markers=True, titles={"ratio": "least eigenvalue / top eigenvalue"}),
+)
+def saddle(landscape: Artifact[LossLandscape], context: Context) -> Table:
+    """One row per step; `ratio` of the least eigenvalue found to the top one. Lanczos sees the least less exactly."""
+    top, least = over_steps(landscape, "top_eigenvalue", "least_eigenvalue").T
+    ratio = np.divide(least, np.abs(top), out=np.zeros_like(top), where=top != 0)
+    return Table(pd.DataFrame({"step": landscape.steps, "ratio": ratio}), marks={"minimum": 0.0})
+
+
+@view(
+    question="How sharp is the minimum that the network is in?",
+    reading="The top eigenvalue is the bend along the steepest direction, the trace the sum over all; on a logarithmic "
+    "axis, with bounds in grey. Full-batch gradient descent of rate r cannot stay where the top is above 2 / r.",
+    draw=lines("step", "curvature", "curve", "measure", log_y=True, titles={"curvature": " "}),
+)
+def sharpness(landscape: Artifact[LossLandscape], context: Context) -> Table:
+    """One row per (measure, curve, step) above 0: the value, and its bounds.
+
+    The bounds are Lanczos' error, and two standard errors of the trace.
+    """
+    of_top = over_steps(landscape, "top_eigenvalue", "top_error").T
+    trace, trace_error = over_steps(landscape, "trace", "trace_error").T
+    values = _where_above_0(np.stack([bounds.around(*of_top), bounds.around(trace, 2 * trace_error)]))
+    measures = ("top eigenvalue", "trace")
+    rows = long("curvature", values, measure=measures, curve=tuple(COLORS), step=landscape.steps)
+    return Table(rows, colors=COLORS, note=_of_convergence(landscape))
+
+
+def _of_convergence(landscape: Artifact[LossLandscape]) -> str:
+    if n_unsure := int((~landscape.stack("is_converged")).sum()):
+        return f"the top eigenvalue is not converged at {n_unsure} of {len(landscape)} steps"
+    return f"converged in at most {landscape.stack('n_products').max()} products"

@@ -1,0 +1,136 @@
+"""How neurons choose their frequencies: which gain and lose them, when each commits, and how often one changes."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from miscope.instruments.neuron_dynamics.measure import NeuronDynamics
+from miscope.plugin import Context, Table, area, bars, categorical_heatmap, lines, long, theme, view
+
+OTHER = "other"
+LARGEST = 7  # so many frequencies get a colour; the rest are grey
+LEAST = 0.05  # of the neurons, for a frequency to be named
+
+
+@view(
+    question="Which frequencies gain and lose neurons?",
+    reading="Stacked: the neurons tuned to each frequency; white above is neurons tuned to none. Bands that grow "
+    "and vanish are transient frequencies, whose neurons go elsewhere.",
+    draw=area("step", "neurons", "group"),
+)
+def overview(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> Table:
+    """One row per (group, step); `neurons` whose peak frequency is the group's, tuned at the instrument's level.
+
+    Frequencies that never reach 5 % of the neurons are summed as `other`.
+    """
+    counts, n_neurons = dynamics.neurons_per_frequency[:, layer], dynamics.peak_frequency.shape[2]
+    named = _named(counts.max(axis=0), n_neurons)
+    own = counts[:, [k - 1 for k in named]]
+    values = np.concatenate([own, counts.sum(axis=1, keepdims=True) - own.sum(axis=1, keepdims=True)], axis=1)
+    transient = [str(k) for k in np.flatnonzero(dynamics.is_transient[layer]) + 1]
+    colors = _colors(named)
+    return Table(
+        long("neurons", values.T, group=list(colors), step=dynamics.steps),
+        limits={"neurons": (0.0, float(n_neurons))},
+        colors=colors,
+        note=f"tuned: at least {dynamics.level:.0%} at one frequency"
+        + (f" · tried and lost: k = {', '.join(transient)}" if transient else ""),
+    )
+
+
+@view(
+    question="When do neurons commit to the frequency that they end with?",
+    reading="The share of neurons whose final frequency holds from that step on. A steep rise is a common decision; "
+    "a long ramp, one neuron after another. A curve that ends below 1 leaves neurons that never chose.",
+    draw=lines("step", "committed", "layer", titles={"committed": "share of neurons committed"}),
+)
+def commitment(dynamics: NeuronDynamics, context: Context) -> Table:
+    """One row per (layer, step); `committed` is the share of neurons that hold their final frequency from then on."""
+    steps = dynamics.commitment_step  # NaN: never, and no comparison with it is true
+    shares = np.stack([(steps <= step).mean(axis=1) for step in dynamics.steps], axis=1)
+    return Table(
+        long("committed", shares, layer=_layers(len(shares)), step=dynamics.steps),
+        limits={"committed": (0.0, 1.02)},
+        note=f"{int(np.isnan(steps).sum()):,} of {steps.size:,} neurons never commit",
+    )
+
+
+@view(
+    question="On how few frequencies do the neurons concentrate?",
+    reading="The Herfindahl index: 1 when all tuned neurons serve one frequency, 1 / F when they share F evenly. "
+    "Early values rest on few neurons.",
+    draw=lines("step", "concentration", "layer", titles={"concentration": "concentration (Herfindahl)"}),
+)
+def concentration(dynamics: NeuronDynamics, context: Context) -> Table:
+    """One row per (layer, step); `concentration` is the Herfindahl index of tuned neurons over frequencies.
+
+    A step without a tuned neuron has no row.
+    """
+    values = dynamics.concentration.T
+    rows = long("concentration", values, layer=_layers(len(values)), step=dynamics.steps)
+    note = f"no neuron ever has {dynamics.level:.0%} of its variance at one frequency" if rows.empty else ""
+    return Table(rows, limits={"concentration": (0.0, 1.05)}, note=note)
+
+
+@view(
+    question="When does each neuron find its frequency?",
+    reading="Each row is a neuron, coloured by its peak frequency at each step and sorted by its last one, named at "
+    "the right with the count of neurons. Grey: a frequency that few neurons end at. Where a row takes its final "
+    "colour for good, the neuron has chosen.",
+    draw=categorical_heatmap(
+        "step", "rank", "group", height=430, extra="neuron", value="peak_frequency", titles={"rank": "neurons, sorted"}
+    ),
+)
+def peaks(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> Table:
+    """One row per (rank, step); `group` is the neuron's peak frequency, or `other` where few neurons end at it.
+
+    `rank` orders neurons by their final frequency, within it by the step from which it holds.
+    """
+    peak = dynamics.peak_frequency[:, layer].astype(int)
+    named = _named(np.bincount(peak[-1])[1:], peak.shape[1])
+    colors, codes = _colors(named), _codes(peak, named)
+    commitment = np.nan_to_num(dynamics.commitment_step[layer], nan=np.inf)
+    order = np.lexsort((commitment, peak[-1], codes[-1]))
+    rows = long("peak_frequency", peak[:, order].T, rank=np.arange(len(order)), step=dynamics.steps)
+    rows["group"] = pd.Categorical.from_codes(codes[:, order].T.ravel(), categories=list(colors))
+    rows["neuron"] = np.repeat(order, len(dynamics.steps))
+    ranks = [(np.flatnonzero(codes[-1, order] == i), label) for i, label in enumerate(colors)]
+    bands = [(int(at[0]), int(at[-1]), f"{label} ({len(at)})") for at, label in ranks if len(at)]
+    return Table(rows, bands=bands, colors=colors)
+
+
+@view(
+    question="How often do neurons change their mind?",
+    reading="Neurons by the number of times that their peak frequency changed between checkpoints at which they "
+    "were tuned. Checkpoints far apart miss switches.",
+    draw=bars("switches", "neurons", facet="layer", titles={"switches": "changes of peak frequency"}),
+)
+def switches(dynamics: NeuronDynamics, context: Context) -> Table:
+    """One row per (layer, number of switches); `neurons` that change their peak frequency so many times."""
+    switched = dynamics.n_switches.astype(int)
+    numbers = np.arange(switched.max() + 1)
+    counts = np.stack([np.bincount(layer, minlength=len(numbers)) for layer in switched])
+    rows = long("neurons", counts, layer=_layers(len(counts)), switches=numbers)
+    return Table(rows, when="", note=f"{(switched == 0).mean():.0%} of the neurons never switch")
+
+
+def _layers(n: int) -> list[str]:
+    return [f"layer {i}" for i in range(n)]
+
+
+def _named(counts: Int[np.ndarray, " freq"], n_neurons: int) -> list[int]:
+    """Frequencies k worth a colour of their own, ascending: of those with neurons enough, the most populous."""
+    order = np.argsort(-counts, kind="stable")[:LARGEST]
+    return sorted(int(k) + 1 for k in order if counts[k] >= LEAST * n_neurons)
+
+
+def _colors(named: list[int]) -> dict[str, str]:
+    """`k = 9` -> colour; other frequencies pale grey."""
+    return {**{f"k = {k}": color for k, color in zip(named, theme.PALETTE, strict=False)}, OTHER: theme.PALE}
+
+
+def _codes(peak: Int[np.ndarray, "n neuron"], named: list[int]) -> Int[np.ndarray, "n neuron"]:
+    """Position in `_colors(named)` of each peak frequency."""
+    codes = np.full(peak.max() + 1, len(named))
+    codes[named] = np.arange(len(named))
+    return codes[peak]

@@ -1,0 +1,38 @@
+"""The phases of training, the events that bound them, and the verdict with its reasons."""
+
+import pandas as pd
+
+from miscope.instruments.phases.measure import Phases
+from miscope.plugin import Context, Table, timeline, view
+
+EVENTS = {
+    "memorised_step": "memorised",
+    "test_peak_step": "test loss peaks",
+    "onset_step": "onset",
+    "solved_step": "solved",
+    "crossover_step": "crossover",
+    "grokked_step": "grokked",
+}
+
+
+@view(
+    question="Which phases does training go through, and is it done?",
+    reading="Bars are phases, diamonds events with their steps. Onset: the test loss is 80 % below its peak for "
+    "good. Solved: the accuracy is at the family's criterion for good. Crossover: W_out comes to use fewer "
+    "directions than W_in, or the reverse. An event that did not happen is not drawn.",
+    draw=timeline(),
+)
+def overview(phases: Phases, context: Context) -> Table:
+    """One row per phase, event, verdict and reason; `start` and `end` are steps.
+
+    An event that did not happen has no row. The verdict and its reasons are about the last step.
+    """
+    spans = zip(phases.phase, phases.phase_start, phases.phase_end, strict=True)
+    rows = [("phase", name, int(start), int(end)) for name, start, end in spans]
+    steps = {name: getattr(phases, field) for field, name in EVENTS.items()}
+    happened = sorted((step, name) for name, step in steps.items() if step is not None)
+    rows += [("event", name, int(step), int(step)) for step, name in happened]
+    last = int(phases.steps[-1])
+    rows += [("verdict", f"Verdict: {phases.verdict}.", last, last)]
+    rows += [("reason", reason, last, last) for reason in phases.reasons]
+    return Table(pd.DataFrame(rows, columns=["kind", "name", "start", "end"]))

@@ -1,0 +1,250 @@
+r"""What the logits lose and keep if the key frequencies alone are at work: progress that the test loss hides.
+
+With P the projection on cos(w_k s) and sin(w_k s) for the key frequencies k, and L the logits:
+
+* restricted loss, of P L plus the mean of L - P L over all inputs. It falls as the generalising circuit forms,
+  thousands of steps before the test loss does.
+* excluded loss, of L - P L on the training inputs, no mean added back. It is near the train loss while the network
+  memorises, and rises as it comes to need the circuit.
+* trig loss, of the best sum of cos(w_k (s - c)) over the keys: what is left if logits depend on s - c alone.
+
+The keys are those of the final checkpoint: a look ahead, in which every number shares but `single_loss`. Frequencies
+that the network does not use leave the restricted loss high and the excluded loss at the train loss; to see it, name
+them in the setting `keys`.
+
+Maths: $s(x)$ and the logits $L(x, v)$, less their mean over $v$, are those of `logit_spectra`; $\bar L(s, v)$ is the
+mean of the $p$ inputs at $s$, $f_r$ a row of the basis, of length 1, and $r \in \mathcal K$ are the waves of the keys.
+$H$ is the mean cross-entropy with the right answers in nats, over all, train or test inputs.
+$$(P L)(x, \cdot) = \sum_{r \in \mathcal K} f_r(s(x)) \sum_{s} f_r(s) \, \bar L(s, \cdot), \qquad
+\text{restricted\_loss} = H\bigl(P L + \operatorname{mean}_x L\bigr),$$
+$$\text{excluded\_loss} = H_\text{train}(L - P L), \qquad
+\text{trig\_loss} = H\Bigl(\sum_{k \in \mathcal K} \alpha_k \cos w_k (s - c)\Bigr),$$
+$\alpha_k$ the `trig_amplitude` of `logit_spectra`. `key_share` and `trig_share` sum its shares over the keys,
+`single_loss` is the largest of its excluded losses over all $k$. A key is a $k$ whose share at the final checkpoint is
+at least the setting `share`, and $10 / p^2$.
+
+Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1, whose footnote has the loss without keys. It states neither
+the split of the restricted loss, so all three are given, nor a rule for the keys: `share` is ours.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from miscope.instruments._shared import guessing
+from miscope.instruments._shared.nulls import MARGIN
+from miscope.instruments.logit_spectra.measure import LogitSpectra, of_noise
+from miscope.instruments.logit_spectra.measure import instrument as logit_spectra_instrument
+from miscope.instruments.losses.measure import Losses
+from miscope.instruments.losses.measure import instrument as losses_instrument
+from miscope.maths.statistics import answers
+from miscope.maths.waves import answer_place, losses_without
+from miscope.plugin import Artifact, Basis, Checkpoint, Context, MiscopeError, Null, Output, OverTraining
+
+NOISE = 10  # over p^2: five times the share that logits of noise have at a frequency, 2 of p^2 directions
+
+
+@dataclass(frozen=True)
+class ProgressMeasures(Output):
+    """Losses are means in nats. NaN: there is no key, or no input of that split."""
+
+    steps: Int[np.ndarray, " n"]
+    key_frequency: Int[np.ndarray, " key"]  # k, ascending; none: no frequency stands out at the final checkpoint
+    key_rule: str  # where the keys are from, as a sentence
+    is_native: bool  # whether the basis is that of the task's input group
+    train_loss: Float[np.ndarray, " n"]  # of the logits as they are
+    test_loss: Float[np.ndarray, " n"]
+    restricted_loss: Float[np.ndarray, "split n"]  # over all inputs, train, test
+    excluded_loss: Float[np.ndarray, " n"]  # train, without all keys
+    key_excluded_loss: Float[np.ndarray, "key n"]  # train, without one key
+    single_loss: Float[np.ndarray, " n"]  # the largest train loss without one frequency, whichever it is: no keys used
+    single_frequency: Int[np.ndarray, " n"]  # that frequency; 0: no train inputs
+    other_loss: Float[np.ndarray, " n"]  # the largest train loss without one frequency that is no key
+    trig_loss: Float[np.ndarray, " n"]  # over all inputs
+    key_share: Float[np.ndarray, " n"]  # of the logits' energy along the keys' directions, in [0, 1]
+    trig_share: Float[np.ndarray, " n"]  # and along their cos(w_k (s - c)), at most `key_share`
+
+
+def progress_measures(
+    checkpoints: Mapping[int, Checkpoint],
+    spectra: Artifact[LogitSpectra],
+    losses: Artifact[Losses],
+    context: Context,
+    *,
+    keys: tuple[int, ...] = (),
+    share: float = 0.01,
+) -> ProgressMeasures:
+    """By default a key is a frequency with at least `share` of the logits' energy at the final checkpoint.
+
+    Where the group is so small that noise comes near it, five times what noise has is asked for. `checkpoints` have
+    the logits of the training inputs alone; those of one at a time are held, and none are made where there is no key.
+    """
+    chosen, rule = _keys(spectra, context.basis, keys, max(share, NOISE / context.basis.size**2))
+    rows = [
+        _measured(spectra[step], losses[step], context, chosen)
+        | {"excluded_loss": _excluded_loss(checkpoints, step, spectra[step], context, chosen)}
+        for step in spectra.steps
+    ]
+    columns = {name: np.stack([row[name] for row in rows], axis=-1) for name in rows[0]}
+    return ProgressMeasures(
+        steps=np.array(spectra.steps, dtype=np.int64),
+        key_frequency=chosen,
+        key_rule=rule,
+        is_native=context.basis.is_native,
+        **columns,
+    )
+
+
+def _keys(
+    spectra: Artifact[LogitSpectra], basis: Basis, keys: Sequence[int], share: float
+) -> tuple[Int[np.ndarray, " key"], str]:
+    if keys:
+        if not all(1 <= k <= basis.n_frequencies for k in keys):
+            raise MiscopeError(f"`keys` = {list(keys)}; allowed: frequencies from 1 to {basis.n_frequencies}.")
+        return np.unique(np.array(keys, dtype=np.int64)), "The key frequencies are those of the settings."
+    step = spectra.steps[-1]
+    chosen = np.flatnonzero(spectra[step].share >= share) + 1
+    which = "The key frequencies have" if len(chosen) else "No frequency has"
+    return chosen, f"{which} at least {100 * share:.3g} % of the logits' energy at the final checkpoint, step {step:,}."
+
+
+def _measured(
+    spectrum: LogitSpectra, losses: Losses, context: Context, keys: Int[np.ndarray, " key"]
+) -> dict[str, np.ndarray]:
+    """The columns of one checkpoint that need no logits."""
+    single = spectrum.excluded_loss
+    others = np.empty(0) if single is None else np.delete(single, keys - 1)
+    numbers = {
+        "train_loss": losses.train_loss,
+        "test_loss": losses.test_loss,
+        "single_loss": None if single is None else single.max(),
+        "other_loss": others.max() if len(others) else None,
+        **_of_keys(spectrum, context, keys),
+    }
+    return {
+        **{name: np.asarray(np.nan if x is None else x, dtype=np.float64) for name, x in numbers.items()},
+        "single_frequency": np.asarray(0 if single is None else single.argmax() + 1),
+        "key_excluded_loss": np.full(len(keys), np.nan) if single is None else single[keys - 1],
+    }
+
+
+def _of_keys(
+    spectrum: LogitSpectra, context: Context, keys: Int[np.ndarray, " key"]
+) -> dict[str, float | np.ndarray | None]:
+    """What needs keys: nothing is known of it without one."""
+    if not len(keys):
+        nothing = dict.fromkeys(("trig_loss", "key_share", "trig_share"), np.nan)
+        return {**nothing, "restricted_loss": np.full(3, np.nan)}
+    basis, probe = context.basis, context.probe
+    place = answer_place(basis, probe.targets)[1]
+    mean = basis.matrix[0, 0] * spectrum.coefficient[0].astype(np.float64)
+    restricted = _losses(_kept(spectrum, basis, keys) + mean, place, probe.targets)
+    trig = _trig_logits(spectrum, basis.size, keys)
+    return {
+        "restricted_loss": np.array([_mean(restricted[s]) for s in (slice(None), probe.is_train, ~probe.is_train)]),
+        "trig_loss": None if trig is None else _mean(_losses(trig, place, probe.targets)),
+        "key_share": spectrum.share[keys - 1].sum(),
+        "trig_share": None if spectrum.trig_share is None else spectrum.trig_share[keys - 1].sum(),
+    }
+
+
+def _kept(spectrum: LogitSpectra, basis: Basis, keys: Int[np.ndarray, " key"]) -> Float[np.ndarray, "place vocab"]:
+    """P L, which depends on an input's place alone."""
+    of_key = np.isin(basis.frequencies, keys)
+    return basis.matrix[of_key].T @ spectrum.coefficient[of_key].astype(np.float64)
+
+
+def _losses(
+    logits: Float[np.ndarray, "place vocab"], place: Int[np.ndarray, " batch"], targets: Int[np.ndarray, " batch"]
+) -> Float[np.ndarray, " batch"]:
+    """Cross-entropy of each input where logits depend on its place alone."""
+    n = logits.shape[1]
+    different, index = np.unique(place * n + targets, return_inverse=True)
+    at, right = np.divmod(different, n)
+    return answers(logits[at], right).loss[index]
+
+
+def _trig_logits(
+    spectrum: LogitSpectra, size: int, keys: Int[np.ndarray, " key"]
+) -> Float[np.ndarray, "place vocab"] | None:
+    """Sum over the keys of their cosines; an output that is no token of the basis has 0, the mean."""
+    if spectrum.trig_amplitude is None:
+        return None
+    difference = np.subtract.outer(np.arange(size), np.arange(size))
+    angle = 2 * np.pi * np.multiply.outer(keys, difference) / size
+    logits = np.zeros((size, spectrum.coefficient.shape[1]))
+    logits[:, :size] = np.tensordot(spectrum.trig_amplitude[keys - 1], np.cos(angle), axes=1)
+    return logits
+
+
+def _excluded_loss(
+    checkpoints: Mapping[int, Checkpoint],
+    step: int,
+    spectrum: LogitSpectra,
+    context: Context,
+    keys: Int[np.ndarray, " key"],
+) -> np.ndarray:
+    """The train loss without all keys; NaN without a key or inputs to train on."""
+    basis, probe = context.basis, context.probe
+    train = probe.is_train
+    if not (len(keys) and train.any()):
+        return np.asarray(np.nan)
+    logits, place = checkpoints[step].activations["logits"], answer_place(basis, probe.targets)[1][train]
+    return np.asarray(losses_without(logits, probe.targets[train], place, _kept(spectrum, basis, keys)[None])[0])
+
+
+def _mean(losses: Float[np.ndarray, " input"]) -> float:
+    return float(losses.mean()) if len(losses) else float("nan")
+
+
+def measures(output: ProgressMeasures) -> dict[str, np.ndarray]:
+    """Losses of the logits with the key frequencies alone, without them, and without the costliest one."""
+    names = ("excluded_loss", "single_loss", "trig_loss", "key_share")
+    return {"restricted_loss": output.restricted_loss[0], **{name: getattr(output, name) for name in names}}
+
+
+# ---------------------------------------------------------------- what chance would show
+
+
+def nulls(output: ProgressMeasures, context: Context) -> Iterator[Null]:
+    """Guessing, logits of noise, and frequencies that are no keys; without a key there is nothing to filter by."""
+    n, split = len(output.key_frequency), 0 if context.probe.is_train.all() else 2
+    if not n:
+        none = Null("number of key frequencies", 0, 0, "logits of noise", level=None)
+        yield from (none.of(view) for view in ("overview", "frequencies", "losses", "shares"))
+        return
+    yield _of_loss(output, context, 0).of("overview")
+    yield _of_frequencies(output).of("frequencies")
+    yield _of_loss(output, context, split).of("losses")
+    yield of_noise("share of the keys at the end", output.key_share[-1], context.basis.size, n).of("shares")
+
+
+def _of_loss(output: ProgressMeasures, context: Context, split: int) -> Null:
+    """The loss with the keys alone (`split`: all inputs, train, test) at the end.
+
+    Filtered noise has the loss of guessing within some hundredths; below it by a margin there is a circuit.
+    """
+    train = context.probe.is_train
+    chosen = (np.ones_like(train), train, ~train)[split]
+    threshold = guessing.entropy(context.probe, chosen) / MARGIN if chosen.any() else np.nan
+    statistic = f"restricted {'test ' if split == 2 else ''}loss at the end"
+    source = f"guessing with a margin of {MARGIN:g}"
+    return Null(statistic, float(output.restricted_loss[split, -1]), threshold, source, level=None, is_lower=True)
+
+
+def _of_frequencies(output: ProgressMeasures) -> Null:
+    worst, threshold = float(output.key_excluded_loss[:, -1].max()), MARGIN * float(output.other_loss[-1])
+    source = f"the worst of the other frequencies with a margin of {MARGIN:g}"
+    return Null("train loss without the worst key", worst, threshold, source, level=None)
+
+
+instrument = OverTraining(
+    progress_measures,
+    needs=(logit_spectra_instrument, losses_instrument),
+    hooks=("logits",),
+    inputs="train",
+    measures=measures,
+    nulls=nulls,
+)

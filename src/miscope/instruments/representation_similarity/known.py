@@ -1,0 +1,38 @@
+"""Representations that are turned, and two that share nothing."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from miscope.calibration.models import probe, tracked
+from miscope.instruments.representation_similarity.measure import instrument
+from miscope.instruments.representations.measure import BITS, Representations
+from miscope.maths.codes import coded
+from miscope.plugin import Answer
+
+
+def rotation_and_noise() -> Iterator[Answer]:
+    """The same 200 inputs turned and doubled; two that are independent Gaussians of 100 dimensions.
+
+    Source: Kornblith et al. 2019, arXiv:1905.00414, section 3 (rotation); Muirhead 1982, section 3.2 (moments of the
+    Wishart distribution: dim / (inputs + dim)); Nguyen et al. 2021, arXiv:2010.15327 (debiased: 0).
+    """
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 200, 100))
+    turn = np.linalg.qr(rng.normal(size=(100, 100)))[0]
+    path = {step: _represented(values) for step, values in enumerate((x, 2 * x @ turn, y))}
+    like = tracked(instrument, path, context=probe(200))
+    yield Answer("CKA after rotation and scaling", 1, like.cka[0, 0, 1], 1e-4)
+    yield Answer("debiased CKA after rotation and scaling", 1, like.debiased_cka[0, 0, 1], 1e-4)
+    yield Answer("CKA of independent Gaussians", 100 / 300, like.cka[0, 0, 2], 0.02)
+    yield Answer("chance that is drawn beside it", 100 / 300, like.gaussian_cka[0])
+    yield Answer("debiased CKA of independent Gaussians", 0, like.debiased_cka[0, 0, 2], 0.02)
+    yield Answer("dimension of Gaussians: 1 / (1 / 100 + 1 / 199)", 1 / (1 / 100 + 1 / 199), like.dimension[0, 0], 1.5)
+
+
+def _represented(x: np.ndarray) -> Representations:
+    codes = coded(x.astype(np.float32), BITS)
+    return Representations(("blocks.0.hook_resid_post",), np.array([x.shape[1]]), np.arange(len(x)), *codes)
+
+
+cases = (rotation_and_noise,)

@@ -1,0 +1,76 @@
+"""When representations rest, change, and are what they will be at the end."""
+
+import numpy as np
+
+from miscope.instruments._shared.site_curves import COLORS, by_layer
+from miscope.instruments._shared.sites import Kind, index_of, names, of_layer
+from miscope.instruments.representation_similarity.measure import RepresentationSimilarity
+from miscope.plugin import Context, NotApplicable, Table, heatmap, lines, long, theme, view
+
+MEASURES = {"debiased CKA": theme.PALETTE[0], "CKA": theme.PALETTE[1], "CKA by chance": theme.GREY}
+
+
+@view(
+    question="Which stretches of training share a representation?",
+    reading="Similarity of a site's representation at every two checkpoints. A bright block on the diagonal is a "
+    "stretch in which it rests, the edge of a block is when it changes; rotations and scale do not count as change.",
+    draw=heatmap(
+        "step", "other_step", "similarity", height=430,
+        titles={"other_step": "other step", "similarity": "similarity (linear CKA)"},
+    ),
+)  # fmt: skip
+def overview(
+    similarity: RepresentationSimilarity,
+    context: Context,
+    *,
+    site: Kind = "resid_post",
+    layer: int = -1,
+    is_debiased: bool = True,
+) -> Table:
+    """One row per two steps; `similarity` is linear CKA, at most 1."""
+    at = index_of(similarity.site, site, layer)
+    values = (similarity.debiased_cka if is_debiased else similarity.cka)[at]
+    if np.isnan(values).all():
+        raise NotApplicable(f"The probe's inputs are all the same at {site}.")
+    chance = "debiased, 0 by chance" if is_debiased else f"{similarity.gaussian_cka[at]:.2g} between Gaussians"
+    return Table(
+        long("similarity", values, other_step=similarity.steps, step=similarity.steps),
+        limits={"similarity": (min(0.0, float(np.nanmin(values))), 1.0)},
+        note=f"{site}; {chance}",
+    )
+
+
+@view(
+    question="When does each representation change fastest?",
+    reading="The angle between a site's similarities of inputs at neighbouring checkpoints, per 1,000 steps, drawn at "
+    "the middle of the interval. Rotations and scale do not count; 90 degrees leave nothing in common.",
+    draw=lines("step", "turn", "site", "layer", log_y=True, titles={"turn": "degrees per 1,000 steps"}),
+)
+def change(similarity: RepresentationSimilarity, context: Context) -> Table:
+    """One row per (layer, site, interval); `turn` between neighbours, in degrees per 1,000 steps.
+
+    An interval in which nothing changes has no row: the axis is logarithmic.
+    """
+    steps = similarity.steps
+    if len(steps) < 2:
+        raise NotApplicable("A change needs two checkpoints at least.")
+    turn = np.where(similarity.turn > 0, similarity.turn, np.nan) * 1000 / np.diff(steps)
+    if not (turn > 0).any():
+        raise NotApplicable("No representation changes between checkpoints.")
+    return Table(by_layer("turn", turn, similarity.site, (steps[:-1] + steps[1:]) / 2), colors=COLORS)
+
+
+@view(
+    question="How early does each site look as it will at the end?",
+    reading="Similarity to the last checkpoint, 1 at the end. Grey is the CKA of two representations that fill as many "
+    "dimensions and share nothing else: only what is above it is evidence.",
+    draw=lines("step", "similarity", "measure", "site", columns=2, titles={"similarity": "similarity to the last"}),
+)
+def to_final(similarity: RepresentationSimilarity, context: Context, *, layer: int = -1) -> Table:
+    """One row per (site, measure, step); `similarity` of the step's representation to that of the last checkpoint."""
+    at = of_layer(similarity.site, layer)
+    measures = (similarity.debiased_cka, similarity.cka, similarity.chance_cka)
+    values = np.stack([measure[at][:, -1] for measure in measures], axis=1)
+    rows = long("similarity", values, site=names(similarity.site, at), measure=[*MEASURES], step=similarity.steps)
+    limits = {"similarity": (min(-0.05, float(rows["similarity"].min())), 1.03)}
+    return Table(rows, colors=MEASURES, limits=limits)

@@ -1,0 +1,88 @@
+"""How many directions weight matrices use, and how large they are."""
+
+import numpy as np
+import pandas as pd
+
+from miscope.instruments.singular_values.measure import SingularValues, shown
+from miscope.plugin import Artifact, Context, Null, Table, highest, joined, lines, long, theme, view
+
+
+@view(
+    question="How many directions does each weight matrix use?",
+    reading="The participation ratio of the singular values, averaged over heads. It falls when a matrix drops "
+    "directions: after the onset of grokking W_E keeps about two for each key frequency. Heads of one kind: the "
+    "option `heads_of`.",
+    draw=lines("step", "participation_ratio", "matrix", labelled=True),
+)
+def overview(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> Table:
+    """One row per (matrix, step); `participation_ratio` counts directions, from 1 to the matrix' rank.
+
+    Attention heads are averaged; `heads_of` = `W_Q` shows the heads of that kind of matrix instead.
+    """
+    return _from_zero(values, "participation_ratio", heads_of)
+
+
+@view(
+    question="What is the effective rank of each weight matrix?",
+    reading="The exponential of the entropy of the normalised singular values, averaged over heads. It counts weak "
+    "directions that the participation ratio hardly sees, and so falls later, at cleanup.",
+    draw=lines("step", "effective_rank", "matrix", labelled=True),
+)
+def effective_rank(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> Table:
+    """One row per (matrix, step); `effective_rank` counts directions, from 1 to the matrix' rank.
+
+    Attention heads are averaged; `heads_of` = `W_Q` shows the heads of that kind of matrix instead.
+    """
+    return _from_zero(values, "effective_rank", heads_of)
+
+
+@view(
+    question="How large are the weight matrices, and their strongest direction?",
+    reading="Above: the Frobenius norm, the size of the whole matrix; below: the spectral norm, its largest "
+    "singular value. Weight decay shrinks what is not needed; a spectral norm close to the Frobenius norm is a "
+    "matrix of one direction.",
+    draw=lines("step", "norm", "matrix", "kind", labelled=True),
+)
+def norms(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> Table:
+    """One row per (kind of norm, matrix, step); `norm` in the units of the weights, heads averaged."""
+    parts = [_over_training(values, field, heads_of, "norm") for field in ("frobenius_norm", "spectral_norm")]
+    return Table(joined(parts, ("Frobenius norm", "spectral norm"), "kind"))
+
+
+@view(
+    question="How do the singular values of each weight matrix fall off?",
+    reading="Singular values from the largest down, averaged over heads. A cliff after few values is a matrix that "
+    "uses few directions. Grey: the even slope of a random matrix of the same shape and size.",
+    draw=lines("rank", "singular_value", "matrix"),
+)
+def spectrum(values: Artifact[SingularValues], context: Context, step: int, null: Null, *, heads_of: str = "") -> Table:
+    """One row per (matrix, rank); `singular_value` in the units of the weights, rank from 1, heads averaged by rank.
+
+    Beside them a random matrix of the shape and Frobenius norm of the one that is least like it, which the null names.
+    """
+    output = values[step]
+    matrices = shown(output.matrix, heads_of)
+    curves = {label: output.value[at].mean(axis=0) for label, at in matrices.items()}
+    _, _, judged = null.statistic.partition(" of ")
+    random = f"random {judged}"
+    if judged:
+        at = matrices[judged]
+        curves[random] = output.random_value[output.random_of[at[0]]] * output.frobenius_norm[at].mean()
+    ranks = np.arange(1, output.value.shape[1] + 1)
+    return Table(
+        long("singular_value", np.stack(list(curves.values())), matrix=list(curves), rank=ranks),
+        limits={"singular_value": (0.0, 1.05 * highest(values, "spectral_norm"))},
+        colors={random: theme.GREY},
+    )
+
+
+def _from_zero(values: Artifact[SingularValues], field: str, heads_of: str) -> Table:
+    rows = _over_training(values, field, heads_of, field)
+    return Table(rows, limits={field: (0.0, 1.05 * float(rows[field].max()))})
+
+
+def _over_training(values: Artifact[SingularValues], field: str, heads_of: str, name: str) -> pd.DataFrame:
+    """One row per (matrix, step) of a number per matrix; heads averaged, or the heads of the kind `heads_of` alone."""
+    numbers, matrices = values.stack(field), shown(values.last.matrix, heads_of)
+    means = np.stack([numbers[:, at].mean(axis=1) for at in matrices.values()])
+    return long(name, means, matrix=list(matrices), step=values.steps)

@@ -1,0 +1,32 @@
+"""Integer arithmetic for the model's Linears: INT8 and INT4, after training or within it.
+
+    quantize(model), prepare_model_for_quantization(model), is_model_quantized(model), quantization_of(model),
+    dequantize_model(model), save_quantized(path, model), load_quantized(path)
+
+`grid` says which numbers a quantized weight can be, without torch; an instrument that asks what a weight would become
+asks it. `activations` says the same of activations, `kernels` how both are multiplied. `linear` is what stands in a
+Linear's place, `prepared` what stands there before. `model` holds the functions above, `storage` the file.
+"""
+
+from typing import TYPE_CHECKING
+
+from miscope.doors import door
+
+if TYPE_CHECKING:  # the grid is imported without torch
+    from miscope.quantization.grid import Grid, Scheme, nearest_grid
+    from miscope.quantization.model import (
+        Quantization,
+        dequantize_model,
+        is_model_quantized,
+        prepare_model_for_quantization,
+        quantization_of,
+        quantize,
+        stored_bytes,
+    )
+    from miscope.quantization.storage import load_quantized, save_quantized
+
+__all__ = [
+    "Grid", "Quantization", "Scheme", "dequantize_model", "is_model_quantized", "load_quantized", "nearest_grid",
+    "prepare_model_for_quantization", "quantization_of", "quantize", "save_quantized", "stored_bytes",
+]  # fmt: skip
+__getattr__ = door(__name__, ("grid", "model", "storage"), __all__)

@@ -1,0 +1,1 @@
+"""What one reads of a variant: its timeline, what moved first, and the page that binds its views."""

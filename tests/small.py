@@ -1,0 +1,126 @@
+"""Two small variants, trained and analysed in this process: what instruments do, without DVC."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import workspace
+
+from miscope.instrument import Output
+from miscope.training.loop import train
+from miscope.workspace import Workspace, analysis, store
+from miscope.workspace.analysis import Progress, Summary
+from miscope.workspace.configuration import Config
+from miscope.workspace.files import Folder
+from miscope.workspace.loaded import LoadedVariant
+
+STEPS = (0, 20, 40)
+PARAMS = """\
+variants:
+  small:
+    family: modulo_addition
+    modulus: 7
+    train_fraction: 0.5
+    seed: 1
+    steps: 40
+    eval_every: 20
+    checkpoints: [20]
+    model: {d_model: 8, n_heads: 2, d_head: 4, d_mlp: 16}
+  attention_only:
+    family: modulo_addition
+    modulus: 7
+    train_fraction: 0.5
+    steps: 2
+    checkpoints: [1]
+    model: {d_model: 8, n_heads: 2, d_head: 4, d_mlp: 0}
+instruments:
+  neuron_spectra: {levels: [0.7, 0.9], low_frequencies: 3}
+  dominant_frequencies: {threshold: 3.0}
+  loss_landscape: {checkpoints: 12, directions: 2, trace_vectors: 2}
+  local_learning_coefficient: {draws: 8, chains: 2}
+"""
+
+
+@dataclass(frozen=True)
+class Small:
+    """A workspace with the variants `small` and `attention_only`; what is asked without a variant is of `small`."""
+
+    root: Path
+
+    @property
+    def config(self) -> Config:
+        return Workspace(self.root).config
+
+    @property
+    def folder(self) -> Folder:
+        return Workspace(self.root).folder("small")
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        return self.config.catalog.stored
+
+    def load(self, variant: str = "small") -> LoadedVariant:
+        return Workspace(self.root).load(variant)
+
+    def update(self, *names: str, variant: str = "small", progress: Progress = iter) -> dict[str, Summary]:
+        """Bring some instruments up to date, or all; what comes back is what each did."""
+        folder = Workspace(self.root).folder(variant)
+        return analysis.bring_up_to_date(self.config, folder, names or self.stored, progress)
+
+    def analyze(self, *names: str) -> subprocess.CompletedProcess[str]:
+        """The same in a process of its own."""
+        stage = workspace.REPOSITORY / "stages" / "analyze.py"
+        words = [sys.executable, str(stage), "small", *names]
+        return subprocess.run(words, cwd=self.root, capture_output=True, text=True, check=False)
+
+    def change(self, old: str, new: str) -> None:
+        """Edit params.yaml."""
+        text = (self.root / "params.yaml").read_text()
+        assert old in text
+        (self.root / "params.yaml").write_text(text.replace(old, new, 1))
+
+    def contents(self, instrument: str) -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in self.folder.instrument(instrument).iterdir()}
+
+    def change_weights(self, step: int) -> None:
+        """Write a checkpoint that is whole and valid, with other weights."""
+        path = self.folder.checkpoint(step)
+        before = store.load_checkpoint(path)
+        weights = {name: weight + np.float32(0.25) for name, weight in before.weights.items()}
+        store.save_checkpoint(path, step, before.model, weights)
+
+    def sign_with_other_code(self, instrument: str) -> None:
+        """The same Outputs, as an earlier version of the instrument would have signed them."""
+        for path in self.folder.instrument(instrument).glob("*.npz"):
+            key = replace(store.output_key(path), code="0" * 32)
+            store.save_output(path, self.output(path, instrument), key)
+
+    def output(self, path: Path, instrument: str) -> Any:
+        return store.load_output(path, self.config.catalog.instrument(instrument).output_type)
+
+    def rewrite(self, path: Path, output: Output) -> None:
+        """Other values under the same key."""
+        store.save_output(path, output, store.output_key(path))
+
+    def copy(self, path: Path) -> "Small":
+        return Small(Path(shutil.copytree(self.root, path)))
+
+
+def create(root: Path) -> Small:
+    """Both variants trained and analysed by all instruments."""
+    (root / "params.yaml").write_text(PARAMS)
+    made = Small(root)
+    for name, variant in made.config.variants.items():
+        folder = Workspace(root).folder(name)
+        train(variant, folder)
+        analysis.write_probe(made.config, folder)
+        assert not [summary.error for summary in made.update(variant=name).values() if summary.error]
+    return made
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
