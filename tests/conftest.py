@@ -4,15 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-import small
-import workspace
-
-# shapes of annotated functions are checked under pytest alone
 from jaxtyping import install_import_hook
-from small import Small
-from workspace import Workspace
 
-HOOK = install_import_hook("miscope", "shapes.check")
+HOOK = install_import_hook("miscope", "shapes.check")  # shapes are checked under pytest alone, and in what comes below
+
+import small  # noqa: E402
+import workspace  # noqa: E402
+from small import Small  # noqa: E402
+from workspace import Workspace  # noqa: E402
 
 
 @pytest.fixture(scope="session")

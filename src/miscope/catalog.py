@@ -1,7 +1,7 @@
 """The plugin rule: an instrument is a folder, a family is a file, and the folder's or file's name is the plugin's.
 
     instruments/<name>/measure.py   binds `instrument`; views.py holds its views, known.py binds `cases`
-    families/<name>.py              binds `family`
+    families/<name>.py              binds `family`; <name>_views.py holds its views of task performance, if any
 
 Those of other packages are found by dotted path, as params.yaml names them (`instruments: {my_lab.head_entropy: {}}`,
 `_target_: my_lab.tasks.S5`), or by the entry point group `miscope.instruments`. Nothing else is edited; there is no
@@ -62,8 +62,7 @@ class Plugin:
         if not self.has("views"):
             return {}
         module = self._part("views")
-        views = [view for view in vars(module).values() if isinstance(view, View)]
-        own = [replace(v, instrument=self.instrument) for v in views if v.table.__module__ == module.__name__]
+        own = [replace(view, instrument=self.instrument) for view in _views(module)]
         if own and self.instrument.nulls is None and getattr(self.instrument, "is_stored", True):
             raise MiscopeError(
                 f"{_place(module)} has views, and `instrument` no `nulls=`: say for each what chance would show, if "
@@ -154,14 +153,29 @@ class Catalog:
         chosen = [instrument] if instrument else [name for name in sorted(self.names) if name not in self.view_faults]
         return tuple(view for name in chosen for view in self.plugin(name).views)
 
-    def view(self, name: str) -> View:
-        """The view `instrument.view`; the instrument's name alone means its `overview`."""
+    def views_of_task(self, family: Family) -> Mapping[str, View]:
+        """Name -> view of task performance, for those in `<family>_views.py`, beside the family's own file.
+
+        Raises:
+            MiscopeError: one does not say which instrument it draws, or there is no such instrument.
+        """
+        path, name = f"{type(family).__module__}_views", type(family).__module__.rpartition(".")[2]
+        if _spec(path) is None:
+            return {}
+        module = imported(path, f"The views of the family `{name}`")
+        for view in (own := list(_views(module))):
+            if not view.of:
+                raise MiscopeError(f'{_place(module)}: the view `{view.leaf}` must say what it draws: `of="losses"`.')
+        return {f"{name}.{v.leaf}": replace(v, instrument=self.instrument(v.of), family=name) for v in own}
+
+    def view(self, name: str, family: Family | None = None) -> View:
+        """The view `instrument.view`, or a family's own `family.view`; an instrument's name means its `overview`."""
         full = name if "." in name else f"{name}.overview"
-        folder = self.plugins.get(full.partition(".")[0])
-        if folder is not None and full in folder.views:
-            return folder.views[full]
-        known("view", full, self.views())
-        raise AssertionError(full)
+        plugin = self.plugins.get(full.partition(".")[0])
+        if plugin is not None and full in plugin.views:
+            return plugin.views[full]
+        own = self.views_of_task(family) if family else {}
+        return own[full] if full in own else self.view(known("view", full, (*self.views(), *own)))
 
 
 @cache
@@ -175,7 +189,7 @@ def builtin() -> Catalog:
 
 def families() -> tuple[str, ...]:
     """Tasks of this package; params.yaml names others by `_target_`."""
-    return _names("families")
+    return tuple(name for name in _names("families") if not name.endswith("_views"))
 
 
 def family(name: str) -> type[Family]:
@@ -264,6 +278,12 @@ def _spec(path: str) -> Any:
         return None
 
 
+def _views(module: ModuleType) -> Iterator[View]:
+    """Those that it makes itself, without those that it imports."""
+    views = (view for view in vars(module).values() if isinstance(view, View))
+    return (view for view in views if view.table.__module__ == module.__name__)
+
+
 def _place(module: ModuleType) -> str:
     path = Path(module.__file__ or module.__name__)
     return str(path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name)
@@ -284,7 +304,9 @@ def _faults(instrument: Instrument) -> Iterator[str]:
     elif "__dataclass_params__" not in vars(output) or not vars(output)["__dataclass_params__"].frozen:
         yield f"`{output.__name__}` lacks @dataclass(frozen=True)"
     positional = [p for p in inspect.signature(instrument.compute).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    n = 2 if isinstance(instrument, PerCheckpoint) else len(instrument.needs) + instrument.sees_checkpoints + 1
+    n = 2
+    if isinstance(instrument, OverTraining):
+        n = instrument.sees_checkpoints + instrument.reads_curve + len(instrument.needs) + 1
     if len(positional) != n:
         yield f"`{name}` takes {len(positional)} arguments before its settings; it is handed {n}, the context last"
     for setting, default in instrument.settings.items():

@@ -238,13 +238,16 @@ class OverTraining(_Instrument):
     """An instrument of the whole training: `compute(*artifacts, context, *, settings...) -> Output`, a single Output.
 
     `needs` are the instruments whose artifacts it reads, in that order; with `reads_weights` the first argument is an
-    Artifact of Checkpoints (weights only). With `hooks`, named as in `PerCheckpoint.needs`, its Checkpoints carry those
-    activations on the probe, or on the inputs of it that the network trains on alone. Each is made when it is asked
-    for, by one forward pass, and none is kept: take what is wanted from one before asking for the next.
+    Artifact of Checkpoints (weights only). With `reads_curve` it is the training curve, its columns by name: `step`,
+    `train_loss`, ..., and the task's own metrics as `train_<name>` and `test_<name>`. With `hooks`, named as in
+    `PerCheckpoint.needs`, its Checkpoints carry those activations on the probe, or on the inputs of it that the network
+    trains on alone. Each is made when it is asked for, by one forward pass, and none is kept: take what is wanted from
+    one before asking for the next.
     """
 
     needs: tuple[PerCheckpoint, ...] = ()
     reads_weights: bool = False
+    reads_curve: bool = False
     hooks: tuple[str, ...] = ()
     positions: Literal["answer", "all"] = "answer"
     inputs: Literal["all", "train"] = "all"
@@ -310,7 +313,9 @@ class View:
     table: Callable[..., Any]
     draw: Any  # a Renderer: (Table, Frame) -> figure
     null: str = ""  # the view whose null it shares; its own, if empty
+    of: str = ""  # the instrument that it draws, of a view that a family brings
     instrument: Instrument | None = None  # set by the catalog
+    family: str = ""  # the family that brings it, set by the catalog
 
     @property
     def leaf(self) -> str:
@@ -324,8 +329,8 @@ class View:
 
     @property
     def name(self) -> str:
-        """`instrument.view`."""
-        return f"{self.needs.name}.{self.leaf}"
+        """`instrument.view`, or `family.view`."""
+        return f"{self.family or self.needs.name}.{self.leaf}"
 
     @cached_property
     def is_per_step(self) -> bool:
@@ -349,9 +354,9 @@ class View:
         return table if table.null is not None else replace(table, null=null)
 
 
-def view(*, question: str, reading: str, draw: Any, null: str = "") -> Callable[..., View]:
+def view(*, question: str, reading: str, draw: Any, null: str = "", of: str = "") -> Callable[..., View]:
     """Make a View of the function below, which gives its table and its name."""
-    return lambda table: View(question, reading, table, draw, null)
+    return lambda table: View(question, reading, table, draw, null, of)
 
 
 # ---------------------------------------------------------------- known answers

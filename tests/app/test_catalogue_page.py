@@ -3,11 +3,11 @@
 import importlib
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from pages import APP, served
 from playwright.sync_api import Page
 
 from miscope.catalog import builtin
@@ -39,12 +39,12 @@ def docstring(name: str) -> str:
 
 @pytest.mark.browser
 def test_katex_sets_the_maths_of_all_instruments_and_a_narrow_page_holds_it(
-    tmp_path: Path, serve: Callable[[Path], AbstractContextManager[str]], open_tab: Callable[[str], Page]
+    tmp_path: Path, open_tab: Callable[[str], Page]
 ) -> None:
     script = tmp_path / "maths.py"
-    script.write_text(SCRIPT.format(app=str(Path(__file__).parents[2] / "app")), encoding="utf-8")
+    script.write_text(SCRIPT.format(app=str(APP)), encoding="utf-8")
     n_displays = sum(docstring(name).count("$$") // 2 for name in builtin().names)
-    with serve(script) as address:
+    with served(script) as address:
         page = open_tab(address)
         page.get_by_text("The end.", exact=True).wait_for()
         page.locator(".katex-error").first.wait_for()
@@ -103,14 +103,11 @@ from miscope.plugin import Output
 class Common(Output):
     n: int  # how many, > 0
 
-@dataclass(
-    frozen=True,
-)
+@dataclass(frozen=True)
 class Angles(Common):
     """
-    class Angles is no class here
-    """
-    angle: "Float[np.ndarray, ' layer']"  # in radians
+class Angles is no class here"""
+    angle: float  # in radians
 '''
 
 

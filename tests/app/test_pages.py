@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 import workspace
-from pages import SCRIPT, opened, texts
+from pages import APP, opened, script, texts
 from streamlit.testing.v1 import AppTest
 
 from miscope.catalog import builtin
 from miscope.workspace import analysis, configuration
-
-APP = Path(__file__).parents[2] / "app"
 
 
 def listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
@@ -85,20 +83,18 @@ def test_an_untrained_variant_is_shown_with_the_command_that_trains_it(tiny: Pat
     assert "dvc repro report@untrained" in texts(test)
 
 
-def test_a_missing_artifact_is_told_with_the_command_that_makes_it(copied: Path) -> None:
-    shutil.rmtree(copied / "artifacts" / "tiny" / "instruments" / "losses")
-    test = opened("explore", copied, variant="tiny", view="losses.overview")
-    assert "`tiny` has no `losses`" in texts(test)
-    assert "dvc repro report@tiny" in texts(test)
-
-
-def test_an_artifact_that_vanishes_while_the_page_is_open_is_not_shown_from_memory(copied: Path) -> None:
+def test_what_vanishes_while_the_page_is_open_is_told_with_the_command_that_makes_it(copied: Path) -> None:
     test = opened("explore", copied, variant="tiny", view="losses.overview")
     assert "dvc repro" not in texts(test)
-    next((copied / "artifacts" / "tiny" / "instruments" / "losses").glob("*100.npz")).unlink()
-    test.run()
-    assert not test.exception
-    assert "lacks 1 of 11 checkpoints" in texts(test)
+    losses = copied / "artifacts" / "tiny" / "instruments" / "losses"
+    for vanish, sentence in (
+        (next(losses.glob("*100.npz")).unlink, "lacks 1 of 11 checkpoints"),
+        (lambda: shutil.rmtree(losses), "`tiny` has no `losses`"),
+    ):
+        vanish()
+        test.run()
+        assert not test.exception
+        assert sentence in texts(test) and "dvc repro report@tiny" in texts(test)
 
 
 def test_the_app_draws_the_control_run_behind_and_can_leave_it_out(pair: Path, tmp_path: Path) -> None:
@@ -135,16 +131,13 @@ def test_a_mistake_in_params_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     assert "modulo_addition" in listed(tmp_path, monkeypatch).error[0].value
 
 
-def test_the_page_compare_draws_both_and_its_link_reopens_it(pair: Path) -> None:
+def test_the_page_compare_draws_both_and_its_link_reopens_it(pair: Path, tiny: Path) -> None:
     test = opened("compare", pair)
     assert not test.error
     assert test.query_params["compared"] == ["other", "tiny"]  # as params.yaml has them
     test = test.multiselect("compared").set_value(["tiny"]).run()
     assert "Choose 2 to 4 variants" in test.info[0].value
     assert opened("compare", pair, align="memorised").selectbox("align").value == "memorised"
-
-
-def test_the_page_compare_says_that_it_takes_two(tiny: Path) -> None:
     assert "It takes two trained variants" in opened("compare", tiny).info[0].value
 
 
@@ -160,14 +153,14 @@ def test_the_page_lead_lag_draws_onsets_and_the_table_of_pairs(tiny: Path) -> No
 
 
 def test_the_app_imports_no_torch(tiny: Path) -> None:
-    script = (
+    test = (
         f"import sys; sys.path.insert(0, {str(APP)!r})\n"
         "from streamlit.testing.v1 import AppTest\n"
-        f"test = AppTest.from_string({SCRIPT.format(page='explore', root=str(tiny))!r}, default_timeout=120).run()\n"
+        f"test = AppTest.from_string({script('explore', tiny)!r}, default_timeout=120).run()\n"
         "assert not test.exception and len(test.query_params['view']) == 4\n"
         "assert 'torch' not in sys.modules and 'transformer_lens' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", test], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

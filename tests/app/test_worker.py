@@ -26,14 +26,12 @@ def arrays(output: Output) -> list[np.ndarray]:
     return [value for value in vars(output).values() if isinstance(value, np.ndarray)]
 
 
-def test_the_worker_answers_what_is_computed_here(tiny: Path, client: Client) -> None:
+def test_the_worker_answers_what_is_computed_here_and_is_started_again_when_it_was_killed(
+    tiny: Path, client: Client
+) -> None:
     there, here = client.compute(tiny, "tiny", UNSTORED, 100), analysis.compute_at(tiny, "tiny", UNSTORED, 100)
     for one, other in zip(arrays(there), arrays(here), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-def test_a_worker_that_was_killed_is_started_again(tiny: Path, client: Client) -> None:
-    client.compute(tiny, "tiny", UNSTORED, 0)
     assert client._process is not None
     client._process.kill()
     assert arrays(client.compute(tiny, "tiny", UNSTORED, 20))

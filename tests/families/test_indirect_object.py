@@ -22,19 +22,21 @@ def test_every_pair_of_names_comes_with_both_subjects_and_the_other_one_is_the_a
     assert list(zip(probe.tokens.tolist(), probe.targets.tolist(), strict=True)) == expected
 
 
-def test_the_foil_is_the_name_that_is_said_twice() -> None:
+def test_the_distractor_is_the_name_that_is_said_twice() -> None:
     probe = FAMILY.context(0).probe
-    assert probe.foils is not None
-    for tokens, foil, answer in zip(probe.tokens.tolist(), probe.foils.tolist(), probe.targets.tolist(), strict=True):
-        assert tokens.count(foil) == 2
+    assert probe.distractors is not None
+    for tokens, distractor, answer in zip(
+        probe.tokens.tolist(), probe.distractors.tolist(), probe.targets.tolist(), strict=True
+    ):
+        assert tokens.count(distractor) == 2
         assert tokens.count(answer) == 1
 
 
-def test_the_counterpart_repeats_the_other_name_so_that_right_answer_and_foil_change_places() -> None:
+def test_the_counterpart_repeats_the_other_name_so_that_right_answer_and_distractor_change_places() -> None:
     probe = FAMILY.context(0).probe
-    assert probe.corrupted is not None and probe.foils is not None
+    assert probe.corrupted is not None and probe.distractors is not None
     answer_to = {tuple(tokens): answer for tokens, answer in zip(probe.tokens.tolist(), probe.targets, strict=True)}
-    assert [answer_to[tuple(tokens)] for tokens in probe.corrupted.tolist()] == probe.foils.tolist()
+    assert [answer_to[tuple(tokens)] for tokens in probe.corrupted.tolist()] == probe.distractors.tolist()
     np.testing.assert_array_equal((probe.corrupted != probe.tokens).sum(axis=0), [0, 0, 0, 0, len(probe.tokens), 0])
 
 

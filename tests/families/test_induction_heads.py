@@ -50,22 +50,15 @@ def test_the_test_has_the_held_out_periods_and_training_never_sees_them() -> Non
     assert seen == {4, 5, 7, 8, 9}
 
 
-def test_the_stream_is_decided_by_seed_and_step() -> None:
-    first = TASK.stream(1, 2, 8).tokens
-    np.testing.assert_array_equal(first, TASK.stream(1, 2, 8).tokens)
-    assert not np.array_equal(first, TASK.stream(1, 3, 8).tokens)
-    assert not np.array_equal(first, TASK.stream(2, 2, 8).tokens)
-
-
-def test_the_probe_s_foil_stood_two_after_and_is_right_in_the_corrupted_counterpart() -> None:
+def test_the_probe_s_distractor_stood_two_after_and_is_right_in_the_corrupted_counterpart() -> None:
     probe = TASK.context(0).probe
-    assert probe.foils is not None and probe.corrupted is not None
-    rows = zip(probe.tokens.tolist(), probe.corrupted.tolist(), probe.targets, probe.foils, strict=True)
-    for row, other, answer, foil in rows:
+    assert probe.distractors is not None and probe.corrupted is not None
+    rows = zip(probe.tokens.tolist(), probe.corrupted.tolist(), probe.targets, probe.distractors, strict=True)
+    for row, other, answer, distractor in rows:
         block = row[1 : 1 + period_of(row)]
         at = block.index(row[-1])
-        assert (answer, foil) == (block[(at + 1) % len(block)], block[(at + 2) % len(block)])
-        swap = {answer: foil, foil: answer}
+        assert (answer, distractor) == (block[(at + 1) % len(block)], block[(at + 2) % len(block)])
+        swap = {answer: distractor, distractor: answer}
         assert other == [swap.get(token, token) for token in row]
         assert other[-1] == row[-1]
 

@@ -27,13 +27,13 @@ def test_the_small_board_has_60060_games_of_known_lengths() -> None:
 
 
 def test_the_small_board_has_47633_positions_with_a_move_to_make_when_the_player_counts() -> None:
-    games, is_black, found = rules.all_games(4), np.ones(60_060, dtype=bool), []
+    games, is_black, boards = rules.all_games(4), np.ones(60_060, dtype=bool), []
     after = rules.positions(games.moves, 4)
     for i, square in enumerate(games.moves.T):
-        found.append(np.stack([after[i].own, after[i].other, is_black], axis=1)[square >= 0])
+        boards.append(np.stack([after[i].own, after[i].other, is_black], axis=1)[square >= 0])
         passes = rules.squares(after[i + 1].own, 4)[np.arange(len(square)), square]  # the mover is to move again
         is_black = is_black == passes
-    assert len(np.unique(np.concatenate(found), axis=0)) == 47_633
+    assert len(np.unique(np.concatenate(boards), axis=0)) == 47_633
 
 
 @pytest.mark.parametrize("side", [4, 6, 8])
@@ -81,12 +81,6 @@ def test_no_board_that_is_asked_about_first_was_trained_on_nor_an_image_of_it() 
     assert (split.test.targets[:, HELD_AFTER - 1] >= 0).mean() > 0.99
 
 
-def test_the_stream_is_decided_by_seed_and_step() -> None:
-    first, again, later = (SMALL.stream(3, step, 64) for step in (5, 5, 6))
-    np.testing.assert_array_equal(first.tokens, again.tokens)
-    assert not np.array_equal(first.tokens, later.tokens)
-
-
 def test_shuffled_games_hold_the_same_squares_and_leave_test_and_probe_alone() -> None:
     plain, shuffled = SMALL, Othello(is_shuffled=True)
     np.testing.assert_array_equal(plain.split(0).test.tokens, shuffled.split(0).test.tokens)
@@ -117,15 +111,15 @@ def _board(side: int) -> dict[tuple[int, int], int]:
 
 
 def _flips(board: dict[tuple[int, int], int], player: int, at: tuple[int, int]) -> set[tuple[int, int]]:
-    found: set[tuple[int, int]] = set()
+    flipped: set[tuple[int, int]] = set()
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
             line, here = set(), (at[0] + down, at[1] + right)
             while board.get(here) == -player:
                 line.add(here)
                 here = here[0] + down, here[1] + right
-            found |= line if board.get(here) == player else set()
-    return found
+            flipped |= line if board.get(here) == player else set()
+    return flipped
 
 
 def _legal(board: dict[tuple[int, int], int], player: int) -> set[tuple[int, int]]:

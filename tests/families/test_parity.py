@@ -29,9 +29,9 @@ def test_the_train_fraction_is_kept_to_the_input() -> None:
 
 def test_the_corrupted_counterpart_differs_in_one_bit_and_in_the_answer() -> None:
     probe = Parity(n_bits=6).context(2).probe
-    assert probe.corrupted is not None and probe.foils is not None
+    assert probe.corrupted is not None and probe.distractors is not None
     assert ((probe.corrupted != probe.tokens).sum(axis=1) == 1).all()
-    np.testing.assert_array_equal(probe.corrupted[:, :6].sum(axis=1) % 2, probe.foils)
+    np.testing.assert_array_equal(probe.corrupted[:, :6].sum(axis=1) % 2, probe.distractors)
 
 
 def test_shuffled_answers_are_as_many_of_each_kind_and_have_nothing_to_do_with_the_parity() -> None:

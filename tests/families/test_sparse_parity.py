@@ -53,10 +53,10 @@ def test_a_cube_too_large_to_list_is_probed_on_the_split() -> None:
 def test_the_corrupted_counterpart_differs_in_one_relevant_bit_and_in_the_answer() -> None:
     context = SparseParity(n_bits=7, n_relevant=3).context(2)
     probe, relevant = context.probe, list(context.relevant_axes or ())
-    assert probe.corrupted is not None and probe.foils is not None
+    assert probe.corrupted is not None and probe.distractors is not None
     differs = probe.corrupted != probe.tokens
     assert (differs.sum(axis=1) == 1).all() and differs[:, relevant].any(axis=1).all()
-    np.testing.assert_array_equal(probe.corrupted[:, relevant].sum(axis=1) % 2, probe.foils)
+    np.testing.assert_array_equal(probe.corrupted[:, relevant].sum(axis=1) % 2, probe.distractors)
 
 
 @pytest.mark.parametrize(

@@ -55,20 +55,13 @@ def test_training_reads_the_first_nine_tenths_and_the_test_the_last(numbered: Pa
     assert all(words_of(task, row) in text[cut:] for row in split.test.tokens)
 
 
-def test_the_stream_is_decided_by_seed_and_step() -> None:
-    first = Text().stream(1, 2, 4).tokens
-    np.testing.assert_array_equal(first, Text().stream(1, 2, 4).tokens)
-    assert not np.array_equal(first, Text().stream(1, 3, 4).tokens)
-    assert not np.array_equal(first, Text().stream(2, 2, 4).tokens)
-
-
-def test_the_probe_asks_for_the_character_after_the_last_and_its_foil_is_another() -> None:
+def test_the_probe_asks_for_the_character_after_the_last_and_its_distractor_is_another() -> None:
     task = Text(length=16)
     split, probe = task.split(0), task.context(0).probe
     np.testing.assert_array_equal(probe.targets, [*split.train.targets[:, -1], *split.test.targets[:, -1]])
-    assert probe.foils is not None
-    assert {task.characters[token] for token in probe.foils.tolist()} == {" ", "e"}
-    assert (probe.foils != probe.targets).all()
+    assert probe.distractors is not None
+    assert {task.characters[token] for token in probe.distractors.tolist()} == {" ", "e"}
+    assert (probe.distractors != probe.targets).all()
 
 
 def test_latents_are_read_off_the_end_of_the_row() -> None:

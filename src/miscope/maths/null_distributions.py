@@ -120,6 +120,8 @@ def binomial_quantile(n: int, probability: float, level: float) -> int:
 
     if not 0 < probability < 1:
         return round(n * probability)
+    if bdtr(0, n, probability) >= level:  # of a probability below the precision of a number, bdtrik gives NaN
+        return 0
     k = int(np.ceil(bdtrik(level, n, probability)))
     return k - 1 if k > 0 and bdtr(k - 1, n, probability) >= level else k
 

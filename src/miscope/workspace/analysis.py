@@ -150,7 +150,8 @@ def _over_training(config: Config, folder: Folder, plugin: Plugin, context: Cont
     instrument, settings, path = plugin.instrument, config.settings(plugin.name), folder.over_training(plugin.name)
     assert isinstance(instrument, OverTraining), plugin.name
     try:
-        seen = [_checkpoints(folder, instrument, context)] if instrument.sees_checkpoints else []
+        seen: list[Any] = [_checkpoints(folder, instrument, context)] if instrument.sees_checkpoints else []
+        seen += [store.load_curve(_existing(folder.curves, folder))] if instrument.reads_curve else []
         inputs = [*seen, *(artifact(config, folder, needed.name) for needed in instrument.needs)]
         key = status.over_training_key(folder, plugin, settings)
         if is_stale := not status.is_fresh(path, key):
@@ -166,18 +167,18 @@ def _over_training(config: Config, folder: Folder, plugin: Plugin, context: Cont
 def _with_nulls(
     folder: Folder, plugin: Plugin, artifact: Any, context: Context, expected: Mapping[Path, Key], computed: int
 ) -> Summary:
-    """Measure the nulls of the Outputs that lie there, unless they are fresh, and remove what nothing asks for."""
-    kept = {*expected}
-    if plugin.instrument.nulls is not None and getattr(plugin.instrument, "is_stored", True):
-        path = folder.nulls(plugin.name)
-        kept.add(path)
+    """Remove what nothing asks for, and measure the nulls of the Outputs that lie there, unless they are fresh."""
+    measure = plugin.instrument.nulls if getattr(plugin.instrument, "is_stored", True) else None
+    path = folder.nulls(plugin.name)
+    removed = sweep(folder.instrument(plugin.name), keep={*expected} | ({path} if measure else set()))
+    if measure is not None:
         key = status.nulls_key(folder, plugin)
         if not status.is_fresh(path, key):
             try:
-                store.save_nulls(path, plugin.instrument.nulls(artifact, context), key)
+                store.save_nulls(path, measure(artifact, context), key)
             except Exception as error:
                 return Summary(error=f"its nulls, {_said(error)}")
-    return Summary(computed, len(expected) - computed, sweep(folder.instrument(plugin.name), keep=kept))
+    return Summary(computed, len(expected) - computed, removed)
 
 
 def _not_applicable(folder: Folder, plugin: Plugin, settings: Mapping[str, Any], why: str) -> Summary:

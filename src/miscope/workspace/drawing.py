@@ -4,15 +4,16 @@ Work is keyed by instrument: what it measured with its nulls, the phases behind 
 variant's label and the code that draws. What has the same key stays as it lies; what no view asks for is removed.
 """
 
+import inspect
 import json
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from miscope.catalog import Plugin, reason
 from miscope.core import MiscopeError
-from miscope.instrument import PerCheckpoint
+from miscope.instrument import PerCheckpoint, View
 from miscope.keys import SOURCE, Key, canonical_json, digest, digest_of_code, digest_of_file
 from miscope.workspace import status, store
 from miscope.workspace.analysis import Summary
@@ -23,58 +24,83 @@ Progress = Callable[[Iterable[str]], Iterable[str]]
 DRAWS = SOURCE / "renderers" / "drawn.py"
 
 
+@dataclass(frozen=True)
+class _Set:
+    """Views that are drawn together: all of an instrument, or all that the task's family brings."""
+
+    name: str
+    views: Mapping[str, View]
+    source: Path  # the file of their tables
+
+    def instruments(self) -> tuple[str, ...]:
+        return tuple(sorted({view.needs.name for view in self.views.values()}))
+
+
 def bring_views_up_to_date(
     variant: LoadedVariant, progress: Progress = lambda names: names
 ) -> tuple[Summary, dict[str, str]]:
-    """Draw the views of every instrument whose key has changed; numbers in the summary are of views.
+    """Draw the views of every instrument, and of the task's family, whose key has changed; the summary counts views.
 
     What comes back second is instrument -> why its views could not be drawn.
     """
     catalog, folder = variant.workspace.catalog, variant.folder
     failed = {**catalog.faults, **catalog.view_faults}
-    plugins = [catalog.plugins[name] for name in catalog.names if name not in failed and catalog.plugins[name].views]
-    keys = {plugin.name: _key(variant, plugin) for plugin in plugins}
-    stale = [plugin.name for plugin in plugins if not _is_fresh(folder, plugin, keys[plugin.name])]
+    sets = {each.name: each for each in _sets(variant, failed)}
+    keys = {name: _key(variant, each) for name, each in sets.items()}
+    stale = [name for name, each in sets.items() if not _is_fresh(folder, each, keys[name])]
     for name in progress(stale):
         try:
-            _draw(variant, catalog.plugins[name], keys[name])
+            _draw(variant, sets[name], keys[name])
         except Exception as error:  # one view's mistake must not end the drawing of all
             failed[name] = str(error) if isinstance(error, MiscopeError) else reason(error)
-    counts = {plugin.name: len(plugin.views) for plugin in plugins}
+    counts = {name: len(each.views) for name, each in sets.items()}
     n_drawn = sum(counts[name] for name in stale if name not in failed)
     n_fresh = sum(counts.values()) - sum(counts[name] for name in stale)
     return Summary(n_drawn, n_fresh, _without_instrument(folder, set(counts))), failed
 
 
-def _draw(variant: LoadedVariant, plugin: Plugin, key: Key) -> None:
+def _sets(variant: LoadedVariant, failed: dict[str, str]) -> Iterator[_Set]:
+    catalog, family = variant.workspace.catalog, variant.variant.family
+    for plugin in (catalog.plugins[name] for name in catalog.names if name not in failed):
+        if plugin.views:
+            yield _Set(plugin.name, plugin.views, plugin.source("views"))
+    try:
+        if own := catalog.views_of_task(family):
+            path = inspect.getfile(next(iter(own.values())).table)
+            yield _Set(type(family).__module__.rpartition(".")[2], own, Path(path))
+    except MiscopeError as wrong:
+        failed[variant.variant.family_name] = str(wrong)
+
+
+def _draw(variant: LoadedVariant, drawn: _Set, key: Key) -> None:
     folder = variant.folder
-    folder.drawn_from(plugin.name).unlink(missing_ok=True)  # a kill leaves no key beside half a set
-    for view in plugin.views:
+    folder.drawn_from(drawn.name).unlink(missing_ok=True)  # a kill leaves no key beside half a set
+    for view in drawn.views:
         write(folder.view(view), variant.view(view).json())
-    sweep(folder.views / plugin.name, keep=set(map(folder.view, plugin.views)))
-    write(folder.drawn_from(plugin.name), canonical_json(asdict(key)))
+    sweep(folder.views / drawn.name, keep=set(map(folder.view, drawn.views)))
+    write(folder.drawn_from(drawn.name), canonical_json(asdict(key)))
 
 
-def _is_fresh(folder: Folder, plugin: Plugin, key: Key) -> bool:
-    path = folder.drawn_from(plugin.name)
-    lie_there = all(folder.view(view).is_file() for view in plugin.views)
+def _is_fresh(folder: Folder, drawn: _Set, key: Key) -> bool:
+    path = folder.drawn_from(drawn.name)
+    lie_there = all(folder.view(view).is_file() for view in drawn.views)
     try:
         return lie_there and Key(**json.loads(path.read_text(encoding="utf-8"))) == key
     except (OSError, ValueError, TypeError):
         return False
 
 
-def _key(variant: LoadedVariant, plugin: Plugin) -> Key:
-    folder = variant.folder
-    nulls = folder.nulls(plugin.name)
+def _key(variant: LoadedVariant, drawn: _Set) -> Key:
+    folder, catalog, names = variant.folder, variant.workspace.catalog, drawn.instruments()
+    nulls = [folder.nulls(name) for name in names]
     inputs = {
-        "outputs": _outputs(folder, plugin),
+        "outputs": digest(*(_outputs(folder, catalog.plugins[name]) for name in names)),
         "phases": status.outputs_digest(folder, "phases"),
         "probe": digest_of_file(folder.probe),
-        "nulls": digest_of_file(nulls) if nulls.is_file() else "",
+        "nulls": digest(*(digest_of_file(path) for path in nulls if path.is_file())),
         "label": digest(variant.label),
     }
-    return Key(inputs, digest_of_code(plugin.source("views"), DRAWS))
+    return Key(inputs, digest_of_code(drawn.source, DRAWS))
 
 
 def _outputs(folder: Folder, plugin: Plugin) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from miscope.core import Checkpoint, Context, MiscopeError, Variant
@@ -81,7 +82,21 @@ class LoadedVariant:
 
     def view(self, name: str, **options: Any) -> BoundView:
         """A view of this variant; one that shows a single step shows the last. See `python -m miscope views`."""
-        return BoundView(self, _checked(self.workspace.catalog.view(name), options), None, options)
+        return BoundView(self, self.declared(name, options), None, options)
+
+    def declared(self, name: str, options: Mapping[str, Any] = MappingProxyType({})) -> View:
+        """The view of this name, of the catalog or of the variant's own family.
+
+        Raises:
+            MiscopeError: there is none, or it has no such option.
+        """
+        view = self.workspace.catalog.view(name, self.variant.family)
+        for key in options:
+            if key not in view.options:
+                raise MiscopeError(
+                    f"The view `{view.name}` has no option `{key}`; it has: {', '.join(view.options) or 'none'}."
+                )
+        return view
 
 
 @dataclass(frozen=True)
@@ -98,20 +113,10 @@ class VariantAt:
 
     def view(self, name: str, **options: Any) -> BoundView:
         """A view at this step; one over training marks it."""
-        view = _checked(self.loaded.workspace.catalog.view(name), options)
-        return BoundView(self.loaded, view, self.step, options)
+        return BoundView(self.loaded, self.loaded.declared(name, options), self.step, options)
 
     def bridge(self) -> Any:
         """The model at this step as a TransformerLens `TransformerBridge`."""
         from miscope.adapters.transformer_lens import bridge
 
         return bridge(self.checkpoint)
-
-
-def _checked(view: View, options: Mapping[str, Any]) -> View:
-    for key in options:
-        if key not in view.options:
-            raise MiscopeError(
-                f"The view `{view.name}` has no option `{key}`; it has: {', '.join(view.options) or 'none'}."
-            )
-    return view

@@ -153,6 +153,8 @@ def over_training_key(folder: Folder, plugin: Plugin, settings: Mapping[str, Any
     if instrument.sees_checkpoints:
         steps = checkpoint_steps(folder)
         inputs["weights"] = digest(*(f"{step} {store.weights_digest(folder.checkpoint(step))}" for step in steps))
+    if instrument.reads_curve:
+        inputs["curve"] = digest_of_file(folder.curves)
     return _key(folder, plugin, settings, **inputs)
 
 

@@ -3,6 +3,7 @@
 Each file carries digests of what it holds and of what it was made from; a damaged one is an error that names it.
 """
 
+import csv
 import io
 import json
 import types
@@ -138,6 +139,13 @@ def load_context(path: Path) -> Context:
     latents = {name.removeprefix(LATENT): tensors.pop(name) for name in sorted(tensors) if name.startswith(LATENT)}
     data: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in meta.items()}
     return Context(probe=Probe(**tensors), basis=basis, latents=types.MappingProxyType(latents), **data)
+
+
+def load_curve(path: Path) -> dict[str, np.ndarray]:
+    """The training curve, column by column: `step`, losses, accuracies and the task's own metrics."""
+    names, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    columns = dict(zip(names, np.array(rows, dtype=np.float64).T, strict=True))
+    return columns | {"step": columns["step"].astype(np.int64)}
 
 
 # ---------------------------------------------------------------- outputs
