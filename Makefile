@@ -1,5 +1,6 @@
-# make demo   train, analyse and draw; make app   look; make test   check that all of it works
+# make demo   train, analyse and draw two models; make app   explore them; make test   run the tests
 PYTHON ?= python3
+TORCH_INDEX ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := .venv/.ready
@@ -7,26 +8,31 @@ READY := .venv/.ready
 .PHONY: help setup check test demo demo-all app report calibrate bench-train bench-ensemble bench-analysis bench-redraw bench-fit bench-quantize clean
 
 help:
-	@echo "make demo            set up, train two models that grok, analyse and draw them"
-	@echo "make app             open what was made, at http://127.0.0.1:8501"
+	@echo "make demo            install into .venv, train two models that grok, analyse and draw them"
+	@echo "make app             open the app at http://127.0.0.1:8501"
 	@echo "make report          bring every variant up to date: artifacts/<variant>/report.html"
-	@echo "make test            run the tests        make check  lint, types, import order"
-	@echo "make demo-all        the same for every variant of params.yaml, one of each family"
-	@echo "make calibrate       try every instrument on models whose answer is known"
-	@echo "make bench-train     our training step beside TransformerLens' own model"
-	@echo "make bench-ensemble    many seeds side by side against one alone"
+	@echo "make demo-all        like make demo, for every variant of params.yaml"
+	@echo "make calibrate       run every instrument on models whose answer is known"
+	@echo "make check           lint, format, types, direction of imports"
+	@echo "make test            run the tests"
+	@echo "make bench-train     time a training step beside TransformerLens' own model"
+	@echo "make bench-ensemble  time many seeds side by side, and one alone"
 	@echo "make bench-analysis  seconds and megabytes per instrument"
 	@echo "make bench-quantize  INT8 and INT4 beside float32, bfloat16 and torchao"
-	@echo "make bench-redraw    the app's time from slider to picture"
-	@echo "make bench-fit       a scaling law with 1,000 bootstraps"
+	@echo "make bench-redraw    the app's time from a slider step to the new figure"
+	@echo "make bench-fit       time a scaling law with 1,000 bootstraps"
+	@echo "make clean           remove .venv and caches; artifacts stay"
+	@echo
+	@echo "PYTHON=python3.12    the Python to install with: 3.11, 3.12 or 3.13"
+	@echo "TORCH_INDEX=URL      the package index that torch is installed from"
 
 setup: $(READY)
 
-# torch comes first and alone: resolved together with the rest, a registry may bring a newer build with gigabytes of CUDA
+# torch first and alone: TORCH_INDEX may name an index of torch only, and what torch needs comes with the rest
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: MIScope needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V`. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "error: Python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
@@ -41,9 +47,9 @@ test: setup
 
 demo: setup
 	@date +%s > .venv/.started
-	dvc repro report@calibration report@modulus_59
+	dvc repro report@modulus_113 report@modulus_59
 	@python -m miscope variants
-	@echo "Made in $$(($$(date +%s) - $$(cat .venv/.started))) s. The reports are artifacts/<variant>/report.html; \`make app\` opens the app."
+	@echo "Done in $$(($$(date +%s) - $$(cat .venv/.started))) s. The reports are artifacts/<variant>/report.html; \`make app\` opens the app."
 
 report: setup
 	dvc repro report
@@ -73,7 +79,7 @@ bench-quantize: setup
 	@python bench/quantize.py
 
 bench-redraw: setup
-	@python bench/redraw.py . calibration
+	@python bench/redraw.py . modulus_113
 
 bench-fit: setup
 	@python bench/fit.py

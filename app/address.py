@@ -1,7 +1,7 @@
-"""What the user looks at, held in the address bar: a link reopens the same variant, views, step and options.
+"""The state of a page in the address bar: a link reopens the same variant, views, step and options.
 
-The widgets' state is the truth while a page is open. The query is read when it did not come from this session: at the
-first run, after a link, after the back button. All of it lives in `st.session_state`, so tabs do not meet.
+While a page is open, the state of its widgets decides. The query is read only when this session did not write it: at
+the first run, after a link, after the back button. All of it is in `st.session_state`, so tabs do not share it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,11 +11,11 @@ import streamlit as st
 
 Query = dict[str, list[str]]
 
-REMEMBERED = 50  # queries that this session wrote, so that a late request with an older one is not taken for a link
+REMEMBERED = 50  # queries that this session wrote: a late request with an older one is not a link
 
 
 def arrive() -> None:
-    """Take over what the address bar says, if somebody other than this session wrote it."""
+    """Read the address bar, if this session did not write it."""
     query = _query()
     if query and query not in st.session_state.get("written", []):
         for key in st.session_state.get("bound", ()):
@@ -24,9 +24,9 @@ def arrive() -> None:
 
 
 def bind(key: str, default: Any, parse: Callable[[list[str]], Any] = lambda texts: texts[0]) -> Any:
-    """The value under `key` of the session; at first what the address bar says, or else the default.
+    """The value under `key` of the session; it starts with the value in the address bar, or else the default.
 
-    `parse` raises ValueError for what it cannot read; then the default is taken and the user is told.
+    Where `parse` raises ValueError, the default is taken and the page says so.
     """
     st.session_state.setdefault("bound", set()).add(key)
     if key not in st.session_state:
@@ -35,7 +35,7 @@ def bind(key: str, default: Any, parse: Callable[[list[str]], Any] = lambda text
 
 
 def one_of(text: str, known: Iterable[str]) -> str:
-    """The text, if it is among those known.
+    """The text, if it is one of those known.
 
     Raises:
         ValueError: it is not.

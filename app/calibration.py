@@ -1,4 +1,4 @@
-"""The page Calibration: on how many models whose answer is known was each instrument right?"""
+"""The page Calibration: how many known answers did each instrument reproduce?"""
 
 from dataclasses import asdict
 
@@ -20,11 +20,11 @@ HELP = {
 
 
 def page(workspace: Workspace) -> None:
-    """The table as `make calibrate` left it, all of it or one instrument's."""
+    """The table that `make calibrate` wrote, of all instruments or of one."""
     st.header("Calibration")
     st.caption(
-        "Every instrument is tested on models whose answer is known in advance: closed forms, and circuits built by "
-        "hand."
+        "Every instrument measures models whose answer is known in advance: formulas in closed form, and circuits "
+        "built by hand. A row compares the known answer with the measured one."
     )
     try:
         measured = table.load(workspace)
@@ -53,15 +53,15 @@ def page(workspace: Workspace) -> None:
 
 
 def rows_of(measured: Table) -> pd.DataFrame:
-    """One row per known answer, and one per instrument without any."""
+    """One row per known answer, and one row per instrument that has none."""
     rows = pd.DataFrame(list(map(asdict, measured.rows)))
     numbers = ["expected", "measured", "tolerance"]
-    rows[numbers] = rows[numbers].map(lambda x: "" if pd.isna(x) else f"{x:.6g}")
+    rows[numbers] = rows[numbers].map(lambda x: "" if pd.isna(x) else f"{x:.4g}")
     return rows[["verdict", "instrument", "quantity", *numbers, "case", "source"]]
 
 
 def sentence(measured: Table, instrument: str | None) -> str:
-    """How often all instruments, or one of them, were right."""
+    """How many known answers all instruments, or one of them, reproduced."""
     rows = [row for row in measured.rows if instrument in (None, row.instrument) and row.verdict != "no known answer"]
     if not rows:
         return f"{instrument} has no known answer yet."

@@ -17,7 +17,7 @@ from miscope.catalog import OURS, Plugin
 from miscope.instrument import GRADIENTS, Instrument, OverTraining
 from miscope.workspace import Workspace
 
-# wide formulas go on in the next line where the page is narrow; what is wider than the page alone, Streamlit scrolls
+# on a narrow page a wide formula continues on the next line; Streamlit scrolls one that is too wide alone
 CSS = """
 .katex { font-size: 1.1em; }
 .katex-display { text-align: left; margin: 0.2rem 0 0.4rem 1.2rem; }
@@ -32,11 +32,11 @@ LINKS = {
 
 
 def page(workspace: Workspace, exploring: Any) -> None:
-    """One instrument at a time, all of it read from its own folder."""
+    """One instrument at a time, as its own files describe it."""
     catalog = workspace.catalog
     st.header("Catalogue")
     counts = f"{len(catalog.names)} instruments and {len(catalog.views())} views"
-    st.caption(f"{counts}. An instrument is a folder; params.yaml names those of your own.")
+    st.caption(f"{counts}. To add an instrument of your own, name its module in params.yaml: docs/plugins.md.")
     style.say_faults(catalog)
     name = st.selectbox("Instrument", catalog.names, key="catalogue.instrument", format_func=_in_words)
     plugin = catalog.plugin(name)
@@ -49,15 +49,15 @@ def page(workspace: Workspace, exploring: Any) -> None:
 
 
 def _show(plugin: Plugin) -> None:
-    """What an instrument measures and from what, its maths, its source and its settings."""
+    """What an instrument measures, what it reads, its maths, its source and its settings."""
     instrument = plugin.instrument
-    told = description(instrument)
-    st.markdown(f"#### {told.title or _in_words(plugin.name).capitalize()}")
-    st.markdown(told.prose)
+    parts = description(instrument)
+    st.markdown(f"#### {parts.title or _in_words(plugin.name).capitalize()}")
+    st.markdown(parts.prose)
     st.markdown(_needs(instrument))
-    if told.maths:
-        show_maths(told)
-    st.markdown(f"Source: {told.source or 'its author names none.'}")
+    if parts.maths:
+        show_maths(parts)
+    st.markdown(f"Source: {parts.source or 'none is named.'}")
     st.markdown("##### What it measures")
     st.table(_outputs(instrument).set_index("field"))
     if instrument.settings:
@@ -71,13 +71,13 @@ def _in_words(name: str) -> str:
 
 
 def _key(plugin: Plugin) -> str:
-    """The instrument's name in params.yaml: that of one from elsewhere is its dotted path."""
+    """The instrument's name in params.yaml; for a plugin of the user, the dotted path of its module."""
     is_ours = plugin.module.startswith(f"{OURS}.")
     return plugin.name if is_ours or plugin.module.rpartition(".")[2] != plugin.name else plugin.module
 
 
 class Description(NamedTuple):
-    """What the docstring of an instrument's measure.py says, as Markdown."""
+    """The docstring of an instrument's measure.py, as Markdown."""
 
     title: str
     prose: str
@@ -86,7 +86,7 @@ class Description(NamedTuple):
 
 
 def description(instrument: Instrument) -> Description:
-    """The parts of the docstring of the instrument's module: a line, the prose, `Maths:` and `Source:`."""
+    """The parts of the docstring of the instrument's module: first line, prose, `Maths:` and `Source:`."""
     text = inspect.cleandoc(sys.modules[instrument.compute.__module__].__doc__ or "")
     body, _, source = text.partition("\n\nSource:")
     body, _, maths = body.partition("\n\nMaths:")
@@ -98,16 +98,16 @@ def description(instrument: Instrument) -> Description:
 
 
 def _breakable(formula: str) -> str:
-    """LaTeX that may begin a line behind each `\\qquad`, and nowhere else."""
+    """LaTeX that may break after each `\\qquad`, and nowhere else."""
     parts = (" ".join(part.split()) for part in formula.split(r"\qquad"))
     return r" \qquad \allowbreak ".join(f"{{{part}}}" for part in parts)
 
 
-def show_maths(told: Description) -> None:
-    """The formulas, set by KaTeX, under a heading of their own."""
+def show_maths(parts: Description) -> None:
+    """The formulas, typeset by KaTeX, under their own heading."""
     st.html(f"<style>{CSS}</style>")
     st.markdown("##### Maths")
-    st.markdown(told.maths[:1].upper() + told.maths[1:])
+    st.markdown(parts.maths[:1].upper() + parts.maths[1:])
 
 
 def _needs(instrument: Instrument) -> str:
@@ -118,21 +118,21 @@ def _needs(instrument: Instrument) -> str:
     if isinstance(instrument, OverTraining):
         weights = ["the weights of every checkpoint"] if instrument.reads_weights else []
         read = [*weights, *read, *(f"`{needed.name}`" for needed in instrument.needs)]
-        return f"Over the whole of training; reads {' and '.join(read)}."
-    when = f"At {instrument.checkpoints} checkpoints by default" if instrument.checkpoints else "At each checkpoint"
+        return f"Measured once over training; reads {' and '.join(read)}."
+    when = f"{instrument.checkpoints} checkpoints by default" if instrument.checkpoints else "each checkpoint"
     gradients = ["the network and its gradients"] if GRADIENTS in instrument.needs else []
-    return f"{when}; reads {' and '.join([*gradients, *read]) or 'the weights alone'}."
+    return f"Measured at {when}; reads {' and '.join([*gradients, *read]) or 'the weights alone'}."
 
 
 def _outputs(instrument: Instrument) -> pd.DataFrame:
-    """The fields of the Output with their shapes and the comments beside them, as Markdown."""
+    """The fields of the Output, with their shapes and comments, as Markdown."""
     kind = instrument.output_type
     rows = {row["field"]: row for cls in reversed(kind.__mro__) for row in _annotated(cls)}
     return pd.DataFrame([rows[field.name] for field in fields(kind)], columns=["field", "shape", "meaning"])
 
 
 def _annotated(cls: type) -> Iterator[dict[str, str]]:
-    """Field, shape and meaning of every annotated name in the body of a class, from the syntax tree of its module."""
+    """Field, shape and comment of every annotated name in a class body, from the syntax tree of its module."""
     file = getattr(sys.modules[cls.__module__], "__file__", None)
     source = Path(file).read_text(encoding="utf-8") if file else ""
     lines = source.splitlines()

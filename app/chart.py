@@ -1,7 +1,7 @@
-"""A Plotly chart that is redrawn in place, and tells which step was clicked.
+"""A Plotly chart that is updated in the page and reports which step was clicked.
 
-`st.plotly_chart` makes a chart anew whenever its data change, which flickers and loses the zoom, and it reports no
-click on a curve without markers. So the page loads Plotly's own script once, and `Plotly.react` draws the rest.
+`st.plotly_chart` builds a new chart whenever its data change: it flickers, loses the zoom, and reports no click on a
+curve without markers. So the page loads Plotly's own script once, and `Plotly.react` updates each chart.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ const CONFIG = {displaylogo: false, responsive: true, doubleClickDelay: 250,
 
 function ready() {
   return new Promise(done => {
-    const look = () => window.Plotly ? done(window.Plotly) : setTimeout(look, 15);
-    look();
+    const check = () => window.Plotly ? done(window.Plotly) : setTimeout(check, 15);
+    check();
   });
 }
 
@@ -38,21 +38,21 @@ function clickedStep(chart, event) {
   return clicks === "point" && point && typeof point.customdata === "number" ? point.customdata : null;
 }
 
-// Plotly covers the page while the button is down, so the release is heard at the window.
+// While the button is down Plotly covers the page, so the release is caught at the window.
 function listen(chart) {
   chart.addEventListener("pointerdown", down => {
     if (down.button !== 0 || down.target.closest(".modebar, .legend")) return;
     const step = clickedStep(chart, down);
     window.addEventListener("pointerup", up => {
       const moved = Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY);
-      if (moved < 4 && step !== null && Number.isFinite(step)) chart.tell(step);
+      if (moved < 4 && step !== null && Number.isFinite(step)) chart.send(step);
     }, {once: true, capture: true});
   }, true);
 }
 
 export default function ({data, parentElement, setTriggerValue}) {
   const chart = parentElement.querySelector(".miscope-chart");
-  chart.tell = step => setTriggerValue("step", step);
+  chart.send = step => setTriggerValue("step", step);
   chart.wanted = data.figure;
   ready().then(Plotly => {
     if (chart.wanted !== data.figure || chart.shown === data.figure) return;
@@ -80,15 +80,15 @@ _chart = st.components.v2.component("chart", html='<div class="miscope-chart"></
 
 
 def load_library() -> None:
-    """Bring Plotly's script to the page: once per page, outside of fragments."""
+    """Load Plotly's script: once per page, outside of fragments."""
     _library(key="plotly")
 
 
 def draw(figure_json: str, key: str, on_step: Callable[[str], None]) -> None:
-    """Show a figure; `on_step(key)` is called when a step was clicked, which `clicked_step(key)` tells."""
+    """Show a figure; a click on a step calls `on_step(key)`, and `clicked_step(key)` returns the step."""
     _chart(key=key, data={"figure": figure_json}, on_step_change=lambda: on_step(key))
 
 
 def clicked_step(key: str) -> float | None:
-    """The step that the last click on the chart pointed at."""
+    """The step of the last click on the chart."""
     return getattr(st.session_state.get(key), "step", None)

@@ -1,29 +1,29 @@
-"""What the pages draw, kept in memory for as long as the files that it was made from stay as they are.
+"""What the pages draw, kept in memory as long as the files that it was made from do not change.
 
-Everything here is a pure function of files, shared by all sessions; what one user does lives in `st.session_state`.
+Everything here is a pure function of files, shared by all sessions. The state of one user is in `st.session_state`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from miscope import keys
-from miscope.instrument import Artifact, Null, OverTraining, Table
+from miscope.instrument import Artifact, Null, OverTraining, Table, View
 from miscope.workspace import Workspace, analysis, status, worker
 from miscope.workspace.analysis import Compute
 from miscope.workspace.bound_view import BoundView
 from miscope.workspace.loaded import LoadedVariant
 from miscope.workspace.status import Status
 
-Stamp = int  # of files: when they last changed, and their sizes
+Stamp = int  # a hash of when files last changed, and of their sizes
 Options = tuple[tuple[str, Any], ...]  # options that differ from their defaults, by name
 
 
 @dataclass(frozen=True)
 class OpenWorkspace(Workspace):
-    """A workspace whose variants are opened once; what is never stored is computed in a process of its own."""
+    """A workspace whose variants are opened once; Outputs that are never stored are computed in a second process."""
 
     def load(self, variant: str, compute: Compute | None = None) -> "OpenVariant":
         self.config.variant(variant)
@@ -33,7 +33,7 @@ class OpenWorkspace(Workspace):
 
 @dataclass(frozen=True)
 class OpenVariant(LoadedVariant):
-    """A loaded variant whose artifacts, nulls and states are read once."""
+    """A loaded variant whose artifacts, nulls and states are read from disk once."""
 
     workspace: OpenWorkspace
 
@@ -51,16 +51,25 @@ class OpenVariant(LoadedVariant):
         return _nulls(self.workspace, self.name, instrument, self.stamp(instrument))
 
     def bound(self, view: str, step: int, options: Options) -> BoundView:
-        """A view at a step; a table over training is made once, and not again for each step."""
+        """A view at a step; the table of a view over training is made once for all steps."""
         bound = self.at(step).view(view, **dict(options))
         return bound if bound.view.is_per_step else TableOnce(self, bound.view, step, bound.options)
 
     def stamp(self, *instruments: str) -> Stamp:
-        """Of all files that the states of these instruments' artifacts depend on."""
+        """The stamp of all files that decide whether these instruments' artifacts are fresh."""
         return hash(tuple(_stamp(self.workspace, self.name, instrument) for instrument in instruments))
 
+    @cached_property
+    def task_views(self) -> Mapping[str, View]:
+        """The views that the variant's family brings, by name; none for most families.
+
+        Raises:
+            MiscopeError: they cannot be loaded.
+        """
+        return self.workspace.catalog.views_of_task(self.variant.family)
+
     def drawing_stamp(self, instrument: str) -> Stamp:
-        """Of all that a drawing of this instrument depends on, the phases and the control run behind it too."""
+        """The stamp of all files that a drawing of this instrument shows: its artifact, the phases, the control run."""
         behind = _stamp(self.workspace, self.variant.control, instrument) if self.variant.control else 0
         return hash((self.stamp(instrument, "phases"), behind))
 
@@ -91,7 +100,7 @@ def _artifact(workspace: OpenWorkspace, variant: str, instrument: str, compute: 
     artifact: Any = analysis.artifact(workspace.config, workspace.folder(variant), instrument, compute)
     if getattr(workspace.catalog.instrument(instrument), "is_stored", True):
         return artifact
-    # large Outputs: the client of the worker alone keeps them
+    # these Outputs are large: only the client of the worker keeps them in memory
     return Artifact(artifact.steps, partial(compute, workspace.root, variant, instrument))
 
 
@@ -105,7 +114,7 @@ def _table(workspace: OpenWorkspace, variant: str, view: str, options: Options, 
     return workspace.load(variant).view(view, **dict(options)).tabulated()
 
 
-# ---------------------------------------------------------------- what an artifact was made from
+# ---------------------------------------------------------------- stamps
 
 
 def _stamp(workspace: OpenWorkspace, variant: str, instrument: str) -> Stamp:

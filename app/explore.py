@@ -27,7 +27,7 @@ SPEEDS = {"1 step a second": 1.0, "2 steps a second": 0.5, "4 steps a second": 0
 
 
 def page(workspace: OpenWorkspace) -> None:
-    """Draw the page: what to look at in the sidebar, the step above, the views below."""
+    """Draw the page: the choice of variant and views in the sidebar, the step on top, the views below."""
     address.arrive()
     if not workspace.variants:
         style.say("params.yaml declares no variants. Add one under `variants:`.")
@@ -35,7 +35,7 @@ def page(workspace: OpenWorkspace) -> None:
     loaded, views, columns = _sidebar(workspace)
     if not loaded.steps:
         address.show({"variant": [loaded.name], "view": views})
-        st.header(loaded.label)
+        st.header(loaded.name)
         style.say(f"`{loaded.name}` is not trained. Run `{command(loaded.name)}`.")
         return
     chart.load_library()
@@ -51,32 +51,44 @@ def _sidebar(workspace: OpenWorkspace) -> tuple[OpenVariant, list[str], int]:
         address.bind("variant", names[0], lambda texts: address.one_of(texts[0], names))
         if st.session_state["variant"] not in names:
             st.session_state["variant"] = names[0]
-        name = st.selectbox("Variant", names, key="variant", format_func=lambda n: workspace.variants[n].label)
+        name = st.selectbox("Variant", names, key="variant", help="A name in params.yaml.")
         loaded = workspace.load(name)
         address.bind("columns", 2, lambda texts: int(address.one_of(texts[0], ("1", "2"))))
-        known = catalog.views()
+        task_views = _task_views(loaded)
+        known = (*catalog.views(), *task_views)
         views = address.bind("view", _first_views(known), lambda texts: [address.one_of(t, known) for t in texts])
+        st.session_state["view"] = [view for view in views if view in known]  # another family may bring other views
         st.segmented_control("Columns", (1, 2), key="columns", required=True)
         if (control := loaded.control) and control.steps:
-            text = f"Draw `{control.name}` too: a run that is expected to fail where this variant succeeds."
+            text = f"Draw `{control.name}` too: the same task, changed so that the network must fail."
             st.toggle("Control run", True, key="control", help=text)
         st.markdown("##### Views")
+        if task_views:
+            _picker(task_views[0].partition(".")[0], "", task_views)
         for instrument in catalog.names:
             if offered := _views(catalog, instrument):
-                _picker(loaded, instrument, offered, views)
+                _picker(instrument, loaded.status(instrument).state, offered)
     return loaded, st.session_state["view"], st.session_state["columns"]
+
+
+def _task_views(loaded: OpenVariant) -> tuple[str, ...]:
+    """The names of the views that the variant's family brings; a sentence where they cannot be loaded."""
+    try:
+        return tuple(loaded.task_views)
+    except MiscopeError as fault:
+        st.warning(f"The views of the family `{loaded.variant.family_name}` are left out. {fault}")
+        return ()
 
 
 def _views(catalog: Catalog, instrument: str) -> tuple[str, ...]:
     return () if instrument in catalog.view_faults else catalog.views(instrument)
 
 
-def _picker(loaded: OpenVariant, instrument: str, offered: tuple[str, ...], views: list[str]) -> None:
-    """The views of one instrument, to be switched on and off."""
-    state = loaded.status(instrument).state
-    label = instrument.replace("_", " ").capitalize() + (f" · {state}" if state != "fresh" else "")
-    key = f"pick {instrument}"
-    st.session_state[key] = [view for view in views if view in offered]
+def _picker(group: str, state: str, offered: tuple[str, ...]) -> None:
+    """The views of one instrument, or of the task's family, to be switched on and off."""
+    label = group.replace("_", " ").capitalize() + (f" · {state}" if state not in ("", "fresh") else "")
+    key = f"pick {group}"
+    st.session_state[key] = [view for view in st.session_state["view"] if view in offered]
     st.pills(
         label, offered, key=key, selection_mode="multi", on_change=_pick, args=(key, offered),
         format_func=lambda view: view.split(".")[1].replace("_", " "),
@@ -97,16 +109,16 @@ def _first_views(known: tuple[str, ...]) -> list[str]:
 
 
 def _body(loaded: OpenVariant, views: list[str], columns: int) -> None:
-    """All that follows the step; a fragment, so that a step redraws nothing else. The figures are sent first."""
+    """All that depends on the step: a fragment, so that a new step redraws nothing else. The figures are sent first."""
     steps = loaded.steps
     bar, step = st.container(key="bar", horizontal=True, vertical_alignment="center"), _current(steps)
-    cards, view = dict(zip(views, _cells(views, columns), strict=True)), loaded.workspace.catalog.view
-    shown = [(name, _figure(loaded, view(name), step, card)) for name, card in cards.items()]
+    cards = dict(zip(views, _cells(views, columns), strict=True))
+    shown = [(name, _figure(loaded, loaded.declared(name), step, card)) for name, card in cards.items()]
     with bar:
         _step_bar(steps, step)
     for name, chosen in shown:
         with cards[name]:
-            _tools(loaded, view(name), step, chosen)
+            _tools(loaded, loaded.declared(name), step, chosen)
     if not views:
         st.info("Choose a view in the sidebar.")
     set_options = {key: texts for name, chosen in shown for key, texts in options.query(name, chosen).items()}
@@ -125,7 +137,7 @@ def _cells(views: list[str], columns: int) -> list[DeltaGenerator]:
 
 
 def _current(steps: tuple[int, ...]) -> int:
-    """The checkpoint to show: where the slider, the address, a click or play has put it."""
+    """The checkpoint to show, as the slider, the address, a click or the player has set it."""
     address.bind("step", steps[-1], lambda texts: address.whole_number(texts[0]))
     step = st.session_state["step"] = nearest(steps, st.session_state["step"])
     if not st.session_state.get("playing"):
@@ -135,7 +147,7 @@ def _current(steps: tuple[int, ...]) -> int:
 
 
 def _step_bar(steps: tuple[int, ...], step: int) -> None:
-    """Play, the slider over the checkpoints, and where it stands."""
+    """Play, the slider over the checkpoints, and the current step."""
     is_playing = bool(st.session_state.get("playing"))
     icon = ":material/pause:" if is_playing else ":material/play_arrow:"
     st.button("Pause" if is_playing else "Play", icon=icon, on_click=_toggle, args=(steps,), key="play")
@@ -144,7 +156,7 @@ def _step_bar(steps: tuple[int, ...], step: int) -> None:
     st.markdown(f"step **{step:,}** · {steps.index(step) + 1} of {len(steps)}", width="content")
     speed = st.selectbox("Speed", list(SPEEDS), key="speed", label_visibility="collapsed", width=165)
     pace = SPEEDS[speed] if is_playing else None
-    if pace != st.session_state.get("pace"):  # the page must start the fragment anew, at another pace
+    if pace != st.session_state.get("pace"):  # only the page can restart the fragment at another pace
         st.session_state["pace"] = pace
         st.rerun()
 
@@ -166,7 +178,7 @@ def _toggle(steps: tuple[int, ...]) -> None:
 
 
 def _tick(steps: tuple[int, ...]) -> None:
-    """One checkpoint on, if its time has come; the end of training ends the play."""
+    """Move one checkpoint on when it is time; stop at the last."""
     if time.monotonic() - st.session_state["ticked"] < 0.8 * SPEEDS[_speed()]:
         return
     st.session_state["ticked"] = time.monotonic()
@@ -187,7 +199,7 @@ def _go(key: str) -> None:
 
 
 def _figure(loaded: OpenVariant, view: View, step: int, card: DeltaGenerator) -> Options:
-    """Draw one view, or the sentence that says why it cannot be drawn; what comes back are its options."""
+    """Draw one view, or say why it cannot be drawn; return its options."""
     with card:
         chosen = options.values(view)
         try:
@@ -215,17 +227,17 @@ def _tools(loaded: OpenVariant, view: View, step: int, chosen: Options) -> None:
         try:
             st.dataframe(bound.table(), hide_index=True, height=260)
         except MiscopeError:
-            st.caption("There is no table: see above.")
+            st.caption("There is no table, for the reason above.")
 
 
 def _download(bound: BoundView, format: str, file: str, key: str) -> None:
-    """A button that makes the file when it is pressed."""
+    """A button that makes the file when it is clicked."""
     label = f"{format.upper()}: an animation over all checkpoints" if format == "gif" else format.upper()
     st.download_button(label, lambda: _exported(bound, format), file, type="tertiary", on_click="ignore", key=key)
 
 
 def _exported(bound: BoundView, format: str) -> bytes | str:
-    """The file; a sentence in its place where it cannot be made."""
+    """The content of the file, or a sentence that says why it cannot be made."""
     try:
         return bound.exported(format)
     except MiscopeError as error:

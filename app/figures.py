@@ -1,4 +1,4 @@
-"""A view's figure as text for the browser; over training, a step only moves the marker in the figure that is there."""
+"""A view's figure as text for the browser. In a view over training, a new step only moves the marker."""
 
 import json
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def figure_json(variant: OpenVariant, name: str, step: int, options: Options, *,
     Raises:
         MiscopeError: the artifact is missing or stale, or an option is out of range.
     """
-    view = variant.workspace.catalog.view(name)
+    view = variant.declared(name)
     key = (variant.workspace, variant.name, name, options, variant.drawing_stamp(view.needs.name))
     if not view.is_per_step:
         figure = _over_training(*key, has_control)
@@ -35,21 +35,21 @@ def figure_json(variant: OpenVariant, name: str, step: int, options: Options, *,
 
 
 def draw_ahead(variant: OpenVariant, drawn: Iterable[tuple[str, Options]], steps: Iterable[int]) -> None:
-    """Draw these views at these steps in the background, unless it still draws for an earlier step."""
+    """Draw these views at these steps in the background, unless drawings for an earlier step are still waiting."""
     if _ahead._work_queue.empty():
-        wanted = [(name, options) for name, options in drawn if variant.workspace.catalog.view(name).is_per_step]
+        wanted = [(name, options) for name, options in drawn if variant.declared(name).is_per_step]
         for step in steps:
             for name, options in wanted:
                 _ahead.submit(_try_to_draw, variant, name, step, options)
 
 
 def _try_to_draw(variant: OpenVariant, name: str, step: int, options: Options) -> None:
-    with suppress(MiscopeError):  # whoever looks at it is told
+    with suppress(MiscopeError):  # shown when the user moves to this step
         figure_json(variant, name, step, options)
 
 
 def moved_to(figure: dict[str, Any], step: int) -> dict[str, Any]:
-    """A figure over training with its marker at another step."""
+    """The same figure over training, its marker at another step."""
     layout = figure["layout"]
     shapes = [{**s, "x0": step, "x1": step} if s.get("name") in MARKER else s for s in layout["shapes"]]
     return {**figure, "layout": {**layout, "shapes": shapes, "meta": {**layout["meta"], "step": step}}}

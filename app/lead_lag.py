@@ -1,4 +1,4 @@
-"""The page Lead-lag: which measure changed first, in every variant of a family, and what chance would make of it."""
+"""The page Lead-lag: which measure changed first, in every variant of a family, with a sign test against chance."""
 
 import time
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from miscope.report import lead_lag
 from miscope.report.lead_lag import PART, Curve
 from miscope.workspace.loaded import LoadedVariant
 
-SHOWN = 45  # measures in the picture: those that changed first
+SHOWN = 45  # measures in the figure: those that changed first
 
 
 def page(workspace: OpenWorkspace) -> None:
-    """Onsets as intervals, a colour per variant; below, the table of every two measures."""
+    """Onsets as intervals, one colour per variant; below, a table of all pairs of measures."""
     st.header("Which measure changed first?")
     if not workspace.variants:
         st.info("params.yaml declares no variants. Add one under `variants:`.")
@@ -30,10 +30,10 @@ def page(workspace: OpenWorkspace) -> None:
     onsets = _onsets(workspace, names, made_from)
     if not st.toggle("Show single matrices, heads and sites", key="lead_lag.parts"):
         onsets = onsets[~onsets["measure"].str.contains(PART)]
-    st.plotly_chart(_drawn(onsets), key="lead_lag.onsets")
+    st.plotly_chart(_drawn(onsets), key="lead_lag.onsets", theme=None)
     st.caption(
-        "Each bar is the interval between two checkpoints in which a measure reached half of its total change and "
-        "stayed beyond it. Where two bars overlap, the order is not known. More checkpoints make the bars shorter."
+        "Each bar is the interval between two checkpoints in which a measure reached half of its total change and did "
+        "not fall back. Where two bars overlap, the order is unknown. More checkpoints make the bars shorter."
     )
     table = _pairs(workspace, names, made_from)
     if len(table):
@@ -42,15 +42,15 @@ def page(workspace: OpenWorkspace) -> None:
     st.markdown("##### Pairs of measures")
     st.dataframe(table, hide_index=True, key="lead_lag.pairs")
     st.caption(
-        f"`leads`, `lags`, `undecided`: in how many of the {len(names)} variants the first measure changed before the "
-        "second, after it, or in an interval that overlaps. `lead`: the median lead in steps. `p`: the probability of "
-        "a split at least this uneven if neither measure led (sign test); with few variants it cannot be small."
+        "`leads`, `lags`, `undecided`: in how many variants the first measure changed before the second, after it, or "
+        "in an overlapping interval. `lead`: the median lead in steps. `p`: the probability of counts at least this "
+        f"uneven if neither measure led (sign test). {_least_p(len(names))}"
     )
     _changes(workspace, names, made_from, sorted(set(onsets["measure"])))
 
 
 def _chosen(workspace: OpenWorkspace) -> tuple[tuple[str, ...], Stamp]:
-    """The variants of a family that are to be read, and what they are made from; the first family is a trained one."""
+    """The chosen variants of one family, and their stamp; the page opens on a family with a trained variant."""
     variants = workspace.variants.values()
     families = sorted({variant.family_name for variant in variants})
     trained = (v.family_name for v in variants if workspace.folder(v.name).record.is_file())
@@ -64,27 +64,32 @@ def _chosen(workspace: OpenWorkspace) -> tuple[tuple[str, ...], Stamp]:
     return tuple(names), hash(tuple(map(_made_from, chosen)))
 
 
+def _least_p(n: int) -> str:
+    """The smallest p that the sign test can give for so many variants, as a sentence."""
+    return f"With {n} variant{'s' * (n > 1)} it is at least {0.5 ** (n - 1):.2g}; `python -m miscope seeds` adds more."
+
+
 def _changes(workspace: OpenWorkspace, names: tuple[str, ...], made_from: Stamp, measures: list[str]) -> None:
-    """The change points of one measure, at the usual penalty or at the elbow."""
-    with st.expander("Change points of a measure"):
+    """The change points of one measure, with the usual penalty or the one at the elbow."""
+    with st.expander("Change points of one measure"):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         measure = left.selectbox("Measure", measures, key="lead_lag.measure")
         at_elbow = right.toggle("Penalty at the elbow", key="lead_lag.elbow")
         table = _change_points(workspace, names, made_from, measure, "elbow" if at_elbow else "usual")
         st.dataframe(table, hide_index=True, key="lead_lag.changes")
         st.caption(
-            "A change point is where the curve takes another level or another slope: of all ways to divide the curve, "
-            "the one with the least cost, in which every change costs the `penalty`. The usual penalty is 2 noise² ln "
-            "n; at the elbow, most penalties agree on the number of changes. A change that only one of the two finds "
-            "is doubtful."
+            "A change point is a step at which the curve changes its level or its slope. The curve is divided so that "
+            "the squared error plus `penalty` for every change point is smallest. The usual penalty is 2 noise² ln n. "
+            "The penalty at the elbow is the middle of the widest range of penalties that give the same number of "
+            "change points. Doubt a change point that only one of the two penalties gives."
         )
 
 
-# ---------------------------------------------------------------- what is read, kept while the files stay as they are
+# ---------------------------------------------------------------- what is read, kept while the files do not change
 
 
 def _read_all(variants: list[OpenVariant]) -> None:
-    """Read the measures of every variant, with the time that is left."""
+    """Read the measures of every variant, and show the time left."""
     start, bar = time.monotonic(), st.empty()
     for i, variant in enumerate(variants):
         left = (time.monotonic() - start) / i * (len(variants) - i) if i else 0.0
@@ -100,7 +105,7 @@ def _read(variant: LoadedVariant) -> Mapping[str, Curve]:
 
 
 def _made_from(variant: OpenVariant) -> Stamp:
-    """Of all files that any stored artifact of a variant depends on."""
+    """The stamp of all files that any stored artifact of a variant depends on."""
     return variant.stamp(*variant.workspace.catalog.stored)
 
 
@@ -109,7 +114,7 @@ def _measures(workspace: OpenWorkspace, name: str, made_from: Stamp) -> dict[str
     return lead_lag.measures(workspace.load(name))
 
 
-@st.cache_data(show_spinner="Finding the onsets ...", max_entries=8)
+@st.cache_data(show_spinner="Computing the onsets ...", max_entries=8)
 def _onsets(workspace: OpenWorkspace, names: tuple[str, ...], made_from: Stamp) -> pd.DataFrame:
     return lead_lag.onsets([workspace.load(name) for name in names], has_sharpness=True, read=_read)
 
@@ -119,14 +124,14 @@ def _pairs(workspace: OpenWorkspace, names: tuple[str, ...], made_from: Stamp) -
     return lead_lag.lead_lag([workspace.load(name) for name in names], read=_read)
 
 
-@st.cache_data(show_spinner="Finding the change points ...", max_entries=16)
+@st.cache_data(show_spinner="Computing the change points ...", max_entries=16)
 def _change_points(
     workspace: OpenWorkspace, names: tuple[str, ...], made_from: Stamp, measure: str, penalty: Literal["usual", "elbow"]
 ) -> pd.DataFrame:
     return lead_lag.changes([workspace.load(name) for name in names], measure, penalty, read=_read)
 
 
-# ---------------------------------------------------------------- the picture
+# ---------------------------------------------------------------- the figure
 
 
 def _drawn(onsets: pd.DataFrame) -> go.Figure:
@@ -139,8 +144,8 @@ def _drawn(onsets: pd.DataFrame) -> go.Figure:
             marker_color=PALETTE[i % len(PALETTE)],
             customdata=rows[["before", "by", "start", "end", "width", "sharpness"]],
             hovertemplate="%{y}<br>after step %{customdata[0]:,}, by step %{customdata[1]:,}<br>"
-            "from %{customdata[2]:.3g} to %{customdata[3]:.3g}, 10 to 90 % of it in %{customdata[4]:,} steps<br>"
-            "width in ln step: %{customdata[5]:.3g} (NaN: no logistic curve fits)"
+            "from %{customdata[2]:.3g} to %{customdata[3]:.3g}; 10 % to 90 % of the change in %{customdata[4]:,} steps"
+            "<br>width in ln step: %{customdata[5]:.3g} (NaN: no logistic curve fits)"
             "<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     figure.update_yaxes(automargin=True, categoryorder="array", categoryarray=list(measures)[::-1])

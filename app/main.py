@@ -32,9 +32,12 @@ def main() -> None:
     style.apply()
     workspace = OpenWorkspace(root())
     exploring = st.Page(lambda: explore.page(workspace), title="Explore", url_path="explore")
-    listing = st.Page(lambda: variants.page(workspace, exploring), title="Variants", url_path="variants", default=True)
+    listing = st.Page(lambda: variants.page(workspace, exploring), title="Variants", url_path="start", default=True)
     pages = [
         listing,
+        st.Page(
+            lambda: variants.page(workspace, exploring), title="Variants", url_path="variants", visibility="hidden"
+        ),
         exploring,
         st.Page(lambda: compare.page(workspace), title="Compare", url_path="compare"),
         st.Page(lambda: lead_lag.page(workspace), title="Lead-lag", url_path="lead_lag"),

@@ -1,4 +1,4 @@
-"""Widgets made from a view's options: the type of the keyword-only argument decides which."""
+"""Widgets made from a view's options: the type of each keyword-only argument decides which widget."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -11,18 +11,18 @@ from miscope.instrument import View
 
 
 def key_of(view: str, option: str) -> str:
-    """Under this key the option stands in the session and in the address bar."""
+    """The option's key in the session and in the address bar."""
     return f"{view}.{option}"
 
 
 def values(view: View) -> Options:
-    """The options as they are set now, those at their defaults left out."""
+    """The options that are set to something other than their defaults."""
     chosen = {option: _value(view, option, hint) for option, hint in _hints(view).items()}
     return tuple(sorted((option, value) for option, value in chosen.items() if value != view.options[option]))
 
 
 def _value(view: View, option: str, hint: Any) -> Any:
-    """The value that the session has; a list of numbers stands there as a text."""
+    """The value in the session, which holds a list of numbers as a text."""
     read, default = reader(hint), view.options[option]
     if read is not numbers:
         return address.bind(key_of(view.name, option), default, lambda texts: read(texts[0]))
@@ -35,7 +35,7 @@ def _value(view: View, option: str, hint: Any) -> Any:
 
 
 def widgets(view: View) -> None:
-    """Draw a widget for each option; `values` must have run before."""
+    """Draw a widget for each option; call `values` first."""
     for option, hint in _hints(view).items():
         _widget(option.replace("_", " "), key_of(view.name, option), hint)
 
@@ -56,7 +56,7 @@ def _hints(view: View) -> dict[str, Any]:
 
 
 def query(view: str, chosen: Options) -> dict[str, list[str]]:
-    """The options as they stand in the address bar."""
+    """The options for the address bar."""
     return {key_of(view, option): [text_of(value)] for option, value in chosen}
 
 
@@ -65,7 +65,7 @@ def text_of(value: Any) -> str:
 
 
 def reader(hint: Any) -> Callable[[str], Any]:
-    """What turns a text into a value of this type."""
+    """A function that turns a text into a value of this type."""
     if hint is bool:
         return _boolean
     if get_origin(hint) is Literal:

@@ -1,4 +1,4 @@
-"""The page Scaling: what a study's runs say about the best use of compute, how surely, and what they cannot say."""
+"""The page Scaling: what a study's runs say about the best use of compute, with intervals and refusals."""
 
 from pathlib import Path
 
@@ -17,16 +17,16 @@ from miscope.workspace import Workspace
 
 
 def page(workspace: Workspace) -> None:
-    """One study: its numbers with intervals and refusals, its pictures, its checklist."""
+    """One study: its estimates with intervals and refusals, its figures, its checklist."""
     st.header("How does the loss scale?")
     root, studies = workspace.root, _studies(workspace)
     if not studies:
-        st.info("There is no scaling study: params.yaml declares none under `scaling`, and artifacts/scaling is empty.")
+        st.info("There is no scaling study. Declare one in params.yaml under `scaling:`; docs/scaling.md says how.")
         return
     name = st.selectbox("Study", studies, key="scaling.study")
     files = [documents.path(root, name, file) for file in ("fit.json", "results.json")]
     if not files[0].is_file():
-        style.say(f"The study `{name}` is not fitted. Run `dvc repro fit@{name}`.")
+        style.say(f"No law is fitted to the study `{name}` yet. Run `dvc repro plot@{name}`.")
         return
     fit, drawn = _drawn(root, name, tuple(map(keys.stamp, files)))
     st.markdown(_facts(fit))
@@ -45,7 +45,7 @@ def page(workspace: Workspace) -> None:
 
 
 def _instruments(workspace: Workspace, study: str) -> None:
-    """When a measure of any instrument moves, against the size of the model and the tokens seen."""
+    """When a measure of any instrument changes, against the size of the model and the tokens seen."""
     st.markdown("#### When does a measure change, as models grow?")
     measure = st.text_input("Measure", "losses.test_loss", key="scaling.measure", help="named as on the page Lead-lag")
     try:
@@ -61,19 +61,19 @@ def _instruments(workspace: Workspace, study: str) -> None:
             marker={"size": 9, "color": PALETTE[i % len(PALETTE)]},
         )  # fmt: skip
     figure.update_xaxes(type="log", title_text="parameters N")
-    figure.update_yaxes(title_text="tokens seen when it reached half of its total change", rangemode="tozero")
+    figure.update_yaxes(title_text="tokens seen at half of its total change", rangemode="tozero")
     st.plotly_chart(figure, key="scaling.measure.drawn", theme=None)
     st.caption(
-        "Each bar reaches down to the checkpoint before: the measure reached half of its change between the two."
+        "The measure reached half of its total change between two checkpoints, at the top and at the bottom of its bar."
     )
     st.dataframe(table, hide_index=True, key="scaling.measure.table")
 
 
 def _studies(workspace: Workspace) -> list[str]:
-    """Those that params.yaml declares, then those whose runs or fits lie there."""
+    """Those that params.yaml declares, then others that have files in artifacts/scaling."""
     folder = workspace.artifacts / "scaling"
-    lying = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return list(dict.fromkeys([*workspace.config.scaling, *lying]))
+    on_disk = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return list(dict.fromkeys([*workspace.config.scaling, *on_disk]))
 
 
 @st.cache_data(show_spinner="Drawing ...", max_entries=8)
@@ -85,7 +85,7 @@ def _drawn(
 
 
 def _facts(fit: Fit) -> str:
-    floor = "" if fit.entropy is None else f" The source's entropy is known: {fit.entropy:.4f} nats."
+    floor = "" if fit.entropy is None else f" The entropy of the data is known: {fit.entropy:.4f} nats."
     return (
         f"{fit.n_fitted} of {fit.n_runs} runs fitted. {fit.convention}{floor}  \n"
         f"**Methods.** {fit.disagreement.sentence}  \n"
@@ -94,7 +94,7 @@ def _facts(fit: Fit) -> str:
 
 
 def _refusals(fit: Fit) -> list[str]:
-    """What is refused, one text for each kind; the sentences stand in the tables below."""
+    """What is refused, one text for each kind of reason; the full sentences are in the tables below."""
     asked = [tables.estimates(fit).rename(columns={"parameter": "what"})]
     asked += [t.assign(what=t["quantity"] + t["budget"].map(" at {:.3g} FLOPs".format)) for t in [tables.targets(fit)]]
     minima = views.minima_of(fit)
@@ -111,7 +111,7 @@ def _refusals(fit: Fit) -> list[str]:
 
 
 def _without_question(figure: go.Figure) -> go.Figure:
-    """The figure without its first line, which stands above it as a heading."""
+    """The figure without its title, which the page shows as a heading above it."""
     return figure.update_layout(title_text="", margin_t=24, height=figure.layout.height - 60)
 
 
@@ -120,7 +120,7 @@ def _numbers(fit: Fit) -> None:
         ("Estimates of each method", tables.estimates(fit)),
         ("At a target budget", tables.targets(fit)),
         ("Sensitivity to which runs are fitted", tables.sensitivity(fit)),
-        ("Outliers, and runs that are left out", tables.questioned(fit)),
+        ("Outliers, and runs that the fit leaves out", tables.questioned(fit)),
         ("Checklist for reproducing the study", tables.checklist(fit)),
     ):
         st.markdown(f"##### {text}")

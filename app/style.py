@@ -1,4 +1,4 @@
-"""How the app's pages look, and how they tell the user what is wrong."""
+"""The app's style sheet, and how pages tell the user what is wrong."""
 
 import streamlit as st
 
@@ -9,8 +9,8 @@ from miscope.instrument import View
 CSS = """
 .stMainBlockContainer { padding: 3.6rem 2rem 3rem; max-width: 1500px; }
 .stSidebar h3 { padding: 0.2rem 0 0; }
-.st-key-bar { position: sticky; top: 3.2rem; z-index: 90; background: white; padding: 0.5rem 0 0.35rem;
-              border-bottom: 1px solid #E3E5E8; }
+.st-key-bar, :has(> .st-key-bar:only-child) { position: sticky; top: 3.2rem; z-index: 90; }
+.st-key-bar { background: white; padding: 0.5rem 0 0.35rem; border-bottom: 1px solid #E3E5E8; }
 .st-key-bar .stSlider { padding-top: 0.15rem; }
 .st-key-bar .stMarkdown p { white-space: nowrap; font-variant-numeric: tabular-nums; }
 [class*="st-key-card_"] { padding-top: 0.4rem; }
@@ -26,7 +26,7 @@ CSS = """
 .state { display: inline-block; padding: 0.05rem 0.5rem; border-radius: 0.8rem; }
 .state.fresh { background: #E3F1EA; color: #20603F; }
 .state.stale { background: #FBEEDC; color: #8A5200; }
-.state.missing { background: #F9E4E1; color: #9C2A1B; }
+.state.missing { background: #E8EEF4; color: #3F5A73; }
 .state.not-applicable { background: #EEEEEE; color: #5A5A5A; }
 .facts { color: #6B6B6B; font-size: 0.9rem; }
 .facts b { color: #222222; font-weight: 600; }
@@ -39,7 +39,7 @@ def apply() -> None:
 
 
 def say(sentence: str, *, is_error: bool = False) -> None:
-    """Show a sentence; a command in it stands between backticks and is shown as code, ready to be copied."""
+    """Show a sentence; a command at its end, `Run `...``, is shown as code that can be copied."""
     text, _, command = sentence.partition(" Run `")
     show = st.error if is_error else st.info
     show(text if command else sentence)
@@ -48,13 +48,13 @@ def say(sentence: str, *, is_error: bool = False) -> None:
 
 
 def say_why_not(view: View, error: MiscopeError) -> None:
-    """In the place of a drawing: its question, and why it cannot be drawn."""
+    """A view's question, and why the view cannot be drawn."""
     st.markdown(f"##### {view.question}")
     say(f"Not applicable: {error}" if isinstance(error, NotApplicable) else str(error))
 
 
 def say_faults(catalog: Catalog) -> None:
-    """One line for each instrument that cannot be loaded, and for each whose views cannot."""
+    """One line for each instrument that cannot be loaded, or whose views cannot be loaded."""
     for name, fault in catalog.faults.items():
         st.warning(f"The instrument `{name}` is left out. {fault}")
     for name, fault in catalog.view_faults.items():

@@ -1,4 +1,4 @@
-"""The page Train: a form made from a family's own settings, which adds a variant to params.yaml."""
+"""The page Train: a form made from a family's settings, which adds a variant to params.yaml."""
 
 import re
 from typing import Any, get_type_hints
@@ -11,13 +11,15 @@ from miscope.core import Family, field_names
 from miscope.workspace import Workspace, configuration
 from miscope.workspace.status import command
 
-OWN = "a family of my own ..."
+OWN = "a family of your own ..."
 
 
 def page(workspace: Workspace) -> None:
-    """Choose a task, set what it lets one set, and see the entry that it makes; one click adds it."""
+    """Choose a task and its settings, and see the entry that they make; one click adds it."""
     st.header("Train")
-    st.caption("Choose a family and its settings. The variant is added to params.yaml, and `dvc repro` trains it.")
+    st.caption(
+        "Choose a family and its settings, and add the variant to params.yaml. `dvc repro` then trains and analyses it."
+    )
     named = sorted({v.family_name for v in workspace.variants.values() if v.family_code})  # families of the user's own
     chosen = st.selectbox("Family", [*catalog.families(), *named, OWN], key="train.family")
     path = chosen if "." in chosen else ""
@@ -25,8 +27,8 @@ def page(workspace: Workspace) -> None:
         path = st.text_input("Dotted path of its class", key="train.path", placeholder="my_lab.tasks.S5")
         if not path:
             st.info(
-                "A family is a frozen dataclass in a module beside params.yaml, or in an installed package. "
-                "CONTRIBUTING.md has an example."
+                "A family is a frozen dataclass, in a module beside params.yaml or in an installed package. "
+                "docs/plugins.md shows how to write one."
             )
             return
     spec = {"_target_": path} if path else {"family": chosen}
@@ -36,7 +38,7 @@ def page(workspace: Workspace) -> None:
 
 
 def _own_settings(cls: type[Family]) -> dict[str, Any]:
-    """Widgets for the settings; those left at their defaults are not written."""
+    """A widget for each setting of the task; only settings that differ from their defaults are written."""
     hints, default, chosen = get_type_hints(cls), cls(), {}
     for column, name in zip(_columns(len(field_names(cls))), field_names(cls), strict=False):
         with column:
@@ -59,26 +61,26 @@ def _training(cls: type[Family]) -> dict[str, Any]:
 
 
 def _control(cls: type[Family]) -> dict[str, Any]:
-    """A control of the family: the same task, changed so that it must fail."""
+    """A control run of the family: the same task, changed so that the network must fail."""
     if not cls.controls:
         return {}
     none = "none"
-    chosen = st.radio("Change it into a control run", [none, *cls.controls], key=f"train.{cls.__name__}.control")
+    chosen = st.radio("Make it a control run", [none, *cls.controls], key=f"train.{cls.__name__}.control")
     return {} if chosen == none else dict(cls.controls[chosen])
 
 
 def _offer(workspace: Workspace, spec: dict[str, Any]) -> None:
-    """The entry as it will stand in params.yaml, or what is wrong with it."""
+    """The entry for params.yaml and the button that adds it."""
     taken, root = workspace.variants, workspace.root
     stem = re.sub(r"\W+", "_", str(spec.get("_target_", spec.get("family"))).rpartition(".")[2])
     free = next(name for i in range(1, len(taken) + 2) if (name := f"{stem}_{i}") not in taken)
     name = st.text_input("Name", value=free, key=f"train.name.{free}")
-    variant = configuration.variant(name, spec, root)  # an error is one line, and the page shows it
+    variant = configuration.variant(name, spec, root)  # the page shows an error as one line
     st.code(configuration.entry(name, spec), language="yaml")
     st.caption(f"{variant.recipe.steps:,} steps, {len(variant.checkpoint_steps)} checkpoints.")
     if st.button("Add to params.yaml", type="primary", key="train.add"):
         configuration.add(root, name, spec)
-        st.success(f"`{name}` is now in params.yaml. This command trains it, analyses it and draws its views:")
+        st.success(f"params.yaml now declares `{name}`. This command trains it, analyses it and draws its views:")
         st.code(command(name), language="bash")
 
 

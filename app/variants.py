@@ -1,4 +1,4 @@
-"""The page Variants: what params.yaml declares, what of it is there, and the command that makes the rest."""
+"""The page Variants: what params.yaml declares, how each training ended, and the command for what is missing."""
 
 import html
 import json
@@ -10,7 +10,7 @@ import style
 from data import OpenVariant, OpenWorkspace
 
 from miscope.core import field_names
-from miscope.workspace.status import Status, command
+from miscope.workspace.status import Status
 
 States = dict[str, dict[str, Status]]  # variant -> instrument -> state
 
@@ -21,8 +21,9 @@ def page(workspace: OpenWorkspace, exploring: Any) -> None:
     names = workspace.catalog.names
     variants = [workspace.load(name) for name in workspace.variants]
     st.caption(f"{workspace.root / 'params.yaml'} declares {len(variants)} variants.")
-    states = {variant.name: {name: variant.status(name) for name in names} for variant in variants}
+    states: States = {}
     for variant in variants:
+        states[variant.name] = {name: variant.status(name) for name in names}
         with st.container(border=True, key=f"variant_{variant.name}"):
             _card(variant, states[variant.name], exploring)
     style.say_faults(workspace.catalog)
@@ -34,21 +35,24 @@ def page(workspace: OpenWorkspace, exploring: Any) -> None:
 def _card(variant: OpenVariant, states: dict[str, Status], exploring: Any) -> None:
     left, right = st.columns([6, 1], vertical_alignment="center")
     with left:
-        st.markdown(f"**{variant.label}** &nbsp; :gray[{variant.name} · {variant.variant.family_name}]")
+        st.markdown(f"**{variant.name}** &nbsp; :gray[{variant.variant.family_name} · {variant.label}]")
         st.html(f'<div class="facts">{_settings(variant)}</div><div class="facts">{_results(variant)}</div>')
     right.page_link(exploring, label="Explore", icon=":material/arrow_forward:", query_params={"variant": variant.name})
-    undone = [status for status in states.values() if status.command]
-    if undone:
-        some = f"{len(undone)} of {len(states)} instruments are missing or stale."
-        st.caption(undone[0].detail if len(undone) == len(states) else some)
-        st.code(command(variant.name), language="bash")
+    outdated = [status for status in states.values() if status.command]
+    if outdated:
+        some = f"{len(outdated)} of {len(states)} instruments are missing or stale."
+        st.caption(outdated[0].detail if len(outdated) == len(states) else some)
+        longest = max((status.command for status in outdated), key=len)  # the one that forces DVC, if any needs it
+        st.code(longest, language="bash")
 
 
 def _settings(loaded: OpenVariant) -> str:
     variant = loaded.variant
     own = {name: getattr(variant.family, name) for name in field_names(type(variant.family))}
-    shown = own | {"seed": variant.seed, "data_seed": variant.data_seed, "d_model": variant.model.d_model,
-                   "d_mlp": variant.model.d_mlp, "weight_decay": variant.recipe.weight_decay}  # fmt: skip
+    own |= {"seed": variant.seed, "data_seed": variant.data_seed, "n_layers": variant.model.n_layers,
+            "d_model": variant.model.d_model, "d_mlp": variant.model.d_mlp,
+            "weight_decay": variant.recipe.weight_decay}  # fmt: skip
+    shown = {key: value for key, value in own.items() if value != "" and value is not False}
     return " &nbsp; ".join(f"{html.escape(k.replace('_', ' '))} <b>{html.escape(str(v))}</b>" for k, v in shown.items())
 
 
@@ -72,7 +76,7 @@ def _metrics(path: Path) -> dict[str, str]:
 
 def _matrix(variants: list[OpenVariant], states: States, instruments: tuple[str, ...]) -> str:
     """Instruments down, variants across: a word and a colour in each cell, the reason on hover."""
-    head = "".join(f"<th>{html.escape(variant.label)}</th>" for variant in variants)
+    head = "".join(f'<th title="{html.escape(v.label)}">{html.escape(v.name)}</th>' for v in variants)
     rows = "".join(
         f"<tr><td>{name.replace('_', ' ')}</td>{''.join(_cell(states[v.name][name]) for v in variants)}</tr>"
         for name in instruments

@@ -1,8 +1,8 @@
-"""What one checkpoint of the p = 113 calibration model costs: seconds and bytes of every per-checkpoint instrument.
+"""What one checkpoint of the p = 113 model costs: seconds and bytes of every per-checkpoint instrument.
 
 As in the stage `analyze`, one pass over the probe serves all; each instrument then pays for its computation and the
 writing of its file. Loading Python is left out. Medians of repeats. An instrument that looks at some checkpoints only
-counts as its share of the variant `calibration`; one that has nothing to measure here is left out, and so is one that
+counts as its share of the variant `modulus_113`; one that has nothing to measure here is left out, and so is one that
 is never stored. Then the same at p = 59, and the peak of the process's memory.
 
 Last, how a whole analysis grows with the number of checkpoints, each instrument over training apart, at p = 31: in CPU
@@ -142,8 +142,8 @@ def applies(name: str, checkpoint: Checkpoint, context: Context) -> bool:
 
 
 def share(name: str) -> float:
-    """At which part of the calibration variant's checkpoints the instrument looks by default."""
-    steps = Workspace(Path(__file__).parents[1]).config.variant("calibration").checkpoint_steps
+    """The share of the checkpoints of `modulus_113` that the instrument measures by default."""
+    steps = Workspace(Path(__file__).parents[1]).config.variant("modulus_113").checkpoint_steps
     return len(sampled_steps(steps, CATALOG.instrument(name).settings)) / len(steps)
 
 

@@ -6,15 +6,15 @@ With --dry-run the points, and the hours that they are thought to take here, are
 from pathlib import Path
 
 from miscope.core import MiscopeError
-from miscope.scaling import command, documents, planner, study
+from miscope.scaling import documents, study
 from miscope.workspace.command import run
 
 
 def main(name: str, flag: str = "") -> None:
     if flag not in ("", "--dry-run"):
         raise MiscopeError(f"`{flag}` is unknown; allowed after the study: --dry-run.")
-    plan = planner.plan(study.load(Path(), name))
-    lines = command.lines_of(plan) if flag else (f"{name}: {len(plan.points)} points planned", *plan.notes)
+    plan = study.plan(study.load(Path(), name))
+    lines = study.lines_of(plan) if flag else (f"{name}: {len(plan.points)} points planned", *plan.notes)
     if not flag:
         documents.write(documents.path(Path(), name, "plan.json"), plan)
     print("\n".join(lines))

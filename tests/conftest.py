@@ -13,6 +13,9 @@ import workspace  # noqa: E402
 from small import Small  # noqa: E402
 from workspace import Workspace  # noqa: E402
 
+import miscope  # noqa: E402
+from miscope.workspace.loaded import LoadedVariant  # noqa: E402
+
 
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
@@ -28,6 +31,12 @@ def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def tiny(tiny_workspace: Workspace) -> Path:
     """The root of the tiny pipeline: variant `tiny` is fresh, variant `untrained` is only declared."""
     return tiny_workspace.path
+
+
+@pytest.fixture(scope="session")
+def variant(tiny: Path) -> LoadedVariant:
+    """The variant `tiny`, loaded."""
+    return miscope.load_variant("tiny", tiny)
 
 
 @pytest.fixture

@@ -5,29 +5,20 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from miscope.adapters.huggingface import _quiet
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-CONFIGS: dict[str, Any] = {"qwen2": Qwen2Config, "qwen3": Qwen3Config, "llama": LlamaConfig}
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=list(SPECIAL),
-        show_progress=False,
+        vocab_size=300, initial_alphabet=alphabet, special_tokens=list(SPECIAL), show_progress=False
     )
     bpe.train_from_iterator(["the quick brown fox jumps over the lazy dog"] * 2, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=SPECIAL[2], pad_token=SPECIAL[0])
@@ -38,7 +29,7 @@ def random_model(kind: str, seed: int = 0, **settings: Any) -> Any:
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     rope = {"rope_parameters": {"rope_type": "default", "rope_theta": 1000.0}, "max_position_embeddings": 64}
     heads = {"num_key_value_heads": 2} | ({"head_dim": 12} if kind == "qwen3" else {})
-    config = CONFIGS[kind](vocab_size=len(tokenizer()), **{**shape, **rope, **heads, **settings})
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer()), **{**shape, **rope, **heads, **settings})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config).eval()

@@ -1,5 +1,6 @@
 """Two small variants, trained and analysed in this process: what instruments do, without DVC."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import workspace
 
-from miscope.instrument import Output
 from miscope.training.loop import train
 from miscope.workspace import Workspace, analysis, store
 from miscope.workspace.analysis import Progress, Summary
@@ -43,6 +43,30 @@ instruments:
   loss_landscape: {checkpoints: 12, directions: 2, trace_vectors: 2}
   local_learning_coefficient: {draws: 8, chains: 2}
 """
+# an instrument of the user's own, with a setting, a null, and a view with an option
+OWN = '''
+"""How much heads attend on average."""
+from dataclasses import dataclass
+import numpy as np
+from jaxtyping import Float
+from miscope.plugin import *
+
+@dataclass(frozen=True)
+class Mean(Output):
+    mean: Float[np.ndarray, " layer"]  # over inputs, heads and keys
+
+def mean(checkpoint, context, *, scale: float = 1.0) -> Mean:
+    return Mean(scale * checkpoint.layers("attn.hook_pattern").mean(axis=(1, 2, 3)))
+
+def nulls(artifact, context):
+    yield Null.absent("there is none").of("overview")
+
+@view(question="How much do heads attend?", reading="A line.", draw=lines("step", "mean"))
+def overview(artifact, context, *, times: float = 1.0):
+    return long("mean", times * artifact.stack("mean")[:, 0], step=artifact.steps)
+
+instrument = PerCheckpoint(mean, needs=("attn.hook_pattern",), nulls=nulls)
+'''
 
 
 @dataclass(frozen=True)
@@ -71,11 +95,12 @@ class Small:
         folder = Workspace(self.root).folder(variant)
         return analysis.bring_up_to_date(self.config, folder, names or self.stored, progress)
 
-    def analyze(self, *names: str) -> subprocess.CompletedProcess[str]:
-        """The same in a process of its own."""
-        stage = workspace.REPOSITORY / "stages" / "analyze.py"
-        words = [sys.executable, str(stage), "small", *names]
-        return subprocess.run(words, cwd=self.root, capture_output=True, text=True, check=False)
+    def run(self, *words: str, source: Path = workspace.REPOSITORY / "src") -> subprocess.CompletedProcess[str]:
+        """Python in a process of its own, on the tests' folder and a source of the product."""
+        environment = os.environ | {"PYTHONPATH": f"{source}:{Path(__file__).parent}"}
+        return subprocess.run(
+            [sys.executable, *words], cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
 
     def change(self, old: str, new: str) -> None:
         """Edit params.yaml."""
@@ -102,23 +127,19 @@ class Small:
     def output(self, path: Path, instrument: str) -> Any:
         return store.load_output(path, self.config.catalog.instrument(instrument).output_type)
 
-    def rewrite(self, path: Path, output: Output) -> None:
-        """Other values under the same key."""
-        store.save_output(path, output, store.output_key(path))
-
     def copy(self, path: Path) -> "Small":
         return Small(Path(shutil.copytree(self.root, path)))
 
 
-def create(root: Path) -> Small:
-    """Both variants trained and analysed by all instruments."""
-    (root / "params.yaml").write_text(PARAMS)
+def create(root: Path, params: str = PARAMS, *instruments: str) -> Small:
+    """The variants of `params`, trained and analysed by some instruments, or by all."""
+    (root / "params.yaml").write_text(params)
     made = Small(root)
     for name, variant in made.config.variants.items():
         folder = Workspace(root).folder(name)
         train(variant, folder)
         analysis.write_probe(made.config, folder)
-        assert not [summary.error for summary in made.update(variant=name).values() if summary.error]
+        assert not [summary.error for summary in made.update(*instruments, variant=name).values() if summary.error]
     return made
 
 

@@ -1,21 +1,32 @@
-"""What the catalog finds, and what it says of plugins that are wrong."""
+"""What the catalog finds, what plugins may import, and what is said of those that are wrong."""
 
+import ast
+import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from small import OWN
 
-from miscope import catalog
+from miscope import plugin
 from miscope.catalog import Catalog, Plugin, builtin
 from miscope.core import MiscopeError
+from miscope.keys import SOURCE
 
-N_VIEWS, N_ANSWERS = 118, 240
+# an instrument, the number of its known answers, and its views
+LISTED = [line.split() for line in (Path(__file__).parent / "catalog.txt").read_text(encoding="utf-8").splitlines()]
 
 
-def test_no_view_and_no_known_answer_was_lost() -> None:
-    assert len(builtin().views()) >= N_VIEWS
-    assert (
-        sum(len(list(case.answers())) for name in builtin().names for case in builtin().plugin(name).cases) >= N_ANSWERS
-    )
+@pytest.mark.parametrize("listed", LISTED, ids=lambda listed: listed[0])
+def test_no_view_and_no_known_answer_of_an_instrument_is_lost(listed: list[str]) -> None:
+    name, n_answers, *views = listed
+    assert {f"{name}.{view}" for view in views} <= set(builtin().views(name))
+    assert sum(len(list(case.answers())) for case in builtin().plugin(name).cases) >= int(n_answers)
+
+
+def test_119_views_and_243_known_answers_are_listed() -> None:
+    assert sum(len(views) for _, _, *views in LISTED) == 119
+    assert sum(int(n_answers) for _, n_answers, *_ in LISTED) == 243
 
 
 def test_instruments_of_one_checkpoint_come_before_those_that_read_them() -> None:
@@ -25,87 +36,92 @@ def test_instruments_of_one_checkpoint_come_before_those_that_read_them() -> Non
         assert all(names.index(other) < names.index(name) for other in upstream)
 
 
-def test_a_misspelt_name_is_an_error_that_names_the_nearest() -> None:
-    with pytest.raises(MiscopeError, match=r"no instrument `neuron_spectrum`\. Did you mean `neuron_spectra`\?"):
-        builtin().instrument("neuron_spectrum")
-    with pytest.raises(MiscopeError, match=r"no view `losses\.overveiw`\. Did you mean `losses\.overview`\?"):
-        builtin().view("losses.overveiw")
-    with pytest.raises(MiscopeError, match=r"no family `chess`\. Known: "):
-        catalog.family("chess")
+# ---------------------------------------------------------------- what plugins import
+
+FILES = sorted([*SOURCE.glob("instruments/[a-z]*/*.py"), *SOURCE.glob("scaling/[dlm]*s/*.py")])
+OF_INSTRUMENTS = ("miscope.maths.*", "miscope.instruments._shared.*", "miscope.instruments.*.measure*")
+BESIDE = ("miscope.core.weight_order", "miscope.instrument.in_words", "miscope.instrument.GRADIENTS",
+          "miscope.model.sites.*", "miscope.quantization.grid.*")  # fmt: skip
+OFFERED = {  # file or folder -> what it may import beside the names of `miscope.plugin` and what is in its own folder
+    "measure.py": (*OF_INSTRUMENTS, *BESIDE),
+    "views.py": OF_INSTRUMENTS,
+    "known.py": (*OF_INSTRUMENTS, "miscope.calibration.models.*", "miscope.workspace.observation.*"),
+    "models": ("miscope.scaling.protocols.*", "miscope.model.*"),
+    "datasets": ("miscope.scaling.protocols.*", "miscope.scaling.losses.*", "miscope.catalog"),
+    "losses": ("miscope.scaling.protocols.*",),
+}
 
 
-GOOD = """
-from dataclasses import dataclass
-import numpy as np
-from jaxtyping import Float
-from miscope.plugin import *
+def imports(file: Path) -> set[str]:
+    """Every name that a file imports of this package, with its module."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+    parts = {f"{n.module}.{alias.name}" for n in nodes if isinstance(n, ast.ImportFrom) for alias in n.names}
+    return {name for name in whole | parts if name.partition(".")[0] == "miscope"}
 
-@dataclass(frozen=True)
-class Mean(Output):
-    mean: Float[np.ndarray, " layer"]
 
-def mean(checkpoint, context, *, scale: float = 1.0) -> Mean:
-    return Mean(scale * checkpoint.layers("attn.hook_pattern").mean(axis=(1, 2, 3)))
+@pytest.mark.parametrize("file", FILES, ids=lambda file: "/".join(file.parts[-2:]))
+def test_a_plugin_imports_what_is_offered_to_authors_and_nothing_else(file: Path) -> None:
+    own = ".".join(file.relative_to(SOURCE.parent).parent.parts)
+    offered = (f"{own}.*", *OFFERED.get(file.name, OFFERED.get(file.parent.name, OF_INSTRUMENTS)))
+    beside = {name for name in imports(file) if name.rpartition(".")[2] not in plugin.__all__}
+    assert {name for name in beside if not any(fnmatch(name, pattern) for pattern in offered)} == set()
 
-def nulls(artifact, context):
-    yield Null.absent("there is none").of("overview")
 
-@view(question="What is the mean of the patterns?", reading="A number.", draw=lines("step", "mean"))
-def overview(artifact, context):
-    return long("mean", artifact.stack("mean")[:, 0], step=artifact.steps)
+# ---------------------------------------------------------------- plugins that are wrong
 
-instrument = PerCheckpoint(mean, needs=("attn.hook_pattern",), nulls=nulls)
-"""
 WRONG = {
-    "a misspelt hook": ('needs=("attn.hook_pattern"', 'needs=("attn.hook_patern"', r"no activation `attn.hook_patern`; did you mean `attn.hook_pattern`\?"),
-    "no dataclass": ("@dataclass(frozen=True)\nclass Mean", "class Mean", r"`Mean` lacks @dataclass\(frozen=True\)"),
-    "no return type": (") -> Mean:", "):", r"`mean` must say which Output it returns"),
-    "a missing argument": ("checkpoint, context, *", "checkpoint, *", r"`mean` takes 1 arguments before its settings; it is handed 2"),
-    "a setting without default": ("scale: float = 1.0", "scale: float", r"the setting `scale` of `mean` has no default"),
-    "no instrument": ("instrument = Per", "analyzer = Per", r"wrong.py binds no `instrument = PerCheckpoint"),
-    "an unknown name": ("from jaxtyping", "from jaxtypin", r"The instrument `wrong` cannot be loaded from wrong: ModuleNotFoundError"),
-    "an annotation of nothing": ("-> Mean", "-> Meen", r"NameError: name 'Meen' is not defined"),
+    "a misspelt hook": ('=("attn.hook_patt', '=("attn.hook_pat', r"hook_patern`; did you mean `attn\.hook_pattern`\?"),
+    "no dataclass": ("@dataclass(frozen=True)\n", "", r"`Mean` lacks @dataclass\(frozen=True\)"),
+    "no return type": (") -> Mean:", "):", "`mean` must say which Output it returns"),
+    "a missing argument": ("context, *, scale", "*, scale", "`mean` takes 1 arguments before its settings; it is"),
+    "a setting without default": (": float = 1.0", ": float", "the setting `scale` of `mean` has no default"),
+    "no instrument": ("instrument = Per", "analyzer = Per", r"wrong\.py binds no `instrument = PerCheckpoint"),
+    "an unknown name": ("from jaxtyping", "from jaxtypin", "`wrong` cannot be loaded from wrong: ModuleNotFoundError"),
+    "an annotation of nothing": ("-> Mean", "-> Meen", "NameError: name 'Meen' is not defined"),
 }  # fmt: skip
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's own, on the path."""
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("right", "wrong"):
-        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+        monkeypatch.delitem(sys.modules, name, raising=False)
     return tmp_path
 
 
-def test_a_module_of_ones_own_is_an_instrument_with_its_views(plugin: Path) -> None:
-    (plugin / "right.py").write_text(GOOD)
-    found = Catalog(outside=["right"])
-    assert found.views("right") == ("right.overview",)
-    assert dict(found.instrument("right").settings) == {"scale": 1.0}
-    assert "right" in found.names and "losses" in found.names
+def test_a_module_of_ones_own_is_an_instrument_with_its_views(outside: Path) -> None:
+    (outside / "right.py").write_text(OWN)
+    catalog = Catalog(outside=["right"])
+    assert catalog.views("right") == ("right.overview",)
+    assert dict(catalog.instrument("right").settings) == {"scale": 1.0}
+    assert "right" in catalog.names and "losses" in catalog.names
 
 
 @pytest.mark.parametrize("mistake", WRONG)
-def test_a_wrong_instrument_is_one_line_and_the_others_go_on(mistake: str, plugin: Path) -> None:
+def test_a_wrong_instrument_is_one_line_and_the_others_go_on(mistake: str, outside: Path) -> None:
     old, new, message = WRONG[mistake]
-    assert old in GOOD
-    (plugin / "wrong.py").write_text(GOOD.replace(old, new, 1))
+    assert old in OWN
+    (outside / "wrong.py").write_text(OWN.replace(old, new, 1))
     with pytest.raises(MiscopeError, match=message) as refused:
         _ = Plugin("wrong", "wrong").instrument
     assert "\n" not in str(refused.value)
-    found = Catalog(outside=["wrong"])
-    assert "losses" in found.names and "wrong" not in found.names
-    assert list(found.faults) == ["wrong"]
+    catalog = Catalog(outside=["wrong"])
+    assert "losses" in catalog.names and "wrong" not in catalog.names
+    assert list(catalog.faults) == ["wrong"]
 
 
-def test_views_without_nulls_are_refused_and_the_measure_goes_on(plugin: Path) -> None:
-    (plugin / "wrong.py").write_text(GOOD.replace(", nulls=nulls", ""))
-    found = Catalog(outside=["wrong"])
-    assert "wrong" in found.names
-    assert "wrong.py has views, and `instrument` no `nulls=`" in found.view_faults["wrong"]
-    assert "losses.overview" in found.views()
+def test_views_without_nulls_are_refused_and_the_measure_goes_on(outside: Path) -> None:
+    (outside / "wrong.py").write_text(OWN.replace(", nulls=nulls", ""))
+    catalog = Catalog(outside=["wrong"])
+    assert "wrong" in catalog.names
+    assert "wrong.py has views, but `instrument` has no `nulls=`" in catalog.view_faults["wrong"]
+    assert "losses.overview" in catalog.views()
 
 
-def test_two_instruments_of_one_name_are_refused(plugin: Path) -> None:
-    (plugin / "losses.py").write_text(GOOD)
+def test_two_instruments_of_one_name_are_refused(outside: Path) -> None:
+    (outside / "losses.py").write_text(OWN)
     with pytest.raises(MiscopeError, match=r"miscope\.instruments\.losses and losses share the name `losses`"):
         Catalog(outside=["losses"])

@@ -24,21 +24,23 @@ def value_of(output: Measured) -> float:
     return output.value
 
 
-def test_a_null_is_a_sentence_with_both_numbers() -> None:
-    null = Null("largest share", 0.312, 0.041, "99 % of random embeddings", unit="share")
-    assert null.is_beyond
-    assert str(null) == "Beyond its null: largest share 31.2 %, against 4.1 % in 99 % of random embeddings."
-
-
-def test_a_number_at_its_threshold_is_within_it_and_less_may_be_what_counts() -> None:
-    assert not Null("accuracy", 0.5, 0.5, "guessing").is_beyond
-    assert Null("directions", 9.0, 13.0, "random matrices", is_lower=True).is_beyond
-    assert Null("directions", 13.5, 13.0, "random matrices", is_lower=True).verdict == "Within its null"
-
-
-def test_what_was_not_measured_has_no_verdict() -> None:
-    assert str(Null("accuracy", np.nan, 0.5, "guessing")) == "No null: accuracy was not measured."
-    assert str(Null.absent("there is no control")) == "No null: there is no control."
+@pytest.mark.parametrize(
+    ("null", "sentence"),
+    [
+        (
+            Null("largest share", 0.312, 0.041, "99 % of random embeddings", unit="share"),
+            "Beyond its null: largest share 31.2 %, against 4.1 % in 99 % of random embeddings.",
+        ),
+        (Null("accuracy", 0.5, 0.5, "guessing"), "Within its null: accuracy 0.5, against 0.5 in guessing."),
+        (Null("rank", 9.0, 13.0, "noise", is_lower=True), "Beyond its null: rank 9, against 13 in noise."),
+        (Null("rank", 13.5, 13.0, "noise", is_lower=True), "Within its null: rank 13.5, against 13 in noise."),
+        (Null("accuracy", np.nan, 0.5, "guessing"), "No null: accuracy was not measured."),
+        (Null.absent("there is no control"), "No null: there is no control."),
+    ],
+)
+def test_a_null_is_a_sentence_with_both_numbers_and_a_verdict(null: Null, sentence: str) -> None:
+    assert str(null) == sentence
+    assert null.is_beyond == sentence.startswith("Beyond")
 
 
 @pytest.mark.parametrize(
@@ -94,8 +96,9 @@ def test_the_chosen_checkpoints_are_even_in_number_and_have_both_ends() -> None:
     assert sampled_steps(steps, {"checkpoints": 0}) == steps
     chosen = sampled_steps(steps, {"checkpoints": 5})
     assert chosen == (0, 250, 500, 740, 990)
-    with pytest.raises(MiscopeError, match="`checkpoints` = 1; allowed: at least 2"):
-        sampled_steps(steps, {"checkpoints": 1})
+    for n in (1, -3):
+        with pytest.raises(MiscopeError, match=f"`checkpoints` = {n}; allowed: at least 2"):
+            sampled_steps(steps, {"checkpoints": n})
 
 
 def test_an_artifact_is_stacked_by_field_and_knows_its_last_step() -> None:

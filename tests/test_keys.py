@@ -10,7 +10,7 @@ import pytest
 import workspace
 
 from miscope import keys
-from miscope.keys import Key, closure, digest, meaning
+from miscope.keys import closure, digest, meaning
 
 SOURCE = workspace.REPOSITORY / "src" / "miscope"
 
@@ -106,30 +106,27 @@ def test_what_only_reads_results_makes_none_of_them_stale(folder: str, stale: di
 # ---------------------------------------------------------------- what counts as meaning
 
 
-def written(path: Path, text: str) -> str:
-    path.write_text(text, encoding="utf-8")
-    return meaning(path)
+DOUBLE = "def double(x):\n    return 2 * x\n"
+DOCUMENTED = '"""A module."""\n# twice\ndef double( x : int ) -> int:\n    """Twice."""\n    return (2*x)  # so\n'
 
 
-def test_docstrings_comments_formatting_and_annotations_of_functions_mean_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "code.py"
-    plain = written(file, "def double(x):\n    return 2 * x\n")
-    assert written(file, '"""A module."""\n\n\ndef double(x: int = ..., /) -> int:\n    return 2 * x\n') != plain
-    documented = '"""A module."""\n# twice\ndef double( x : int ) -> int:\n    """Twice."""\n    return (2*x)  # so\n'
-    assert written(file, documented) == plain
-    assert written(file, "from typing import Any\n\n\ndef double(x: Any) -> Any:\n    return 2 * x\n") == plain
-    assert written(file, "def double(x):\n    return 3 * x\n") != plain
-
-
-def test_fields_of_a_class_mean_what_their_annotations_say(tmp_path: Path) -> None:
-    file = tmp_path / "code.py"
-    one, other = ("class A:\n    x: int\n", "class A:\n    x: float\n")
-    assert written(file, one) != written(file, other)
-
-
-def test_a_file_that_is_no_python_counts_by_its_bytes(tmp_path: Path) -> None:
-    assert written(tmp_path / "table.txt", "1 2") != written(tmp_path / "table.txt", "1  2")
-    assert written(tmp_path / "broken.py", "def (") != written(tmp_path / "broken.py", "def ((")
+@pytest.mark.parametrize(
+    ("file", "one", "other", "is_same"),
+    [
+        ("code.py", DOUBLE, DOCUMENTED, True),
+        ("code.py", DOUBLE, "from typing import Any\n\n\ndef double(x: Any) -> Any:\n    return 2 * x\n", True),
+        ("code.py", DOUBLE, DOCUMENTED.replace(" x : int ", "x: int = ..., /"), False),
+        ("code.py", DOUBLE, DOUBLE.replace("2", "3"), False),
+        ("code.py", "class A:\n    x: int\n", "class A:\n    x: float\n", False),  # the fields of a dataclass
+        ("table.txt", "1 2", "1  2", False),  # what is no Python counts by its bytes
+        ("broken.py", "def (", "def ((", False),
+    ],
+)
+def test_code_counts_as_what_it_does(file: str, one: str, other: str, is_same: bool, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(one)
+    before = meaning(tmp_path / file)
+    (tmp_path / file).write_text(other)
+    assert (meaning(tmp_path / file) == before) is is_same
 
 
 def test_names_that_a_module_passes_on_lead_to_where_they_are_defined(tmp_path: Path) -> None:
@@ -149,22 +146,6 @@ def test_a_package_of_ones_own_is_followed_too(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(tmp_path)
     keys._file_of.cache_clear()
     assert {path.name for path in closure(lab / "one.py")} == {"one.py", "two.py", "three.py"}
-
-
-# ---------------------------------------------------------------- keys
-
-
-def test_a_key_says_the_first_difference_in_words() -> None:
-    key = Key({"weights": "a" * 32, "probe": "b" * 32}, "c" * 32, '{"level":0.5}')
-    assert key.difference(key) == ""
-    assert key.difference(Key(key.inputs, key.code, '{"level":0.6}')) == (
-        'it was made with the settings {"level":0.5}, now {"level":0.6}'
-    )
-    other = Key({**key.inputs, "probe": "d" * 32}, key.code, key.settings)
-    assert key.difference(other) == "it was made from other probe (bbbbbbbb, now dddddddd)"
-    assert key.difference(Key(key.inputs, "e" * 32, key.settings)) == (
-        "the code that makes it has changed (cccccccc, now eeeeeeee)"
-    )
 
 
 @pytest.mark.parametrize(("left", "right"), [([b"ab", b"c"], [b"a", b"bc"]), ([b"a"], [b"a", b""]), ([], [b""])])

@@ -38,7 +38,9 @@ UNTRAINED = """\
 
 
 # instruments with nothing to measure on one layer that adds modulo p, and a view that wants more neurons
-NOT_APPLICABLE = frozenset({"composition_scores", "logit_difference", "loss_by_position", "walsh_spectrum"})
+NOT_APPLICABLE = frozenset(
+    {"composition_scores", "logit_difference", "loss_by_position", "task_metrics", "walsh_spectrum"}
+)
 NOTHING_TO_SHOW = frozenset({"neuron_groups.relief"})
 
 
@@ -49,7 +51,7 @@ def is_shown(view: str) -> bool:
 
 TOY_SETTINGS = {
     "loss_landscape": {"checkpoints": 3, "directions": 4, "products": 6, "trace_vectors": 2, "answers": 64},
-    "local_learning_coefficient": {"checkpoints": 2, "chains": 2, "draws": 12},
+    "local_learning_coefficient": {"checkpoints": 2, "chains": 2, "draws": 8, "answers": 16},
     "quantization_sensitivity": {"checkpoints": 2, "inputs": 64},
 }
 
@@ -107,12 +109,9 @@ def instruments() -> str:
 
 def create(path: Path, variants: str = TINY) -> Workspace:
     """A fresh workspace whose params.yaml declares `variants`; instruments as shipped, the expensive ones smaller."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp", "*.lock")
     for folder in ("src", "stages", ".dvc"):
-        shutil.copytree(
-            REPOSITORY / folder,
-            path / folder,
-            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp", "*.lock"),
-        )
+        shutil.copytree(REPOSITORY / folder, path / folder, ignore=ignored)
     for file in ("dvc.yaml", ".dvcignore", ".gitignore", "pyproject.toml"):
         shutil.copy(REPOSITORY / file, path / file)
     (path / "params.yaml").write_text(f"{variants}\n{instruments()}", encoding="utf-8")

@@ -1,7 +1,7 @@
 """MIScope: see how behaviour emerges during training.
 
 import miscope
-miscope.load_variant("calibration").view("losses").show()
+miscope.load_variant("modulus_113").view("losses").show()
 """
 
 from miscope.api import compare, load_family, load_variant, variants

@@ -1,4 +1,4 @@
-"""What there is, and in what state: `python -m miscope --help`."""
+"""The command line: lists what a workspace holds, and declares variants. See `python -m miscope --help`."""
 
 import argparse
 import sys
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+RENAMED = {"twin": "control", "order": "lead_lag", "answers": "calibration"}
+
+
 def main() -> None:
-    """Parse the command line and print; a user's mistake is one line on stderr and exit status 1."""
+    """Parse the command line and print; a user's mistake is one line on stderr and exit status 1 or 2."""
     parser = argparse.ArgumentParser(
-        prog="python -m miscope", description="List what this workspace and the catalogue hold."
+        prog="python -m miscope",
+        description="List what a workspace and the catalogue hold, and declare variants; `dvc repro` makes the rest.",
     )
-    parser.add_argument("--root", type=Path, default=Path(), help="the folder with params.yaml (default: here)")
+    parser.add_argument("--root", type=Path, default=Path(), help="the folder with params.yaml (default: this one)")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (function, text) in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
@@ -32,14 +36,15 @@ def main() -> None:
         if function in (variant, lead_lag, plan, points, seeds, control, nulls):
             sub.add_argument("name")
         if function is lead_lag:
-            text = "show only the pairs with this measure, such as losses.test_loss"
+            text = "list only pairs with this measure, such as losses.test_loss"
             sub.add_argument("measure", nargs="?", help=text)
         if function is seeds:
-            sub.add_argument("n", type=int, nargs="?", default=4, help="how many more (default: 4)")
+            sub.add_argument("n", type=int, nargs="?", default=4, help="how many more seeds (default: 4)")
         if function is import_weights:
-            sub.add_argument("path", help="a safetensors file, or a folder of them, each named by its step")
-            sub.add_argument("name", help="of the variant")
+            sub.add_argument("path", help="a safetensors file, or a folder of such files, each named by its step")
+            sub.add_argument("name", help="the variant's name")
             sub.add_argument("settings", nargs="*", help="as in params.yaml: family=modulo_addition modulus=113 ...")
+    _check_renamed()
     given = parser.parse_args()
     arguments = [vars(given)[key] for key in ("path", "name", "n", "measure", "settings") if key in given]
     try:
@@ -49,6 +54,16 @@ def main() -> None:
         raise SystemExit(f"error: {error}") from None
     except BrokenPipeError:
         sys.stderr.close()
+
+
+def _check_renamed() -> None:
+    """Say the new name of a command that is called by its old one."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--root")
+    first.add_argument("command", nargs="?")
+    command = first.parse_known_args()[0].command
+    if command in RENAMED:
+        raise SystemExit(f"error: the command `{command}` is called `{RENAMED[command]}` now.")
 
 
 def families(workspace: Workspace) -> Iterator[str]:
@@ -81,14 +96,18 @@ def instruments(workspace: Workspace) -> Iterator[str]:
 
 
 def views(workspace: Workspace) -> Iterator[str]:
-    for name in workspace.catalog.views():
-        view = workspace.catalog.view(name)
-        yield f"{name:40} {'one step' if view.is_per_step else 'over training':14} {view.question}"
+    catalog = workspace.catalog
+    families = {declared.family_name: declared.family for declared in workspace.variants.values()}
+    of_tasks = [view for family in families.values() for view in catalog.views_of_task(family).values()]
+    for view in (*map(catalog.view, catalog.views()), *of_tasks):
+        yield f"{view.name:40} {'one step' if view.is_per_step else 'over training':14} {view.question}"
+    for name, fault in catalog.view_faults.items():
+        yield f"{name:40} {'no views':14} {fault}"
 
 
 def nulls(workspace: Workspace, name: str) -> Iterator[str]:
     loaded = workspace.load(name)
-    for view in workspace.catalog.views():
+    for view in (*workspace.catalog.views(), *workspace.catalog.views_of_task(loaded.variant.family)):
         try:
             yield f"{view:40} {loaded.view(view).null()}"
         except NotApplicable:
@@ -107,7 +126,7 @@ def lead_lag(workspace: Workspace, name: str, measure: str | None) -> Iterator[s
 
 
 def _asked(pairs: "pd.DataFrame", measure: str | None) -> "pd.DataFrame":
-    """The pairs with one measure; without one, those that are no part of a list, of two instruments."""
+    """The pairs with one measure; without a measure, pairs of two instruments, without single matrices and heads."""
     first, then = pairs["first"], pairs["then"]
     if measure is None:
         is_part = first.str.contains(" of ") | then.str.contains(" of ")
@@ -115,7 +134,7 @@ def _asked(pairs: "pd.DataFrame", measure: str | None) -> "pd.DataFrame":
     known = sorted({*first, *then})
     if measure not in known:
         near = get_close_matches(measure, known, n=1, cutoff=0)
-        raise MiscopeError(f"No measure `{measure}` moved; the nearest that did: {', '.join(near)}.")
+        raise MiscopeError(f"No variant has an onset of `{measure}`; the nearest measure that has one: {near[0]}.")
     return pairs[(first == measure) | (then == measure)]
 
 
@@ -134,38 +153,39 @@ def calibration(workspace: Workspace) -> Iterator[str]:
             numbers = f"{row.measured:>11.6g} of {row.expected:>9.6g}"
             yield f"{row.verdict:6} {row.instrument:26} {numbers}  {row.quantity}"
     if stale := table.stale(measured, workspace.catalog):
-        yield f"Since then the code of {', '.join(stale)} has changed. Run `{table.COMMAND}`."
+        yield f"The code of {', '.join(stale)} changed after this table was made. Run `{table.COMMAND}`."
     yield from measured.lines()
 
 
 def _state(workspace: Workspace, name: str) -> str:
     """untrained, trained, analysed or stale."""
-    loaded, make = workspace.load(name), f"run `{command(name)}`"
+    loaded = workspace.load(name)
     if not loaded.steps:
-        return f"untrained: {make}"
-    states = [loaded.status(instrument).state for instrument in workspace.catalog.names]
+        return f"untrained: run `{command(name)}`"
+    states = [loaded.status(instrument) for instrument in workspace.catalog.names]
     for state, word in (("stale", "stale"), ("missing", "trained")):
-        if state in states:
-            return f"{word}: {states.count(state)} of {len(states)} instruments {state}; {make}"
+        if commands := [each.command for each in states if each.state == state]:
+            make = max(commands, key=len)  # the one that forces DVC, if any needs it
+            return f"{word}: {len(commands)} of {len(states)} instruments {state}; run `{make}`"
     return "analysed"
 
 
 def plan(workspace: Workspace, name: str) -> Iterator[str]:
-    from miscope.scaling import command as scaling  # with torch, which the other commands do without
+    from miscope.scaling import study  # imports torch, which the other commands do not need
 
-    yield from scaling.plan(workspace, name)
+    yield from study.lines_of(study.plan(study.load(workspace.root, name)))
 
 
 def points(workspace: Workspace, name: str) -> Iterator[str]:
-    from miscope.scaling import command as scaling
+    from miscope.scaling import page
 
-    yield from scaling.points(workspace, name)
+    yield from page.declare_points(workspace, name)
 
 
 def fit(workspace: Workspace, path: str) -> Iterator[str]:
-    from miscope.scaling import command as scaling
+    from miscope.scaling import laws, page, results
 
-    yield from scaling.fit(workspace, path)
+    yield from page.lines_of(laws.fit_of(results.read(Path(path))))
 
 
 def seeds(workspace: Workspace, name: str, n: int) -> Iterator[str]:
@@ -181,20 +201,20 @@ def _first_line(text: str | None) -> str:
 
 
 COMMANDS: dict[str, tuple[Callable[..., Iterator[str]], str]] = {
-    "families": (families, "the tasks that can be trained, with their settings"),
-    "variants": (variants, "what params.yaml declares: untrained, trained, analysed or stale"),
-    "variant": (variant, "one variant, instrument by instrument"),
-    "instruments": (instruments, "what can be measured, at a checkpoint or over training"),
-    "views": (views, "what can be drawn, each with its question"),
-    "plan": (plan, "the points of a scaling study, what is odd about them, and the hours that they take here"),
-    "points": (points, "declare the points of a scaling study as variants, for the instruments to look at"),
-    "nulls": (nulls, "of every view of a variant at its last step, whether what it shows is beyond chance"),
-    "seeds": (seeds, "declare a variant in further seeds: is it the same again?"),
-    "control": (control, "declare a variant's control run, which must fail, to be drawn behind it"),
-    "lead_lag": (lead_lag, "which measure moved first: every two of them, over all variants of a family"),
-    "fit": (fit, "a scaling law fitted to anyone's runs, with intervals and refusals"),
-    "import": (import_weights, "weights in TransformerLens' names, trained elsewhere, as a variant"),
-    "calibration": (calibration, "what instruments measure on models whose answer is known (`make calibrate`)"),
+    "families": (families, "list the tasks, with their settings"),
+    "variants": (variants, "list the variants of params.yaml: untrained, trained, analysed or stale"),
+    "variant": (variant, "list the state of every instrument's artifact of one variant"),
+    "instruments": (instruments, "list what can be measured, at a checkpoint or over training"),
+    "views": (views, "list what can be drawn, each view with its question"),
+    "nulls": (nulls, "say of every view of a variant whether its last step shows more than chance would"),
+    "lead_lag": (lead_lag, "compare all pairs of measures over the variants of a family: which changed first?"),
+    "calibration": (calibration, "compare what instruments measure with known answers, after `make calibrate`"),
+    "seeds": (seeds, "declare a variant with further seeds: does it happen again?"),
+    "control": (control, "declare a variant's control run, which must fail; its curves are drawn behind"),
+    "import": (import_weights, "declare a variant from weights that were trained elsewhere"),
+    "plan": (plan, "print the points of a scaling study, warnings, and the hours that they take here"),
+    "points": (points, "declare the points of a scaling study as variants, for instruments to measure"),
+    "fit": (fit, "fit a scaling law to any runs, with intervals and refusals"),
 }
 
 if __name__ == "__main__":

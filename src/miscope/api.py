@@ -1,9 +1,9 @@
-"""The notebook's door, and the app's: load a variant, ask it for a view; compare several.
+"""The functions for notebooks and scripts: load a variant, draw its views, compare several variants.
 
-variant = miscope.load_variant("calibration")
+variant = miscope.load_variant("modulus_113")
 variant.view("losses").show()
-variant.at(4_000).view("neuron_spectra.clusters").export("png")
-miscope.compare("calibration", "modulus_59").view("losses", align="onset").show()
+variant.at(4_500).view("neuron_spectra.clusters").export("png")
+miscope.compare("modulus_113", "modulus_59").view("losses", align="onset").show()
 """
 
 from pathlib import Path
@@ -46,10 +46,10 @@ def variants(root: str | Path = ".") -> tuple[str, ...]:
 
 
 def compare(*names: str, root: str | Path = ".") -> "Comparison":
-    """Two to four variants that params.yaml declares, to be seen together.
+    """Two to four variants that params.yaml declares, to be compared.
 
     Raises:
-        MiscopeError: there are fewer or more, one stands there twice, or one is not declared.
+        MiscopeError: there are fewer or more, a name occurs twice, or a variant is not declared.
     """
     from miscope.workspace import Workspace
     from miscope.workspace.comparison import compared

@@ -1,11 +1,11 @@
-"""The plugin rule: an instrument is a folder, a family is a file, and the folder's or file's name is the plugin's.
+"""Finds plugins: an instrument is a folder, a family is a file, and the folder or file gives the plugin its name.
 
     instruments/<name>/measure.py   binds `instrument`; views.py holds its views, known.py binds `cases`
     families/<name>.py              binds `family`; <name>_views.py holds its views of task performance, if any
 
-Those of other packages are found by dotted path, as params.yaml names them (`instruments: {my_lab.head_entropy: {}}`,
-`_target_: my_lab.tasks.S5`), or by the entry point group `miscope.instruments`. Nothing else is edited; there is no
-list. What is wrong with a plugin is one line when it is loaded.
+Plugins of other packages are named in params.yaml by dotted path (`instruments: {my_lab.head_entropy: {}}`,
+`_target_: my_lab.tasks.S5`), or by the entry point group `miscope.instruments`. There is no list to edit. A faulty
+plugin gives one line when it is loaded.
 """
 
 import importlib
@@ -33,7 +33,7 @@ GROUP = f"{PACKAGE}.instruments"  # of entry points: name = "package.module" of 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One instrument with its views and known answers, each part loaded when it is asked for."""
+    """One instrument with its views and known answers; each part is loaded on access."""
 
     name: str
     module: str  # a package with the modules measure, views and known; or one module that is all three
@@ -42,14 +42,14 @@ class Plugin:
     def instrument(self) -> Instrument:
         """
         Raises:
-            MiscopeError: one line that says what is wrong with it.
+            MiscopeError: the plugin is faulty; one line that says how.
         """
         module = self._part("measure")
         instrument = getattr(module, "instrument", None)
         if not isinstance(instrument, (PerCheckpoint, OverTraining)):
-            raise MiscopeError(f"{_place(module)} binds no `instrument = PerCheckpoint(...)` or `OverTraining(...)`.")
+            raise MiscopeError(f"{_file(module)} binds no `instrument = PerCheckpoint(...)` or `OverTraining(...)`.")
         if faults := list(_faults(instrument)):
-            raise MiscopeError(f"{_place(module)}: {'; '.join(faults)}.")
+            raise MiscopeError(f"{_file(module)}: {'; '.join(faults)}.")
         return instrument
 
     @cached_property
@@ -57,7 +57,7 @@ class Plugin:
         """Name -> view, the overview first.
 
         Raises:
-            MiscopeError: there are views, and the instrument measures no null for them.
+            MiscopeError: there are views, but the instrument declares no nulls.
         """
         if not self.has("views"):
             return {}
@@ -65,16 +65,21 @@ class Plugin:
         own = [replace(view, instrument=self.instrument) for view in _views(module)]
         if own and self.instrument.nulls is None and getattr(self.instrument, "is_stored", True):
             raise MiscopeError(
-                f"{_place(module)} has views, and `instrument` no `nulls=`: say for each what chance would show, if "
-                "only with `Null.absent(reason).of(view)`."
+                f"{_file(module)} has views, but `instrument` has no `nulls=`. Declare what chance would show in each "
+                "view, if only as `Null.absent(reason).of(view)`."
             )
         return {view.name: view for view in sorted(own, key=lambda v: (v.leaf != "overview", v.leaf))}
 
     @property
     def cases(self) -> tuple[Case, ...]:
-        """The models and runs whose answer is known beforehand."""
+        """The cases with known answers."""
         answers = getattr(self._part("known"), "cases", ()) if self.has("known") else ()
         return tuple(Case(self.name, each) for each in answers)
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it lies in another package."""
+        return not self.module.startswith(f"{OURS}.")
 
     def has(self, part: str) -> bool:
         return _spec(self._path(part)) is not None
@@ -95,7 +100,7 @@ class Plugin:
 
 
 class Catalog:
-    """The instruments of this package, of installed ones, and those that a workspace names by dotted path."""
+    """The instruments of this package, of installed packages, and those that a workspace names by dotted path."""
 
     def __init__(self, outside: Iterable[str] = ()) -> None:
         ours = [Plugin(name, f"{OURS}.{name}") for name in _names("instruments")]
@@ -111,7 +116,7 @@ class Catalog:
 
     @cached_property
     def faults(self) -> Mapping[str, str]:
-        """Instruments that cannot be loaded, each with what is wrong with it; the others go on without them."""
+        """Instruments that cannot be loaded, each with its fault; the others work without them."""
         faults = {}
         for name, plugin in self.plugins.items():
             try:
@@ -122,13 +127,13 @@ class Catalog:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """All instruments, those of one checkpoint before those over training, each in the order of the alphabet."""
+        """All instruments: first per checkpoint, then over training, each in alphabetical order."""
         sound = {name: plugin.instrument for name, plugin in self.plugins.items() if name not in self.faults}
         return tuple(sorted(sound, key=lambda name: (isinstance(sound[name], OverTraining), name)))
 
     @cached_property
     def stored(self) -> tuple[str, ...]:
-        """Instruments whose Outputs lie on disk, in an order in which each finds what it needs."""
+        """Instruments whose Outputs are stored; an instrument comes after those that it needs."""
         return tuple(name for name in self.names if getattr(self.instrument(name), "is_stored", True))
 
     def plugin(self, name: str) -> Plugin:
@@ -139,7 +144,7 @@ class Catalog:
 
     @cached_property
     def view_faults(self) -> Mapping[str, str]:
-        """Instruments whose views cannot be loaded, each with what is wrong; the others are drawn all the same."""
+        """Instruments whose views cannot be loaded, each with the fault; the views of the others are drawn."""
         faults = {}
         for name in self.names:
             try:
@@ -149,15 +154,15 @@ class Catalog:
         return faults
 
     def views(self, instrument: str | None = None) -> tuple[str, ...]:
-        """Names of all views, or of those that draw one instrument; the overview first."""
+        """Names of all views, or of one instrument's views; the overview first."""
         chosen = [instrument] if instrument else [name for name in sorted(self.names) if name not in self.view_faults]
         return tuple(view for name in chosen for view in self.plugin(name).views)
 
     def views_of_task(self, family: Family) -> Mapping[str, View]:
-        """Name -> view of task performance, for those in `<family>_views.py`, beside the family's own file.
+        """Name -> view, for the views in `<family>_views.py`, beside the family's file.
 
         Raises:
-            MiscopeError: one does not say which instrument it draws, or there is no such instrument.
+            MiscopeError: a view does not say which instrument it draws, or there is no such instrument.
         """
         path, name = f"{type(family).__module__}_views", type(family).__module__.rpartition(".")[2]
         if _spec(path) is None:
@@ -165,7 +170,7 @@ class Catalog:
         module = imported(path, f"The views of the family `{name}`")
         for view in (own := list(_views(module))):
             if not view.of:
-                raise MiscopeError(f'{_place(module)}: the view `{view.leaf}` must say what it draws: `of="losses"`.')
+                raise MiscopeError(f'{_file(module)}: the view `{view.leaf}` must say what it draws: `of="losses"`.')
         return {f"{name}.{v.leaf}": replace(v, instrument=self.instrument(v.of), family=name) for v in own}
 
     def view(self, name: str, family: Family | None = None) -> View:
@@ -194,7 +199,7 @@ def families() -> tuple[str, ...]:
 
 def family(name: str) -> type[Family]:
     path = f"{PACKAGE}.families.{known('family', name, families())}"
-    cls = getattr(imported(path, f"The family `{name}`"), "family", None)
+    cls: type[Family] | None = getattr(imported(path, f"The family `{name}`"), "family", None)
     if cls is None:
         raise MiscopeError(f"families/{name}.py binds no `family`.")
     return cls
@@ -204,20 +209,20 @@ def family(name: str) -> type[Family]:
 
 
 def located(path: Any, where: str, root: Path | None = None) -> Any:
-    """The object at a dotted path; modules are looked for beside params.yaml in `root`, too.
+    """The object at a dotted path, in an installed module or in one beside params.yaml in `root`.
 
     Raises:
-        MiscopeError: there is none, or its module fails.
+        MiscopeError: there is none, or its module raises an error.
     """
     if not isinstance(path, str):
         raise MiscopeError(f"{where} = {path!r} must be a dotted path, such as my_lab.tasks.S5.")
     from hydra.utils import get_object
 
     look_in(root or Path())
-    logging.getLogger("hydra").setLevel(logging.CRITICAL)  # it prints what is raised here
+    logging.getLogger("hydra").setLevel(logging.CRITICAL)  # hydra logs the error that is raised here
     try:
         return get_object(path)
-    except Exception as error:  # whatever a module of the user's raises
+    except Exception as error:  # a module of the user may raise anything
         raise MiscopeError(f"{where} = {path!r} cannot be loaded: {reason(error)}") from None
 
 
@@ -225,25 +230,25 @@ def imported(path: str, what: str) -> ModuleType:
     """A module by its dotted path.
 
     Raises:
-        MiscopeError: there is none, or it fails; one line that begins with `what`.
+        MiscopeError: there is none, or it raises an error; one line that begins with `what`.
     """
     try:
         return importlib.import_module(path)
     except MiscopeError:
         raise
-    except Exception as error:  # whatever a module of the user's raises
+    except Exception as error:  # a module of the user may raise anything
         raise MiscopeError(f"{what} cannot be loaded from {path}: {reason(error)}") from None
 
 
 def look_in(root: Path) -> None:
-    """Have modules found beside params.yaml, too."""
+    """Make the modules beside params.yaml importable."""
     if str(root.resolve()) not in sys.path:
         sys.path.append(str(root.resolve()))
         importlib.invalidate_caches()
 
 
 def reason(error: BaseException) -> str:
-    """What lies at the bottom of an exception, in one line."""
+    """The root cause of an exception, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error).split())[:300]
@@ -253,7 +258,7 @@ def reason(error: BaseException) -> str:
 def known(kind: str, name: str, names: Iterable[str]) -> str:
     """
     Raises:
-        MiscopeError: the name is none of those; the nearest, or all.
+        MiscopeError: the name is not among the names; the error names the nearest, or all.
     """
     names = tuple(names)
     if name in names:
@@ -279,24 +284,24 @@ def _spec(path: str) -> Any:
 
 
 def _views(module: ModuleType) -> Iterator[View]:
-    """Those that it makes itself, without those that it imports."""
+    """The views that a module defines, without those that it imports."""
     views = (view for view in vars(module).values() if isinstance(view, View))
     return (view for view in views if view.table.__module__ == module.__name__)
 
 
-def _place(module: ModuleType) -> str:
+def _file(module: ModuleType) -> str:
     path = Path(module.__file__ or module.__name__)
     return str(path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name)
 
 
 def _faults(instrument: Instrument) -> Iterator[str]:
-    """What keeps an instrument from being run, in words."""
+    """The faults that prevent an instrument from running, as sentences."""
     name = instrument.compute.__name__
     try:
         output = instrument.output_type
     except KeyError:
         output = None
-    except Exception as error:  # whatever an annotation evaluates to
+    except Exception as error:  # an annotation may raise anything
         yield f"an annotation of `{name}` cannot be read ({reason(error)})"
         return
     if not (isinstance(output, type) and issubclass(output, Output)):
@@ -308,7 +313,7 @@ def _faults(instrument: Instrument) -> Iterator[str]:
     if isinstance(instrument, OverTraining):
         n = instrument.sees_checkpoints + instrument.reads_curve + len(instrument.needs) + 1
     if len(positional) != n:
-        yield f"`{name}` takes {len(positional)} arguments before its settings; it is handed {n}, the context last"
+        yield f"`{name}` takes {len(positional)} arguments before its settings; it is given {n}, the context last"
     for setting, default in instrument.settings.items():
         if default is inspect.Parameter.empty:
             yield f"the setting `{setting}` of `{name}` has no default"

@@ -1,4 +1,4 @@
-"""What every instrument must keep, for whoever writes one, in this package or elsewhere."""
+"""The checks that every instrument must pass, for authors of instruments in this package or elsewhere."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -16,11 +16,11 @@ from miscope.workspace.store import faults_of
 
 
 def check_instrument(plugin: Plugin, **settings: Any) -> list[str]:
-    """What an instrument with its views and known answers does not keep, in words; an empty list if it keeps all.
+    """The faults of an instrument, its views and its known answers, as sentences; an empty list if there are none.
 
-    It is put to small runs (`calibration.toys`): it must be pure and deterministic, return what its annotations say,
-    give every view a table of finite numbers, a drawing and a null, and find nothing beyond its null in networks that
-    learned nothing. Its known answers must come out. `settings` are its own, to make an expensive one cheap.
+    The instrument measures small runs (`calibration.toys`). It must be pure and deterministic, and return what its
+    annotations say. Every view must have a null, a drawing and a table of finite numbers, and must stay within its null
+    on networks that learned nothing. The known answers must be reproduced. `settings` can make an expensive one cheap.
     """
     try:
         instrument, views = plugin.instrument, plugin.views
@@ -34,7 +34,7 @@ def check_instrument(plugin: Plugin, **settings: Any) -> list[str]:
             n_applied += 1
         except NotApplicable as reason:
             faults += [] if str(reason).endswith(".") else [f"its reason is no sentence: {reason}"]
-        except Exception as error:  # whatever a plugin raises is its fault
+        except Exception as error:  # a plugin may raise anything
             faults.append(f"on `{toy.name}`: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     return faults if n_applied or faults else ["it applies to none of the small runs, so nothing was checked"]
 
@@ -42,7 +42,7 @@ def check_instrument(plugin: Plugin, **settings: Any) -> list[str]:
 def _wrong_answers(case: Case) -> Iterator[str]:
     for answer in case.answers():
         if not answer.is_right:
-            yield f"{answer.quantity}: {answer.measured}, known to be {answer.expected} within {answer.tolerance}"
+            yield f"{answer.quantity} is {answer.measured}; the known answer is {answer.expected} ± {answer.tolerance}"
 
 
 def _faults_on(toy: Toy, instrument: Instrument, views: Iterable[View], settings: Mapping[str, Any]) -> Iterator[str]:
@@ -55,26 +55,26 @@ def _faults_on(toy: Toy, instrument: Instrument, views: Iterable[View], settings
         again = toy.artifact(instrument, **settings)
         repeated = list(again.values()) if isinstance(again, Artifact) else [again]
         if [_digest_of(output) for output in outputs] != [_digest_of(output) for output in repeated]:
-            yield "it gives other numbers when it is called again"
+            yield "it gives different numbers when it is called twice"
     nulls = toy.nulls(instrument, artifact)
     for view in views:
         yield from _faults_of_view(view, toy, artifact, nulls)
     if _digest(toy) != before:
-        yield "it changes the weights or the probe that it is given"
+        yield "it modifies the weights or the probe"
 
 
 def _faults_of_view(view: View, toy: Toy, artifact: Any, nulls: Sequence[Null]) -> Iterator[str]:
-    """Of one that is never stored, whose nulls its tables hold, at every step; of others the table at the last."""
+    """Checks the table of the last step; of an instrument that is never stored, whose tables hold its nulls, all."""
     steps = tuple(artifact) if view.is_per_step else (None,)
-    found = {step: null_of(nulls, view.null or view.leaf, step, view.options) for step in steps}
+    measured = {step: null_of(nulls, view.null or view.leaf, step, view.options) for step in steps}
     try:
         tables = {
             step: view.tabulate(artifact, toy.context, nulls, step) for step in (steps if not nulls else steps[-1:])
         }
     except NotApplicable:
         return
-    found |= {step: table.null for step, table in tables.items() if table.null is not None}
-    for step, null in found.items():
+    measured |= {step: table.null for step, table in tables.items() if table.null is not None}
+    for step, null in measured.items():
         if "measures none" in null.sentence:
             yield f"`{view.leaf}` has no null{'' if step is None else f' at step {step}'}"
         if null.is_beyond and toy.is_blank:
@@ -90,12 +90,12 @@ def _faults_of_drawing(view: View, table: Table, step: int | None) -> Iterator[s
         return
     for column in data:
         if not str(column).replace("_", "").isalnum() or str(column) != str(column).lower():
-            yield f"the column `{column}` of `{view.leaf}` is no name in small letters"
+            yield f"the column `{column}` of `{view.leaf}` is not a name in lower case"
         if data[column].isna().any() or (data[column].dtype.kind == "f" and not np.isfinite(data[column]).all()):
-            yield f"the column `{column}` of `{view.leaf}` has cells that are no finite number"
+            yield f"the column `{column}` of `{view.leaf}` has values that are missing or not finite"
     before, frame = data.copy(deep=True), Frame(view.question, "label", step)
     if view.draw(table, frame).to_json() != view.draw(table, frame).to_json():
-        yield f"drawing `{view.leaf}` twice gives two figures"
+        yield f"drawing `{view.leaf}` twice gives different figures"
     if not before.equals(data):
         yield f"drawing `{view.leaf}` changes its table"
 
@@ -107,7 +107,7 @@ def _digest_of(output: Output) -> str:
 
 
 def _digest(toy: Toy) -> str:
-    """Of all that an instrument could change by mistake."""
+    """A digest of everything that an instrument could modify by mistake."""
     probe = {f.name: v for f in fields(toy.context.probe) if (v := getattr(toy.context.probe, f.name)) is not None}
     weights = {f"{step} {name}": w for step, one in toy.checkpoints.items() for name, w in one.weights.items()}
     return digest_of_arrays(probe | weights)

@@ -1,26 +1,25 @@
-"""The nouns of the product, frozen: what is trained, and what an instrument sees of it.
+"""The nouns of the product as frozen dataclasses: what is trained, and what an instrument sees of it.
 
-Nothing here imports torch, so that configuration, views and the app open fast. What an instrument is: `instrument`.
+Nothing here imports torch, so that configuration, views and the app open fast. Instruments and views: `instrument`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from miscope.maths.spectra import Basis
-from miscope.network import Network
 
 
 class MiscopeError(Exception):
-    """A mistake the user can mend; its text is one line that says what was asked, found and is allowed."""
+    """A mistake that the user can correct: one line that says what was asked, what was found and what to do."""
 
 
 class NotApplicable(MiscopeError):
-    """An instrument has nothing to measure on this model or task; the text is the reason, as a sentence."""
+    """An instrument has nothing to measure on this model or task; the text is the reason, a sentence."""
 
 
 # ---------------------------------------------------------------- what is trained
@@ -28,7 +27,7 @@ class NotApplicable(MiscopeError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of the product's own transformer; field names are TransformerLens' where it has one."""
+    """The shape of the product's transformer; fields are named as in TransformerLens where it has them."""
 
     n_layers: int
     d_model: int
@@ -45,14 +44,14 @@ class ModelConfig:
     initialisation: str = "scaled_normal"
     positions: Literal["learned", "rotary"] = "learned"
     rotary_base: float = 10_000.0  # of the angles' wavelengths, in positions
-    n_key_value_heads: int = 0  # heads share keys and values in so many groups; 0: each has its own
+    n_key_value_heads: int = 0  # the number of groups of heads that share keys and values; 0: no sharing
     gated_mlp: bool = False  # neurons are act_fn(x W_gate) * (x W_in)
     use_qk_norm: bool = False  # an RMS norm on each query and key
     has_qkv_biases: bool = False  # on queries, keys and values, even without `has_biases`
     has_tied_embeddings: bool = False  # the unembedding is the embedding's transpose
     eps: float = 1e-5  # of the norms
 
-    # what came after the first trainings: left out at its default, so that theirs stay what they were
+    # fields added later: `declaration` leaves them out at their defaults, so that older trainings keep their keys
     LATER: ClassVar[tuple[str, ...]] = (
         *("positions", "rotary_base", "n_key_value_heads", "gated_mlp"),
         *("use_qk_norm", "has_qkv_biases", "has_tied_embeddings", "eps"),
@@ -75,7 +74,7 @@ class ModelConfig:
             )
 
     def declaration(self) -> dict[str, Any]:
-        """As plain data, the same for a shape as before there was what it does not use."""
+        """As plain data; fields of `LATER` at their defaults are left out."""
         defaults = {f.name: f.default for f in fields(self)}
         return {
             name: value for name, value in asdict(self).items() if name not in self.LATER or value != defaults[name]
@@ -84,7 +83,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a variant is trained. With `batch_size` 0 every step sees the whole training set: one step is one epoch."""
+    """How a variant is trained. With `batch_size` 0 every step uses the whole training set: one step is one epoch."""
 
     steps: int
     learning_rate: float = 1e-3
@@ -95,18 +94,18 @@ class Recipe:
     schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate; cosine falls to 0 at the last step
     warmup_steps: int = 0  # the learning rate rises linearly over these
     batch_size: int = 0
-    accumulate: int = 1  # micro-batches per update; the same gradient in less memory
+    accumulate: int = 1  # micro-batches per update: the same gradient in less memory
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast of the matmuls
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     eval_every: int = 10
     ensemble: str = ""  # variants of one ensemble, which differ in seeds and rates alone, train side by side on a GPU
-    resume_points: int = -1  # how many states are kept to resume from; -1: a quarter of the checkpoints, at most 8
+    resume_points: int = -1  # the number of states kept to resume from; -1: a quarter of the checkpoints, at most 8
 
 
 def weights_only(recipe: Recipe) -> Recipe:
-    """The recipe without what moves no weight, so that two that train alike are equal.
+    """The recipe without the settings that change no weight: two recipes that train the same weights are equal.
 
-    The number of steps decides weights only through a cosine schedule.
+    The number of steps changes weights only through a cosine schedule.
     """
     steps = recipe.steps if recipe.schedule == "cosine" else 1
     return replace(recipe, steps=steps, eval_every=1, resume_points=-1, ensemble="")
@@ -114,7 +113,7 @@ def weights_only(recipe: Recipe) -> Recipe:
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Checkpoints placed where a metric moves: equal parts of its path, found in a first pass and replayed."""
+    """Checkpoints where a metric changes: at equal parts of its total path, measured in a first pass and replayed."""
 
     checkpoints: int
     metric: Literal["train_loss", "test_loss", "train_accuracy", "test_accuracy"] = "test_loss"
@@ -122,7 +121,7 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class Branch:
-    """Where a variant departs from its parent: the same training up to step `at`, then other settings."""
+    """Where a variant leaves its parent: the same training up to step `at`, then other settings."""
 
     parent: str
     at: int
@@ -135,14 +134,14 @@ class Branch:
 class Imported:
     """Weights that were trained elsewhere, in place of a training here."""
 
-    path: str  # a safetensors file, or a folder of them with a step each for a name; from the folder of params.yaml
+    path: str  # a safetensors file, or a folder of such files, each named by its step; relative to params.yaml
     step: int | None = None  # of a single file; None: its name says it
     attention_rate: float = 1.0  # 1: attention as it is; 0: every head takes the sum over all positions
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Token sequences and what should follow them at the positions that the loss reads; -1: nothing is asked there."""
+    """Token sequences, and the right answers at the positions that the loss reads; -1: no answer is asked there."""
 
     tokens: Int[np.ndarray, "batch pos"]
     targets: Int[np.ndarray, "batch query"]
@@ -163,7 +162,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Split:
-    """Disjoint examples to learn from and to be tested on."""
+    """Disjoint train and test examples."""
 
     train: Examples
     test: Examples
@@ -171,22 +170,22 @@ class Split:
 
 @dataclass(frozen=True)
 class Family:
-    """A task: its data, model shape, recipe, probe and the context that instruments read. A subclass is one file.
+    """A task: its data, model shape, recipe, probe, and the context that instruments read.
 
-    The fields of a subclass are the task's settings; `__post_init__` checks their ranges and raises MiscopeError.
+    The fields of a subclass are the task's settings; its `__post_init__` raises MiscopeError for values out of range.
     """
 
     solved_accuracy: ClassVar[float] = 0.99  # test accuracy from which the task counts as learned
     solved_loss: ClassVar[float] = 1e-6  # test loss in nats from which it counts as grokked
-    # what must fail or stay flat, in a sentence -> what a variant changes to see it, as in params.yaml
+    # control runs: what fails, in a sentence -> the settings of params.yaml that make it fail
     controls: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
     def model(self) -> ModelConfig:
-        """The shape that learns this task."""
+        """The shape of the model that learns this task."""
         raise NotImplementedError
 
     def recipe(self) -> Recipe:
-        """The training recipe, of which a variant may override any field."""
+        """The training recipe; a variant may override any field."""
         raise NotImplementedError
 
     def positions(self) -> tuple[int, ...]:
@@ -201,23 +200,23 @@ class Family:
         raise NotImplementedError
 
     def context(self, data_seed: int) -> "Context":
-        """The fixed probe and all that instruments may know about it."""
+        """The fixed probe, and everything that instruments may know about it."""
         raise NotImplementedError
 
     def loss(self, logits: Any, batch: Mapping[str, Any]) -> Any:
-        """The mean loss that training lowers, in place of the cross-entropy: torch tensors, to be differentiated.
+        """The mean loss that training minimises, in place of the cross-entropy, from torch tensors.
 
-        `logits` is [answer vocab] wherever an answer is asked for; `batch` has `tokens` [batch pos] and `targets`
-        [answer], and `allowed` [answer vocab] where several answers are right.
+        `logits` is [answer vocab], for all positions that ask for an answer; `batch` has `tokens` [batch pos],
+        `targets` [answer], and where several answers are right, `allowed` [answer vocab].
         """
         raise NotImplementedError
 
     def metrics(self, logits: Float[np.ndarray, "batch query vocab"], examples: Examples) -> Mapping[str, float]:
-        """The task's own numbers by name, in the curve and the record beside the losses; here none."""
+        """The task's own numbers by name, stored in the curve and the record beside the losses; none by default."""
         return {}
 
     def stream(self, data_seed: int, step: int, batch_size: int) -> Examples | None:
-        """Fresh examples for one update, decided by seed and step alone; None: the task has a training set instead."""
+        """Fresh examples for one update, decided by seed and step alone; None: the task has a fixed training set."""
         return None
 
     def label(self, seed: int, data_seed: int) -> str:
@@ -236,19 +235,19 @@ class Variant:
     data_seed: int
     model: ModelConfig
     recipe: Recipe
-    checkpoint_steps: tuple[int, ...]  # those that are known before training
+    checkpoint_steps: tuple[int, ...]  # without the adaptive ones, which training decides
     adaptive: Adaptive | None = None
     branch: Branch | None = None
     family_code: str = ""  # the digest of the file of a family from outside
     imported: Imported | None = None
-    control: str = ""  # the control run, which must fail where this one succeeds: its curves are drawn behind
+    control: str = ""  # the name of its control run, whose curves are drawn behind
 
     @property
     def label(self) -> str:
         return self.family.label(self.seed, self.data_seed)
 
     def declaration(self) -> dict[str, Any]:
-        """All that params.yaml says and that decides the weights at every step, as plain data."""
+        """All settings in params.yaml that decide the weights at every step, as plain data."""
         branch = self.branch and replace(self.branch, recipe=weights_only(self.branch.recipe))
         code = {"code": self.family_code} if self.family_code else {}
         weights = {"imported": asdict(self.imported)} if self.imported else {}
@@ -277,31 +276,88 @@ class Probe:
     targets: Int[np.ndarray, " batch"]  # the right answer at the answer position
     is_train: Bool[np.ndarray, " batch"]  # whether the model trains on this input
     allowed: Bool[np.ndarray, "batch vocab"] | None = None  # all answers that count as right; None: the target alone
-    distractors: Int[np.ndarray, " batch"] | None = None  # the wrong answer that a logit difference is taken against
-    corrupted: Int[np.ndarray, "batch pos"] | None = None  # the counterpart of each input whose right answer differs
+    distractors: Int[np.ndarray, " batch"] | None = None  # the wrong answer that a logit difference subtracts
+    corrupted: Int[np.ndarray, "batch pos"] | None = None  # for each input a counterpart with another right answer
     following: Int[np.ndarray, "batch pos"] | None = None  # the right answer at every position; -1: none is asked there
 
 
 @dataclass(frozen=True)
 class Context:
-    """All that a family tells the instruments about its probe. It is data: an instrument never meets the family."""
+    """Everything that a family tells the instruments about its probe, as data: instruments never import a family."""
 
     probe: Probe
     answer_position: int
     basis: Basis  # over the input tokens 0 .. basis.size - 1
-    grid: tuple[int, ...] | None = None  # probe inputs are the full product grid of this shape, in C order
+    grid: tuple[int, ...] | None = None  # the shape, if the probe inputs are a full product grid, in C order
     grid_axes: tuple[str, ...] = ()  # one name per grid axis, such as ("a", "b")
     position_names: tuple[str, ...] = ()  # one per position, such as ("a", "b", "=")
     relevant_axes: tuple[int, ...] | None = None  # the grid axes that the answer depends on; None: all
-    # what a linear probe may look for in the residual stream at the answer position: a class number per probe input
+    # what a linear probe may decode from the residual stream at the answer position: a class number per probe input
     latents: Mapping[str, Int[np.ndarray, " batch"]] = field(default_factory=lambda: MappingProxyType({}))
     solved_accuracy: float = Family.solved_accuracy
     solved_loss: float = Family.solved_loss
 
 
+@runtime_checkable
+class Network(Protocol):
+    """A checkpoint's network as a function of its weights, for an instrument that needs gradients.
+
+    Arguments and results are numpy arrays, so that instruments never import torch.
+
+    A vector holds every parameter, float32, in an order that `named` and `vector` translate. `inputs` are indices of
+    probe inputs. The loss is the mean cross-entropy in nats over all answers that the probe asks for: at every position
+    of `following` where the probe has it, otherwise at the answer position; without weight decay. The forward pass runs
+    in float32, the loss in float64.
+    """
+
+    @property
+    def weights(self) -> Float32[np.ndarray, " parameter"]:
+        """The vector of the checkpoint's own weights."""
+
+    def vector(self, weights: Mapping[str, np.ndarray]) -> Float32[np.ndarray, " parameter"]:
+        """Weights by TransformerLens' names as a vector."""
+
+    def named(self, vector: Float[np.ndarray, " parameter"]) -> dict[str, Float32[np.ndarray, "..."]]:
+        """A vector as weights, or their gradients, by TransformerLens' names and in its shapes."""
+
+    def train_inputs(self, n_answers: int = 0, seed: int = 0) -> Int[np.ndarray, " inputs"]:
+        """The probe inputs that the network trains on, in order; all if it trains on none.
+
+        With `n_answers`, a sample of them that asks for about this many answers, drawn by the seed.
+        """
+
+    def losses(
+        self, vectors: Float32[np.ndarray, "n parameter"], inputs: Int[np.ndarray, " inputs"]
+    ) -> Float[np.ndarray, " n"]:
+        """The loss with each of the vectors as the weights."""
+
+    def gradients(
+        self,
+        vectors: Float32[np.ndarray, "n parameter"],
+        inputs: Int[np.ndarray, " inputs"],
+        answers_of: Int[np.ndarray, " inputs"] | None = None,
+    ) -> tuple[Float[np.ndarray, " n"], Float32[np.ndarray, "n parameter"]]:
+        """Loss and gradient with each of the vectors; `answers_of` gives each input the answers of another one."""
+
+    def hessian(
+        self, inputs: Int[np.ndarray, " inputs"]
+    ) -> Callable[[Float[np.ndarray, "n parameter"]], Float[np.ndarray, "n parameter"]]:
+        """The function from vectors to their products with the Hessian of the loss at the checkpoint's weights."""
+
+    def embedding_gradients(
+        self, inputs: Int[np.ndarray, " inputs"], answers: Int[np.ndarray, " inputs"]
+    ) -> Float32[np.ndarray, "inputs pos d_model"]:
+        """The gradient of each input's logit of one answer, with respect to the input's token embeddings."""
+
+    def logits(
+        self, vector: Float32[np.ndarray, " parameter"], inputs: Int[np.ndarray, " inputs"]
+    ) -> Float32[np.ndarray, "inputs vocab"]:
+        """The logits at the answer position, with the vector as the weights."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """A variant's weights at one step, with the activations on the probe that the instrument asked for.
+    """A variant's weights at one step, with the activations on the probe that the instrument needs.
 
     `weights`: TransformerLens names (`blocks.0.attn.W_Q` is [head d_model d_head]), float32.
     `activations`: TransformerLens hook names. At `positions="answer"` the position axis of the query is dropped:
@@ -312,26 +368,26 @@ class Checkpoint:
     model: ModelConfig
     weights: Mapping[str, np.ndarray]
     activations: Mapping[str, np.ndarray] = field(default_factory=lambda: MappingProxyType({}))
-    differentiable: Network | None = None  # for an instrument that needs gradients; see `network`
+    differentiable: Network | None = None  # for an instrument that needs gradients
 
     @property
     def network(self) -> Network:
         """The network as a function of its weights.
 
         Raises:
-            MiscopeError: the instrument did not ask for it.
+            MiscopeError: the instrument does not declare that it needs gradients.
         """
         if self.differentiable is None:
             raise MiscopeError('This checkpoint has no network to differentiate; needs=("gradients",) asks for one.')
         return self.differentiable
 
     def layers(self, hook: str) -> np.ndarray:
-        """The activation `hook` (such as `mlp.hook_post`) of every layer, stacked on a first axis `layer`."""
+        """The activation `hook`, such as `mlp.hook_post`, of every layer, stacked on a first axis `layer`."""
         return np.stack([self.activations[f"blocks.{i}.{hook}"] for i in range(self.model.n_layers)])
 
 
 def weight_order(name: str) -> tuple[int, int, str]:
-    """What to sort the names of weights by: embeddings, then the blocks by number, then the rest."""
+    """The sort key of a weight's name: embeddings first, then the blocks by number, then the rest."""
     first, _, rest = name.partition(".")
     number = rest.partition(".")[0]
     layer = int(number) if number.isdigit() else 0

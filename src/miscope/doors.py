@@ -1,4 +1,4 @@
-"""The door of a package whose parts take seconds to import: it passes their names on, and imports a part when asked."""
+"""Lazy imports for packages whose modules take seconds to import: a module is imported when a name of it is used."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def door(package: str, parts: Sequence[str], names: Sequence[str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package (PEP 562): each of the names is looked for in the parts, in their order."""
+    """The `__getattr__` of a package (PEP 562), which looks up each of the names in the parts, in their order."""
 
     def attribute(name: str) -> Any:
         for part in parts if name in names else ():

@@ -1,10 +1,10 @@
-"""What an instrument is: what it measures, what chance would show, and the views that draw it.
+"""The parts of an instrument: Outputs, nulls, views and known answers.
 
 An instrument is a folder `instruments/<name>/`, or a module of the user's own:
 
     measure.py   the maths, the Output, `compute`, the nulls; binds `instrument`
-    views.py     the views: a question, a table and a drawing each
-    known.py     cases whose answer is known beforehand; binds `cases`
+    views.py     the views: each a question, a table and a drawing
+    known.py     cases whose answer is known in advance; binds `cases`
 
 Nothing here imports torch or pandas.
 """
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
-GRADIENTS = "gradients"  # what an instrument `needs` to find a Network in `checkpoint.network`
+GRADIENTS = "gradients"  # among the `needs` of an instrument that reads `checkpoint.network`
 BLOCK_HOOKS = (
     *("hook_resid_pre", "ln1.hook_scale", "ln1.hook_normalized", "attn.hook_q", "attn.hook_k", "attn.hook_v"),
     *("attn.hook_rot_q", "attn.hook_rot_k", "attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_z"),
     *("hook_attn_out", "hook_resid_mid", "ln2.hook_scale", "ln2.hook_normalized", "mlp.hook_pre"),
     *("mlp.hook_pre_linear", "mlp.hook_post", "hook_mlp_out", "hook_resid_post"),
-)  # TransformerLens' names of the activations in every block, those that an instrument may ask for
-CHECKPOINTS = "checkpoints"  # the setting of an expensive instrument: at how many checkpoints it looks; 0: at all
+)  # the activations of every block that an instrument may need, by TransformerLens' names
+CHECKPOINTS = "checkpoints"  # the setting of an expensive instrument: how many checkpoints it measures; 0: all
 
 
 # ---------------------------------------------------------------- what is measured
@@ -40,11 +40,11 @@ CHECKPOINTS = "checkpoints"  # the setting of an expensive instrument: at how ma
 
 @dataclass(frozen=True)
 class Output:
-    """What one call of `compute` returns. Fields are arrays, numbers, texts, tuples of texts, or None (absent)."""
+    """The result of one call of `compute`. Fields are arrays, numbers, texts, tuples of texts, or None (absent)."""
 
 
 class Artifact(Mapping[int, T]):
-    """The stored Outputs of one instrument over training: step -> Output, in order of steps, read when asked for."""
+    """The stored Outputs of one instrument: a mapping step -> Output, in order of steps, read on access."""
 
     def __init__(self, steps: Iterable[int], load: Callable[[int], T]) -> None:
         self.steps, self._load = tuple(steps), load
@@ -67,7 +67,7 @@ class Artifact(Mapping[int, T]):
         return self[self.steps[-1]]
 
     def last_by(self, step: int) -> int:
-        """The last step measured up to `step`: an instrument may look at some of the checkpoints only."""
+        """The last measured step up to `step`: an instrument may measure only some of the checkpoints."""
         return max((s for s in self.steps if s <= step), default=self.steps[0])
 
     def stack(self, name: str) -> np.ndarray:
@@ -83,11 +83,11 @@ Unit = Literal["number", "share", "radians"]
 
 @dataclass(frozen=True)
 class Null:
-    """A measured statistic beside the value that chance reaches: what a view shows is beyond its null, or within it.
+    """A measured statistic beside the value that chance reaches: the view is beyond its null, or within it.
 
     `strength` is `weak` where any trained network passes (a loss against guessing, a matrix against random numbers) and
-    `matched` where only the effect itself does (shuffled labels, random walks with the path's own moves). A null that
-    was not measured has a `reason` in place of numbers.
+    `matched` where only the effect itself passes (shuffled labels, random walks with the path's own step lengths). A
+    null that was not measured has a `reason` in place of numbers.
     """
 
     statistic: str  # what the number is: "largest share of one frequency"
@@ -95,21 +95,22 @@ class Null:
     threshold: float
     source: str  # of the threshold: "99 % of token orders"
     strength: Strength = "weak"
-    level: float | None = 0.99  # how often chance stays below the threshold; None: a margin in place of a probability
-    is_lower: bool = False  # less than the threshold is beyond it
+    level: float | None = 0.99  # the probability that chance stays within the threshold; None: a margin, no probability
+    is_lower: bool = False  # values below the threshold are beyond the null
     unit: Unit = "number"
+    about: str = ""  # which of all that the view shows it judges, by the name there
     reason: str = ""
-    view: str = ""  # whose null it is, by the view's name within its instrument
-    step: int | None = None  # of a view that shows one checkpoint
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # that the null depends on
+    view: str = ""  # the name, within the instrument, of the view that it belongs to
+    step: int | None = None  # for a view of one checkpoint
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # of the view, which it depends on
 
     @classmethod
     def absent(cls, reason: str) -> "Null":
-        """The null of a view that chance cannot feign, or whose null is not at hand; `reason` says which."""
+        """The null of a view for which none can be measured; `reason` says why."""
         return cls("", math.nan, math.nan, "", reason=reason)
 
     def of(self, view: str, step: int | None = None, **options: Any) -> "Null":
-        """The same null as that of a view, at a step and for options."""
+        """The same null, assigned to a view, a step and options."""
         return replace(self, view=view, step=step, options=MappingProxyType(options))
 
     @property
@@ -118,7 +119,7 @@ class Null:
 
     @property
     def is_beyond(self) -> bool:
-        """Whether the statistic is beyond what chance reaches; never for a null that was not measured."""
+        """Whether the statistic is beyond what chance reaches; False for a null that was not measured."""
         is_more = self.value < self.threshold if self.is_lower else self.value > self.threshold
         return bool(self.is_measured and is_more)
 
@@ -128,7 +129,7 @@ class Null:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words, with its numbers or its reason."""
+        """The verdict with its numbers or its reason, as a sentence."""
         if not self.is_measured:
             return f"{self.verdict}: {self.reason or f'{self.statistic} was not measured'}."
         value, threshold = (in_words(x, self.unit) for x in (self.value, self.threshold))
@@ -139,7 +140,7 @@ class Null:
 
 
 def in_words(value: float, unit: Unit = "number") -> str:
-    """Three digits, for people: `0.04` as a number, `4 %` as a share, `2.29°` of radians."""
+    """The value with three digits for people: `0.04` as a number, `4 %` as a share, `2.29°` from radians."""
     if unit == "share":
         return f"{100 * value:.3g} %"
     if unit == "radians":
@@ -150,7 +151,7 @@ def in_words(value: float, unit: Unit = "number") -> str:
 def null_of(nulls: Sequence[Null], view: str, step: int | None, options: Mapping[str, Any]) -> Null:
     """The null measured for a view at a step with these options; a layer of -1 is the last.
 
-    An instrument that looks at some of the checkpoints only gives the null of the last one up to `step`.
+    Of an instrument that measures only some checkpoints it is the null of the last measured one up to `step`.
     """
     own = [null for null in nulls if null.view == view]
     values: dict[str, list[Any]] = {}
@@ -166,7 +167,7 @@ def null_of(nulls: Sequence[Null], view: str, step: int | None, options: Mapping
 
 
 def _counted(value: Any, measured: Sequence[Any]) -> Any:
-    """An option as nulls name it: counted from the start, and a set of numbers in ascending order."""
+    """An option as nulls store it: a negative number resolved to an index, a tuple sorted."""
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
         return value + 1 + max(measured)
     return tuple(sorted(value)) if isinstance(value, tuple) else value
@@ -179,11 +180,11 @@ def _counted(value: Any, measured: Sequence[Any]) -> Any:
 class _Instrument:
     """What both kinds share. Keyword-only arguments of `compute` are its settings, with their defaults.
 
-    `measures(output)` names what may be asked when it moved, with a number for each name (NaN: not measured); one over
-    training gives a curve over its `steps`. A name ends on `loss` if it is one, and says `x of y` where it is one of
-    many. None: every number of the Output, and every entry of a list with names.
+    `measures(output)` gives the measures whose onsets are compared: name -> number (NaN: not measured), or over
+    training name -> curve over its `steps`. The name of a loss ends in `loss`; one of many is named `x of y`. Without
+    `measures`, every number of the Output is a measure, and every entry of a list with names.
 
-    `nulls(artifact, context)` yields the Null of every view, one over training with its Output as the first argument.
+    `nulls(artifact, context)` yields a Null for every view; over training its first argument is the Output.
     """
 
     compute: Callable[..., Output]
@@ -211,9 +212,9 @@ class PerCheckpoint(_Instrument):
     """An instrument of one checkpoint: `compute(checkpoint, context, *, settings...) -> Output`.
 
     `needs` names activations by hook (`mlp.hook_post` of every layer, or `logits`), and `gradients` for
-    `checkpoint.network`; empty means weights only, and then torch is never imported. `is_stored=False`: computed when
-    asked for and never written. `checkpoints`: for one that is expensive, at how many of a variant's checkpoints it
-    looks by default; this becomes a setting, which `compute` never sees (see `sampled_steps`).
+    `checkpoint.network`; empty means weights only, and then torch is never imported. With `is_stored=False` Outputs are
+    computed on access and never written. `checkpoints` is for expensive instruments: how many of a variant's
+    checkpoints they measure by default. It becomes a setting, which `compute` never sees (see `sampled_steps`).
     """
 
     needs: tuple[str, ...] = ()
@@ -237,12 +238,12 @@ class PerCheckpoint(_Instrument):
 class OverTraining(_Instrument):
     """An instrument of the whole training: `compute(*artifacts, context, *, settings...) -> Output`, a single Output.
 
-    `needs` are the instruments whose artifacts it reads, in that order; with `reads_weights` the first argument is an
+    `needs` are the instruments whose artifacts it reads, in that order. With `reads_weights` the first argument is an
     Artifact of Checkpoints (weights only). With `reads_curve` it is the training curve, its columns by name: `step`,
     `train_loss`, ..., and the task's own metrics as `train_<name>` and `test_<name>`. With `hooks`, named as in
-    `PerCheckpoint.needs`, its Checkpoints carry those activations on the probe, or on the inputs of it that the network
-    trains on alone. Each is made when it is asked for, by one forward pass, and none is kept: take what is wanted from
-    one before asking for the next.
+    `PerCheckpoint.needs`, the Checkpoints carry those activations on the probe, or with `inputs="train"` on its
+    training inputs. Each access to a Checkpoint runs a forward pass, and nothing is cached: take everything from one
+    before the next.
     """
 
     needs: tuple[PerCheckpoint, ...] = ()
@@ -262,7 +263,7 @@ Instrument = PerCheckpoint | OverTraining
 
 
 def sampled_steps(steps: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """The steps at which an instrument with these settings looks: the first, the last, and even in number between.
+    """The steps that an instrument with these settings measures: the first, the last, and evenly spaced ones between.
 
     Raises:
         MiscopeError: the setting `checkpoints` is below 0 or is 1.
@@ -276,7 +277,7 @@ def sampled_steps(steps: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[
 
 
 def keyword_defaults(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """The keyword-only arguments of a function with their defaults: how plugins declare settings and options."""
+    """The keyword-only arguments of a function with their defaults; plugins declare settings and options with them."""
     parameters = inspect.signature(function).parameters.values()
     return MappingProxyType({p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY})
 
@@ -286,14 +287,14 @@ def keyword_defaults(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Table:
-    """The numbers that a view draws, one tidy table, and what its drawing says beside them."""
+    """The numbers that a view draws, as one tidy table, with everything else that the drawing shows."""
 
     data: "pd.DataFrame"
-    null: Null | None = None  # None: the one that the instrument measured for this view
+    null: Null | None = None  # None: the null that the instrument measured for this view
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # column -> axis or colour range, locked
     titles: Mapping[str, str] = field(default_factory=dict)  # column -> axis title that depends on the data
     note: str = ""  # a sentence after the subtitle
-    when: str | None = None  # stands for the step where the table is about no single one
+    when: str | None = None  # replaces the step in the subtitle where the table shows several
     marks: Mapping[str, float] = field(default_factory=dict)  # text -> value of a reference line
     bands: Sequence[tuple[int, int, str]] = ()  # (first, last, text): groups of rows of a heat map, named at its right
     colors: Mapping[str, str] = field(default_factory=dict)  # category -> its fixed colour
@@ -303,8 +304,8 @@ class Table:
 class View:
     """A question, the table that answers it, and a drawing of that table.
 
-    `table(artifact, context)` gives a Table or a DataFrame. With an argument `step` it shows one checkpoint; with an
-    argument `null` it is handed the Null that the instrument measured for it. Keyword-only arguments are options, of
+    `table(artifact, context)` returns a Table or a DataFrame. With an argument `step` it shows one checkpoint; with an
+    argument `null` it receives the Null that the instrument measured for it. Keyword-only arguments are options, for
     which the app makes controls. For an instrument over training the artifact is its one Output.
     """
 
@@ -312,8 +313,8 @@ class View:
     reading: str  # how to read the drawing, one or two sentences
     table: Callable[..., Any]
     draw: Any  # a Renderer: (Table, Frame) -> figure
-    null: str = ""  # the view whose null it shares; its own, if empty
-    of: str = ""  # the instrument that it draws, of a view that a family brings
+    null: str = ""  # the view whose null it shares; empty: it has its own
+    of: str = ""  # for a view that a family brings: the instrument that it draws
     instrument: Instrument | None = None  # set by the catalog
     family: str = ""  # the family that brings it, set by the catalog
 
@@ -355,7 +356,7 @@ class View:
 
 
 def view(*, question: str, reading: str, draw: Any, null: str = "", of: str = "") -> Callable[..., View]:
-    """Make a View of the function below, which gives its table and its name."""
+    """A decorator that makes a View from a function, which gives its table and its name."""
     return lambda table: View(question, reading, table, draw, null, of)
 
 
@@ -364,7 +365,7 @@ def view(*, question: str, reading: str, draw: Any, null: str = "", of: str = ""
 
 @dataclass(frozen=True)
 class Answer:
-    """One number that is known beside what was measured."""
+    """A known number beside the measured one."""
 
     quantity: str
     expected: SupportsFloat
@@ -378,9 +379,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Case:
-    """One model, or one run, on which an instrument is tried; the catalog makes it of a function in known.py.
+    """One model, or one run, with known answers; the catalog makes it from a function in known.py.
 
-    The docstring of `answers` is the case in words, up to `Source:`, and where the answer is from, after it.
+    The docstring of `answers` describes the case; after `Source:` it names the source of the answer.
     """
 
     instrument: str

@@ -1,12 +1,12 @@
-"""The one rule of freshness: a thing is fresh if its Key is the one that it would be made with now.
+"""The one rule of freshness: something is fresh if it would get the same Key now.
 
 A Key has three parts: digests of the inputs, a digest of the code, and the settings as text. Artifacts, drawings,
 trainings, points of scaling studies and the calibration carry one, and nothing else decides whether they are stale.
 
-Code counts as what it does. The digest is of the syntax tree, without comments, docstrings, formatting and the
-annotations of functions, of every file that the code reaches through its imports. Names that a module only passes on
-(`from miscope.plugin import lines`) lead to the file that defines them. Of another instrument only its Outputs are
-read, and those are inputs: its file does not count.
+The digest of the code is of what the code does: the syntax trees, without comments, docstrings, formatting and the
+annotations of functions, of all files that the code imports. A name that a module re-exports (`from miscope.plugin
+import lines`) leads to the file that defines it. The file of another instrument does not count: only its Outputs are
+read, and they are inputs.
 """
 
 import ast
@@ -28,14 +28,14 @@ TYPING = ("typing", "jaxtyping", "collections.abc")  # modules whose names stand
 
 @dataclass(frozen=True)
 class Key:
-    """What a thing was made from."""
+    """What something was made from."""
 
     inputs: Mapping[str, str]  # what -> digest
     code: str
     settings: str = "{}"  # canonical JSON
 
     def difference(self, now: "Key") -> str:
-        """What has changed since, in words; nothing if all is the same."""
+        """What differs now, as a clause; empty if nothing does."""
         if self.settings != now.settings:
             return f"it was made with the settings {self.settings}, now {now.settings}"
         for name, before in self.inputs.items():
@@ -90,7 +90,7 @@ def canonical_json(value: Any) -> str:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """When a file last changed, and its size; (0, 0) for one that is not there."""
+    """When a file last changed, and its size; (0, 0) for a file that does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -102,7 +102,7 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def digest_of_code(*roots: Path) -> str:
-    """Of what the files do, and all that they import of this package or of their own."""
+    """A digest of the code of these files, and of everything that they import from this package or their own."""
     files = closure(*roots)
     return _digest_of_meaning(files, tuple(map(stamp, files)))
 
@@ -113,7 +113,7 @@ def _digest_of_meaning(paths: tuple[Path, ...], stamps: tuple[tuple[int, int], .
 
 
 def meaning(path: Path) -> str:
-    """A digest of what a file of code does: its tree without comments, docstrings and annotations of functions."""
+    """A digest of one file's syntax tree, without comments, docstrings and annotations of functions."""
     return _meaning(path, stamp(path))
 
 
@@ -129,7 +129,7 @@ def _meaning(path: Path, stamp: tuple[int, int]) -> str:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Takes away what a program does not do. Annotations in a class stay: they are the fields of a dataclass."""
+    """Removes what does not run. Annotations in a class stay, for they are the fields of a dataclass."""
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
@@ -171,7 +171,7 @@ def _is_for_types(node: ast.AST) -> bool:
 
 
 def _dumped(node: Any) -> Iterator[str]:
-    """The tree as lines that are the same in every version of Python: what is empty is left out."""
+    """The tree as lines that are the same in every version of Python: empty fields are left out."""
     if isinstance(node, ast.AST):
         yield type(node).__name__
         for name in node._fields:
@@ -191,7 +191,7 @@ def _dumped(node: Any) -> Iterator[str]:
 
 
 def closure(*roots: Path) -> tuple[Path, ...]:
-    """The files and all that they import of this package or of their own, directly or through one another."""
+    """The files and everything that they import from this package or their own, directly or indirectly."""
     reached: set[Path] = set()
     queue = list(roots)
     while queue:
@@ -203,13 +203,13 @@ def closure(*roots: Path) -> tuple[Path, ...]:
 
 
 def _is_foreign_measure(path: Path, roots: tuple[Path, ...]) -> bool:
-    """Whether this is where another instrument measures: who reads its Outputs has them among the inputs."""
+    """Whether this is the measure.py of another instrument, whose Outputs are inputs already."""
     return path.name == "measure.py" and path.parent not in {root.parent for root in roots}
 
 
 @lru_cache(maxsize=4096)
 def _imported(path: Path, stamp: tuple[int, int]) -> tuple[Path, ...]:
-    """The files that define what a file imports of this package, or of the package that it is in."""
+    """The files that define what a file imports from this package, or from the package that it is in."""
     packages = {PACKAGE, _package(path)}
     names = (name for name in _import_names(path) if name[0].partition(".")[0] in packages)
     return tuple({file for module, attribute in names for file in _definitions(module, attribute)})
@@ -234,7 +234,7 @@ def _is_on_path(name: str, folder: Path) -> bool:
 
 
 def _import_names(path: Path) -> Iterator[tuple[str, str]]:
-    """(module, name) for every import that runs, wherever it stands; the name is empty for a whole module."""
+    """(module, name) for every import that can run, at any depth; the name is empty for a whole module."""
     for node in ast.walk(_Stripped().visit(ast.parse(path.read_bytes()))):
         if isinstance(node, ast.ImportFrom):
             module = _absolute(path, node) if node.level else node.module or ""
@@ -256,7 +256,7 @@ def _absolute(path: Path, node: ast.ImportFrom) -> str:
 
 
 def _definitions(module: str, attribute: str) -> set[Path]:
-    """The files that a name comes from; through modules that only pass it on."""
+    """The files that define a name, followed through modules that re-export it."""
     inside = _file_of(f"{module}.{attribute}") if attribute else None
     if inside is not None:
         return {inside}
@@ -269,7 +269,7 @@ def _definitions(module: str, attribute: str) -> set[Path]:
 
 @lru_cache(maxsize=4096)
 def _passed_on(path: Path, stamp: tuple[int, int]) -> Mapping[str, tuple[str, str]]:
-    """Name -> (module, name), of what a module imports at its top level from this package."""
+    """Name -> (module, name), for everything that a module imports from this package at its top level."""
     top = ast.parse(path.read_bytes()).body
     inner = [node for child in top if isinstance(child, ast.If) and _is_for_types(child) for node in child.body]
     imports = (node for node in (*top, *inner) if isinstance(node, ast.ImportFrom))
@@ -279,7 +279,7 @@ def _passed_on(path: Path, stamp: tuple[int, int]) -> Mapping[str, tuple[str, st
 
 @cache
 def _file_of(module: str) -> Path | None:
-    """The file of a module; None for a folder without code, and for what is no module."""
+    """The file of a module; None for a folder without code, and for a name that is no module."""
     parts = module.split(".")
     if parts[0] == PACKAGE:
         bases = [SOURCE.joinpath(*parts[1:])]

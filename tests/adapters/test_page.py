@@ -11,7 +11,7 @@ from hugging_face import write
 from transformers import AutoModelForCausalLM
 
 from miscope.adapters import adapter_class, load
-from miscope.adapters.base import unregister
+from miscope.adapters.base import KNOWN
 from miscope.adapters.validation import CHECKS, validate_adapter
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
@@ -24,8 +24,8 @@ def page() -> Iterator[dict[str, Any]]:
     for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[1:]:
         exec(compile(block, "docs/adapters.md", "exec"), names)
     yield names
-    unregister("llama-style")
-    unregister("llama")
+    del KNOWN["llama-style"]
+    del KNOWN["llama"]
 
 
 def test_the_worked_example_is_registered_and_passes_every_check(page: dict[str, Any], tmp_path: Path) -> None:

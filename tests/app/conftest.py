@@ -9,17 +9,12 @@ import pytest
 from pages import APP, served
 from playwright.sync_api import Browser, Page, sync_playwright
 
+sys.path.insert(0, str(APP))  # as `streamlit run` does
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-
-
-@pytest.fixture(autouse=True)
-def app_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`streamlit run` puts the script's folder there."""
-    monkeypatch.syspath_prepend(str(APP))
 
 
 @pytest.fixture(autouse=True)

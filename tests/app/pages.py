@@ -4,10 +4,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
@@ -65,13 +64,10 @@ def served(script: Path, *arguments: str) -> Iterator[str]:
         server.wait(20)
 
 
-def _wait_for(url: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
+def _wait_for(url: str) -> None:
+    for _ in range(300):
+        with suppress(OSError):
             urllib.request.urlopen(url, timeout=1).close()
             return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.2)
+        time.sleep(0.2)
+    raise TimeoutError(url)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+import catalogue
 import pytest
 from pages import APP, served
 from playwright.sync_api import Page
@@ -61,8 +62,6 @@ def test_katex_sets_the_maths_of_all_instruments_and_a_narrow_page_holds_it(
 
 @pytest.mark.parametrize("name", builtin().names)
 def test_a_docstring_is_told_in_parts_and_every_field_of_the_output_with_its_shape(name: str) -> None:
-    import catalogue
-
     instrument = builtin().instrument(name)
     outputs = catalogue._outputs(instrument)
     assert outputs["field"].tolist() == [field.name for field in fields(instrument.output_type)]
@@ -76,8 +75,6 @@ def test_a_docstring_is_told_in_parts_and_every_field_of_the_output_with_its_sha
 
 
 def test_the_papers_of_a_source_are_links() -> None:
-    import catalogue
-
     sources = {name: catalogue.description(builtin().instrument(name)).source for name in builtin().names}
     for name, source in sources.items():
         named = docstring(name).rpartition("Source:")[2]
@@ -89,8 +86,6 @@ def test_the_papers_of_a_source_are_links() -> None:
 
 
 def test_a_formula_may_begin_a_line_between_its_parts_alone() -> None:
-    import catalogue
-
     assert catalogue._breakable("\na = b, \\qquad\nc = d + e") == "{a = b,} \\qquad \\allowbreak {c = d + e}"
 
 
@@ -114,8 +109,6 @@ class Angles is no class here"""
 def test_fields_are_read_from_the_syntax_tree_of_the_module_and_those_of_a_base_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import catalogue
-
     (tmp_path / "angles_of_heads.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     kind = importlib.import_module("angles_of_heads").Angles

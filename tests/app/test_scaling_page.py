@@ -53,7 +53,7 @@ def test_a_fitted_study_shows_pictures_numbers_and_refusals(root: Path) -> None:
 
 def test_a_study_that_is_not_fitted_names_the_command(root: Path) -> None:
     test = opened("scaling", root)
-    assert test.code[0].value == "dvc repro fit@planned"
+    assert test.code[0].value == "dvc repro plot@planned"
 
 
 def test_without_a_study_the_page_says_so(tmp_path: Path) -> None:

@@ -1,120 +1,128 @@
-"""The recipes of CONTRIBUTING.md, copied from the page into a workspace and run by real DVC."""
+"""The recipes of CONTRIBUTING.md, copied from the page: each is whole, and nothing else is edited for it."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import workspace
+from recipes import Page
 from workspace import Workspace
 
-pytestmark = pytest.mark.pipeline
-
-BLOCK = re.compile(r"^`(?P<path>\S+?)`(?:, under `(?P<section>\w+):`|:)\n\n```\w+\n(?P<text>.*?)^```$", re.M | re.S)
-
-
-def recipe(title: str) -> str:
-    """The text of one section."""
-    page = (workspace.REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
-    return sections[title]
-
-
-def follow(title: str, made: Workspace) -> list[str]:
-    """Write the files of a recipe into a workspace; what comes back are their paths."""
-    blocks = list(BLOCK.finditer(recipe(title)))
-    for block in blocks:
-        if block["section"]:
-            made.edit(block["path"], f"{block['section']}:\n", f"{block['section']}:\n{block['text']}")
-        else:
-            path = made.path / block["path"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block["text"], encoding="utf-8")
-    return [block["path"] for block in blocks]
+PAGE = Page.of("CONTRIBUTING.md")
+RECIPES = {title: page for title, page in PAGE.sections.items() if title.startswith("Add ")}
+INSTRUMENTS = ("Add an instrument", "Add an instrument over training")
+FAMILY, SCALING = "Add a family", "Add a model, a dataset or a loss of scaling studies"
+PICKED_UP = (  # the tests that take in a plugin by discovery
+    "tests/instruments/test_contract.py",
+    "tests/families",
+    "tests/known_answers",
+    "tests/studies/test_plugins.py",
+    "tests/test_catalog.py",
+)
 
 
-def commands(title: str) -> list[list[str]]:
-    """The lines of a recipe's shell blocks."""
-    return [line.split() for block in re.findall(r"^```sh\n(.*?)^```$", recipe(title), re.M | re.S)
-            for line in block.splitlines()]  # fmt: skip
+def test_the_recipes_are_those() -> None:
+    assert tuple(RECIPES) == (*INSTRUMENTS, FAMILY, SCALING)
 
 
-def test_every_block_of_code_is_a_file_or_a_command() -> None:
-    for title in ("Add an analyzer", "Add a view", "Add a family"):
-        fences = re.findall(r"^```(\w+)$", recipe(title), re.M)
-        assert len(fences) == len(list(BLOCK.finditer(recipe(title)))) + fences.count("sh")
+@pytest.mark.parametrize("title", RECIPES)
+def test_every_block_of_a_recipe_is_a_new_file_an_entry_of_params_or_a_command(title: str) -> None:
+    recipe = RECIPES[title]
+    assert len(recipe.languages) == len(recipe.files) + len(recipe.entries) + recipe.languages.count("sh")
+    assert recipe.files and not [file for file in recipe.files if (workspace.REPOSITORY / file).exists()]
+    assert title not in INSTRUMENTS or len({Path(file).parent for file in recipe.files}) == 1
 
 
-def test_an_analyzer_and_its_view_are_a_file_each_and_run_nothing_else(own_copy: Workspace) -> None:
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy of the repository in which all recipes were followed."""
+    path = tmp_path_factory.mktemp("recipes") / "repository"
+    left_out = shutil.ignore_patterns(".*", "artifacts", "__pycache__", "*.egg-info")
+    shutil.copytree(workspace.REPOSITORY, path, ignore=left_out)
+    made = Workspace(path)
+    for recipe in RECIPES.values():
+        recipe.follow(made)
+    return made
+
+
+def test_what_the_recipes_add_passes_make_check(repository: Workspace) -> None:
+    files = [file for recipe in RECIPES.values() for file in recipe.files if file.endswith(".py")]
+    repository.run("ruff", "check", "--no-cache", *files)
+    repository.run("ruff", "format", "--no-cache", "--check", *files)
+    cache = str(workspace.REPOSITORY / ".mypy_cache" / "recipes")
+    repository.run("mypy", "--cache-dir", cache, *(file for file in files if file.startswith("src/")))
+    repository.run("lint-imports", "--no-cache")
+
+
+def test_what_the_recipes_add_passes_the_tests_that_take_it_in(repository: Workspace) -> None:
+    chosen = [line.partition(" -k ")[2].strip('"') for line in commands("pytest")]
+    words = ["python", "-m", "pytest", "-rp", "-p", "no:cacheprovider", "-k", " or ".join(chosen), *PICKED_UP]
+    out = repository.run(*words).stdout
+    passed = " ".join(re.findall(r"^PASSED (.+)$", out, re.M))
+    for name in (word for words in chosen for word in words.split(" or ")):
+        assert name in passed, f"no test takes in {name}:\n{out}"
+
+
+def commands(start: str) -> list[str]:
+    return [line for recipe in RECIPES.values() for line in recipe.commands if line.startswith(start)]
+
+
+# ---------------------------------------------------------------- under real DVC
+
+
+@pytest.mark.pipeline
+def test_instruments_are_measured_and_drawn_and_no_other_computes_anything(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
-    files = follow("Add an analyzer", own_copy)
-    assert files == [
-        "src/miscope/analyzers/token_similarity.py", "params.yaml", "tests/instruments/test_token_similarity.py"
-    ]  # fmt: skip
-    (reproduce,) = commands("Add an analyzer")
-    assert own_copy.repro(*reproduce[2:]) == {"analyze@tiny", "render@tiny", "report@tiny"}
-    assert_clean(own_copy, files)
-    assert_tested(own_copy, files[-1])
-    found = python(own_copy, "import miscope; a = miscope.load_variant('tiny').artifact('token_similarity')",
-                   "print(len(a), a[0].cosine.shape, a[0].cosine[0].round(9))")  # fmt: skip
-    assert found == "11 (7,) 1.0"
-
-    files = follow("Add a view", own_copy)
-    assert files == ["src/miscope/views/token_similarity/overview.py"]
-    assert_clean(own_copy, files)
-    list_views, reproduce = commands("Add a view")
-    question = "When does the distance between two tokens decide how alike they are?"
-    assert f"token_similarity.overview            over training  {question}" in own_copy.run(*list_views).stdout
-    assert own_copy.repro(*reproduce[2:]) == {"render@tiny", "report@tiny"}
-    rows = python(own_copy, "import miscope; t = miscope.load_variant('tiny').view('token_similarity').table()",
-                  "print(len(t), *t.columns)")  # fmt: skip
-    assert rows == "66 step distance cosine"
-    assert b"token_similarity.overview" in own_copy.bytes_of("artifacts/tiny")["report.html"]
-
+    for title in INSTRUMENTS:
+        RECIPES[title].follow(own_copy)
+        assert RECIPES[title].commands[0] == "dvc repro"
+    out = own_copy.run("dvc", "repro", "report").stdout
+    assert set(re.findall(r"^Running stage '(\w+)@tiny'", out, re.M)) == {"analyze", "render", "report"}
+    computed = dict(re.findall(r"^tiny (\w+): (\d+) computed", out, re.M))
+    assert {name for name, n in computed.items() if n != "0"} == {"token_similarity", "embedding_drift", "views"}
     after = own_copy.bytes_of("artifacts/tiny")
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    assert {name for name in changed if "token_similarity" not in name} == {"report.html"}
+    added = {name for name in changed if "token_similarity" in name or "embedding_drift" in name}
+    assert changed == added | {"report.html"}
+    for view in ("token_similarity.overview", "token_similarity.profile", "embedding_drift.overview"):
+        assert view.encode() in after["report.html"]
+    questions = own_copy.run("python", "-m", "miscope", "views").stdout
+    assert "When does the distance between two tokens decide how alike they are?" in questions
+    code = "import miscope; print(len(miscope.load_variant('tiny').view('token_similarity').table()))"
+    assert own_copy.run("python", "-c", code).stdout == "66\n"  # 11 checkpoints, distances 1 to 6
 
 
-def test_a_family_is_a_file_and_every_instrument_measures_it_or_says_why_not(own_copy: Workspace) -> None:
+@pytest.mark.pipeline
+def test_a_family_is_learned_and_every_instrument_measures_it_or_says_why_not(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
-    files = follow("Add a family", own_copy)
-    assert files == ["src/miscope/families/larger_of_two.py", "params.yaml", "tests/families/test_larger_of_two.py"]
-    assert_clean(own_copy, files)
-    reproduce, show = commands("Add a family")
-    ran = own_copy.repro(*reproduce[2:])
-    assert {"train@larger", "probe@larger", "report@larger"} <= ran
-    assert not {name for name in ran if name.endswith("@tiny")}
+    RECIPES[FAMILY].follow(own_copy)
+    reproduce, metrics, show, views, _ = (line.split() for line in RECIPES[FAMILY].commands)
+    assert {"train@larger", "probe@larger", "report@larger"} <= own_copy.repro(*reproduce[2:])
     assert own_copy.bytes_of("artifacts/tiny") == before
 
     head, *lines = own_copy.run(*show).stdout.splitlines()
-    assert head == "larger: larger_n16_s1_d0, 51 checkpoints"
+    assert head == "larger: larger_n16_s1_d0, 11 checkpoints"
     states = {line[2:31].strip(): line[31:].strip() for line in lines}
     assert not [line for line in states.values() if not re.fullmatch(r"fresh|not applicable +[A-Z].*\.", line)]
-    assert states["neuron_spectra"] == states["phases"] == "fresh"
-    assert len(states) == len(own_copy.run("python", "-m", "miscope", "instruments").stdout.splitlines())
-    assert_learned(own_copy.path)
-    contract = workspace.REPOSITORY / "tests" / "families" / "test_families.py"
-    (own_copy.path / "tests/families/test_families.py").write_text(contract.read_text())
-    assert_tested(own_copy, "tests/families")
-
-
-def assert_learned(root: Path) -> None:
-    curve = np.genfromtxt(root / "artifacts/larger/curves.csv", delimiter=",", names=True)
+    assert states["neuron_spectra"] == states["phases"] == states["task_metrics"] == "fresh"
+    curve = np.genfromtxt(own_copy.path / "artifacts/larger/curves.csv", delimiter=",", names=True)
     assert curve["test_loss"][-1] < 0.2 * curve["test_loss"][0]
+    assert curve["test_distance"][-1] < 0.2 * curve["test_distance"][0]
+
+    shown = json.loads(own_copy.run(*metrics, "--json").stdout)[""]["data"]["artifacts/larger/metrics.json"]["data"]
+    assert shown["test_distance"] == curve["test_distance"][-1]
+    assert "larger_of_two.by_gap" in own_copy.run(*views).stdout
+    assert b'id="larger_of_two.by_gap"' in own_copy.bytes_of("artifacts/larger")["report.html"]
 
 
-def assert_clean(made: Workspace, files: list[str]) -> None:
-    """The recipe keeps the house's own rules of lint and format."""
-    python_files = [file for file in files if file.endswith(".py")]
-    made.run("ruff", "check", "--no-cache", *python_files)
-    made.run("ruff", "format", "--no-cache", "--check", *python_files)
-
-
-def assert_tested(made: Workspace, path: str) -> None:
-    """Pytest passes on the recipe's own test."""
-    assert " passed" in made.run("python", "-m", "pytest", "-p", "no:cacheprovider", path).stdout
-
-
-def python(made: Workspace, *lines: str) -> str:
-    return made.run("python", "-c", "\n".join(lines)).stdout.strip()
+@pytest.mark.pipeline
+def test_a_study_of_the_added_model_dataset_and_loss_runs(tmp_path: Path) -> None:
+    made = workspace.create(tmp_path / "study", "scaling:\n\nvariants: {}\n")
+    RECIPES[SCALING].follow(made)
+    made.run(*RECIPES[SCALING].commands[0].split())
+    results = json.loads((made.path / "artifacts/scaling/recurrent/results.json").read_text())
+    losses = [point["loss"] for point in results["points"]]
+    assert len(losses) == 2 and max(losses) < np.log(2)  # which is that of tosses that remember nothing

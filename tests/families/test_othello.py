@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from miscope.core import MiscopeError
-from miscope.families import _othello_rules as rules
+from miscope.families import othello as rules
 from miscope.families.othello import HELD_AFTER, Othello
 
 SMALL = Othello()

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from miscope.core import MiscopeError
-from miscope.families._stories import stories
-from miscope.families.text import Text
+from miscope.families.text import Text, stories
 
 
 def entropy_nats(codes: np.ndarray, after: int) -> float:

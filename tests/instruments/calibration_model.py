@@ -31,8 +31,8 @@ def weights_only(step: int) -> Checkpoint:
 @cache
 def checkpoint(step: int) -> Checkpoint:
     """With the activations that the instruments ask for, by plain numpy; the pattern at the answer position only."""
-    found = weights_only(step)
-    w = {name.rpartition(".")[2]: value for name, value in found.weights.items()}
+    last = weights_only(step)
+    w = {name.rpartition(".")[2]: value for name, value in last.weights.items()}
     tokens = context().probe.tokens
     x = w["W_E"][None] + w["W_pos"][:, None]  # [pos vocab d_model]: all that the layer can meet
     query = np.einsum("d,hdk->hk", x[2, -1], w["W_Q"])
@@ -46,4 +46,4 @@ def checkpoint(step: int) -> Checkpoint:
     post = np.maximum(residual @ w["W_in"], 0)
     logits = (residual + post @ w["W_out"]) @ w["W_U"]
     activations = {"blocks.0.mlp.hook_post": post, "blocks.0.attn.hook_pattern": pattern, "logits": logits}
-    return Checkpoint(step, found.model, found.weights, {n: a.astype(np.float32) for n, a in activations.items()})
+    return Checkpoint(step, last.model, last.weights, {n: a.astype(np.float32) for n, a in activations.items()})

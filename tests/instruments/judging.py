@@ -34,6 +34,17 @@ def judged(view: str, source: Any, context: Context = CONTEXT, step: int | None 
     return null_of(nulls, shown.null or shown.leaf, step, {**shown.options, **options})
 
 
+def assert_told_apart(view: str, beyond: Any, within: Any, context: Context = CONTEXT, **options: Any) -> None:
+    """One source is beyond the null of a view, and the other, of which chance may make as much, is not."""
+    assert judged(view, beyond, context, **options).is_beyond
+    assert judged(view, within, context, **options).verdict == "Within its null"
+
+
+def path(*outputs: Any, first: int = 0) -> Artifact[Any]:
+    """Outputs at steps 0, 100, ... or from `first` on."""
+    return over({first + 100 * i: output for i, output in enumerate(outputs)})
+
+
 def over(outputs: Mapping[int, Any]) -> Artifact[Any]:
     """Outputs by step, as an instrument's artifact."""
     return Artifact(tuple(outputs), outputs.__getitem__)

@@ -4,22 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judging import judged, over
+from judging import CONTEXT, P, assert_told_apart, judged, path
 
-from miscope.core import Checkpoint, Context, ModelConfig, Probe
-from miscope.instruments.attention_patterns.measure import AttentionPatterns, attention_patterns, even_attention
-from miscope.maths.spectra import Basis, variance_fractions
+from miscope.calibration.models import on_planted, shape
+from miscope.core import Context
+from miscope.instruments.attention_patterns.measure import AttentionPatterns, even_attention, instrument
+from miscope.maths.spectra import variance_fractions
 
-P = 7
-MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=2, d_head=2, d_mlp=0, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
-PROBE = Probe(np.zeros((P * P, 3), dtype=np.int64), np.zeros(P * P, dtype=np.int64), np.ones(P * P, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P), grid=(P, P))
 RNG = np.random.default_rng(0)
+SWING = 0.4 * np.cos(2 * np.pi * 2 * np.arange(P) / P)
 
 
 def patterns() -> np.ndarray:
     """Head 0 looks evenly at what it may see; head 1's answer swings between a and b by a wave of k = 2 in a."""
-    swing = 0.4 * np.cos(2 * np.pi * 2 * np.repeat(np.arange(P), P) / P)
+    swing = np.repeat(SWING, P)
     even = np.broadcast_to(np.tri(3) / np.arange(1, 4)[:, None], (P * P, 3, 3))
     waving = even.copy()
     waving[:, 2] = np.stack([0.5 + swing, 0.5 - swing, np.zeros(P * P)], axis=1)
@@ -27,21 +25,20 @@ def patterns() -> np.ndarray:
 
 
 def measured(context: Context = CONTEXT, pattern: np.ndarray | None = None) -> AttentionPatterns:
-    seen = {"blocks.0.attn.hook_pattern": patterns() if pattern is None else pattern}
-    return attention_patterns(Checkpoint(0, MODEL, {}, seen), context)
+    planted = {"attn.hook_pattern": patterns() if pattern is None else pattern}
+    return on_planted(instrument, shape(n_heads=2, n_ctx=3), context, **planted)
 
 
 def test_a_head_that_swings_shows_in_the_spread_at_its_frequency_and_not_in_the_mean() -> None:
     output = measured()
     np.testing.assert_allclose(output.mean[0, 1, 2], [0.5, 0.5, 0], atol=1e-6)
     np.testing.assert_allclose(output.std[0, 1, 2], [0.4 / np.sqrt(2), 0.4 / np.sqrt(2), 0], atol=1e-6)
-    assert output.map_fraction is not None
-    np.testing.assert_allclose(output.map_fraction[0, 1], [[0, 1, 0], [0, 1, 0], [0, 0, 0]], atol=1e-5)
+    np.testing.assert_allclose(output.map_fraction[0, 1], np.eye(P // 2)[1] * [[1], [1], [0]], atol=1e-5)
     assert not output.map_fraction[0, 0].any()
 
 
 def test_a_map_of_the_answers_row_is_off_by_half_a_level_at_most_and_its_summaries_not_at_all() -> None:
-    span = 0.4 * (1 - np.cos(2 * np.pi * 2 * 2 / P))  # of the wave, on whole numbers: its least is at 2
+    span = np.ptp(SWING)
     np.testing.assert_allclose(measured().answer_unit[0], [[0, 0, 0], [span / 127, span / 127, 0]], rtol=1e-5)
     raw = RNG.dirichlet(np.ones(3), (P * P, 2, 3)).astype(np.float32)
     raw[:, 0, 2] = 1 / 3  # a head that never varies is stored as it is
@@ -49,16 +46,12 @@ def test_a_map_of_the_answers_row_is_off_by_half_a_level_at_most_and_its_summari
     error = np.abs(output.answer_pattern[0] - answer)
     assert (error.max(axis=-1) <= 0.5001 * output.answer_unit[0]).all() and error[1].max() > 1e-3
     np.testing.assert_array_equal(output.mean[0, :, 2], answer.mean(axis=-1, dtype=np.float64))
-    assert output.map_fraction is not None
     np.testing.assert_allclose(output.map_fraction[0, 1], variance_fractions(CONTEXT.basis, answer[1].reshape(3, P, P)))
 
 
 @pytest.mark.parametrize("grid", [None, (P, P + 1)])
 def test_without_a_square_grid_the_maps_are_absent(grid: tuple[int, ...] | None) -> None:
     assert measured(replace(CONTEXT, grid=grid)).map_fraction is None
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def departing(size: float) -> AttentionPatterns:
@@ -71,27 +64,25 @@ def departing(size: float) -> AttentionPatterns:
 
 @pytest.mark.parametrize("view", ["attention_patterns.overview", "attention_patterns.over_time"])
 def test_attention_is_beyond_where_heads_have_chosen(view: str) -> None:
-    assert judged(view, over({0: departing(0.001), 100: departing(0.1)})).is_beyond
-    assert judged(view, over({0: departing(0.001), 100: departing(0.001)})).verdict == "Within its null"
+    assert_told_apart(view, *(path(departing(0.001), departing(size)) for size in (0.1, 0.001)))
 
 
 def test_attention_that_swings_with_the_input_is_beyond_at_the_position_where_it_swings() -> None:
     still = replace(departing(0), std=np.full((1, 2, 3, 3), 0.002))
     std = still.std.copy()
     std[0, 0, 2, 1] = 0.3
-    path = over({0: still, 100: replace(still, std=std)})
-    nulls = [judged("attention_patterns.maps", path, step=step, key=key) for step in (0, 100) for key in range(3)]
+    both = path(still, replace(still, std=std))
+    nulls = [judged("attention_patterns.maps", both, step=step, key=key) for step in (0, 100) for key in range(3)]
     assert [null.is_beyond for null in nulls] == [False, False, False, False, True, False]
     assert {null.verdict for null in nulls} == {"Beyond its null", "Within its null"}
 
 
 def test_maps_of_one_frequency_are_beyond_and_those_of_random_functions_are_not() -> None:
-    energy = (RNG.normal(size=(1, 2, 3, 3, 2)) ** 2).sum(axis=-1)
+    energy = (RNG.normal(size=(1, 2, 3, P // 2, 2)) ** 2).sum(axis=-1)
     random = replace(measured(), map_fraction=(energy / energy.sum(axis=-1, keepdims=True)).astype(np.float32))
-    path = over({0: random, 100: measured()})
-    view = "attention_patterns.frequencies"
-    assert judged(view, path, step=0, key=0).verdict == "Within its null"
-    assert [judged(view, path, key=key).is_beyond for key in range(3)] == [True, True, False]  # the wave's two
+    view, both = "attention_patterns.frequencies", path(random, measured())
+    assert judged(view, both, step=0, key=0).verdict == "Within its null"
+    assert [judged(view, both, key=key).is_beyond for key in range(3)] == [True, True, False]  # the wave's two
 
 
 def test_even_attention_sees_what_heads_see() -> None:

@@ -5,18 +5,15 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
-from judging import judged, over
+from judging import CONTEXT, P, assert_told_apart, judged, path
 
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
+from miscope.calibration.models import shape
+from miscope.core import Checkpoint, NotApplicable
 from miscope.instruments._shared.heads import of_one_frequency
 from miscope.instruments.attention_spectra.measure import AttentionSpectra, attention_spectra, random_alignment
 from miscope.maths.spectra import Basis
 
-P, D_HEAD = 13, 4
-N_FREQ = P // 2
-MODEL = ModelConfig(n_layers=1, d_model=P + 1, n_heads=1, d_head=D_HEAD, d_mlp=0, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
-PROBE = Probe(np.full((2, 3), P), np.zeros(2, dtype=np.int64), np.ones(2, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P))
+D_HEAD, N_FREQ, MODEL = 4, P // 2, shape(d_model=P + 1)
 X = 2 * np.pi * np.arange(P) / P
 
 
@@ -30,14 +27,10 @@ def circle(k: int, phase: float = 0.0) -> np.ndarray:
 
 
 def measured(
-    query: np.ndarray,
-    key: np.ndarray,
-    value: np.ndarray | None = None,
-    last: np.ndarray | None = None,
-    **changes: object,
+    query: np.ndarray, key: np.ndarray, value: np.ndarray | None = None, last: object = (0,) * D_HEAD, **changes: object
 ) -> AttentionSpectra:
     """One-hot tokens, so that a weight matrix is what each token makes; `last` is the query of the token `=`."""
-    ends = (np.zeros(D_HEAD) if last is None else last, np.full(D_HEAD, 50.0), np.full(D_HEAD, 50.0))
+    ends = (last, np.full(D_HEAD, 50.0), np.full(D_HEAD, 50.0))
     parts = (query, key, query if value is None else value)
     made = {
         f"blocks.0.attn.{name}": np.vstack([part, end])[None].astype(np.float32)
@@ -59,14 +52,12 @@ def test_two_circles_or_waves_of_one_frequency_are_there_and_aligned_by_their_ph
 def test_a_query_and_a_key_of_two_frequencies_share_none() -> None:
     output = measured(circle(2), circle(5))
     np.testing.assert_allclose(output.qk_share, 0, atol=1e-6)
-    np.testing.assert_allclose(output.query_share[0, 0], np.eye(6)[1], atol=1e-6)
-    np.testing.assert_allclose(output.key_share[0, 0], np.eye(6)[4], atol=1e-6)
+    np.testing.assert_allclose([output.query_share[0, 0], output.key_share[0, 0]], np.eye(6)[[1, 4]], atol=1e-6)
 
 
 def test_the_last_token_asks_by_a_wave_that_queries_between_tokens_do_not_show() -> None:
     key = rows(np.cos(2 * X), 3 * np.cos(5 * X))
     output = measured(circle(1), key, last=np.array([0, 2.0, 0, 0]))
-    assert output.score_share is not None and output.score_energy is not None
     np.testing.assert_allclose(output.score_share[0, 0], np.eye(6)[4], atol=1e-6)
     np.testing.assert_allclose(output.score_energy, (2 * 3 / 2) ** 2 / 2, rtol=1e-6)
 
@@ -90,47 +81,39 @@ def test_rotating_the_head_changes_nothing() -> None:
 
 
 def test_an_even_group_is_aligned_at_its_last_frequency_too() -> None:
-    x = np.arange(8)
     weight = np.zeros((8, D_HEAD), dtype=np.float32)
-    weight[:, 0] = (-1.0) ** x
+    weight[:, 0] = (-1.0) ** np.arange(8)
     heads = {f"blocks.0.attn.{name}": sign * weight[None] for name, sign in (("W_Q", 1), ("W_K", -1), ("W_V", 1))}
     checkpoint = Checkpoint(0, MODEL, {"embed.W_E": np.eye(8, dtype=np.float32), **heads})
-    context = replace(CONTEXT, basis=Basis("fourier", 8), probe=replace(PROBE, tokens=np.full((2, 3), 7)))
+    tokens = np.full_like(CONTEXT.probe.tokens, 7)
+    context = replace(CONTEXT, basis=Basis("fourier", 8), probe=replace(CONTEXT.probe, tokens=tokens))
     output = attention_spectra(checkpoint, context)
     np.testing.assert_allclose(output.qk_share[0, 0], [0, 0, 0, 1], atol=1e-6)
     assert output.qk_alignment[0, 0, 3] == pytest.approx(-1)
-    null = judged("attention_spectra.alignment", over({0: output}), context)
-    assert not null.is_measured  # a wave of two tokens has no phase
+    assert not judged("attention_spectra.alignment", path(output), context).is_measured  # two tokens have no phase
 
 
 def test_a_head_of_zeros_has_no_shares_and_no_alignment() -> None:
     output = measured(np.zeros((P, D_HEAD)), circle(2))
-    assert not output.qk_share.any()
-    assert not output.query_share.any()
+    assert not output.qk_share.any() and not output.query_share.any()
     assert np.isnan(output.qk_alignment).all()
 
 
 def test_what_cannot_apply_says_why() -> None:
-    embedding = {"embed.W_E": np.eye(P + 1)}
     with pytest.raises(NotApplicable, match="no attention"):
-        attention_spectra(Checkpoint(0, MODEL, embedding), CONTEXT)
-    with pytest.raises(NotApplicable, match="fewer rows than the basis' 29 tokens"):
-        measured(circle(1), circle(1), basis=Basis("fourier", 29))
-    with pytest.raises(NotApplicable, match="one frequency"):
-        measured(circle(1), circle(1), basis=Basis("fourier", 2))
+        attention_spectra(Checkpoint(0, MODEL, {"embed.W_E": np.eye(P + 1)}), CONTEXT)
+    for size, why in ((29, "fewer rows than the basis' 29 tokens"), (2, "one frequency")):
+        with pytest.raises(NotApplicable, match=why):
+            measured(circle(1), circle(1), basis=Basis("fourier", size))
 
 
 def test_heads_of_the_reference_run_end_at_single_frequencies() -> None:
     output = attention_spectra(calibration_model.weights_only(16_900), calibration_model.context())
-    assert output.score_share is not None
     assert (output.score_share[0].argmax(axis=1) + 1).tolist() == [41, 41, 41, 41]
     assert output.score_share[0, 0, 40] == pytest.approx(0.92, abs=0.01)
     assert output.qk_share.max() < 0.1  # no summand asks
     first = attention_spectra(calibration_model.weights_only(200), calibration_model.context())
-    assert first.score_share is not None and first.score_share.max() < 0.1
-
-
-# ---------------------------------------------------------------- what chance would show
+    assert first.score_share.max() < 0.1
 
 
 def random_shares(*shape: int) -> np.ndarray:
@@ -139,22 +122,20 @@ def random_shares(*shape: int) -> np.ndarray:
     return energy / energy.sum(axis=-1, keepdims=True)
 
 
-@pytest.mark.parametrize(("view", "options"), [("overview", {}), ("spectrum", {"part": "score"})])
-def test_scores_of_one_frequency_are_beyond_and_those_of_random_functions_are_not(
-    view: str, options: dict[str, str]
-) -> None:
+def test_scores_of_one_frequency_are_beyond_and_those_of_random_functions_are_not() -> None:
     some = measured(circle(1), circle(1), last=np.ones(D_HEAD))
-    random, wave = (replace(some, score_share=x) for x in (random_shares(1, 1), np.eye(N_FREQ)[2:3, None]))
-    nulls = [judged(f"attention_spectra.{view}", over({0: some, 100: x}), **options) for x in (random, wave)]
-    assert [null.verdict for null in nulls] == ["Within its null", "Beyond its null"]
+    shares = (np.eye(N_FREQ)[2:3, None], random_shares(1, 1))
+    both = [path(some, replace(some, score_share=x)) for x in shares]
+    assert_told_apart("attention_spectra.overview", *both)
+    assert_told_apart("attention_spectra.spectrum", *both, part="score")
 
 
 def test_where_inputs_end_on_different_tokens_none_asks_and_pairs_of_tokens_are_judged() -> None:
-    output = measured(circle(3), circle(3), probe=replace(PROBE, tokens=np.array([[0, 1, 2], [0, 1, 3]])))
+    tokens = CONTEXT.probe.tokens[:, [2, 2, 1]]
+    output = measured(circle(3), circle(3), probe=replace(CONTEXT.probe, tokens=tokens))
     assert output.score_share is output.score_energy is None
-    path = over({0: output})
-    assert judged("attention_spectra.overview", path).is_beyond
-    assert not judged("attention_spectra.spectrum", path, part="score").is_measured
+    assert judged("attention_spectra.overview", path(output)).is_beyond
+    assert not judged("attention_spectra.spectrum", path(output), part="score").is_measured
 
 
 def test_the_best_of_four_random_functions_rarely_has_more_at_one_frequency_than_the_null() -> None:
@@ -171,6 +152,5 @@ def test_the_mean_alignment_of_random_weights_is_rarely_more_than_the_null() -> 
 def test_heads_that_agree_in_phase_are_beyond_and_those_a_sixth_of_a_period_off_are_not() -> None:
     one = vars(measured(circle(1), circle(1), last=np.ones(D_HEAD)))
     two = AttentionSpectra(True, **{name: np.repeat(x, 2, axis=1) for name, x in one.items() if name != "is_native"})
-    aligned, off = (replace(two, qk_alignment=np.full_like(two.qk_alignment, x)) for x in (-0.999, 0.5))
-    nulls = [judged("attention_spectra.alignment", over({0: two, 100: x})) for x in (aligned, off)]
-    assert [null.verdict for null in nulls] == ["Beyond its null", "Within its null"]
+    aligned, off = (path(two, replace(two, qk_alignment=np.full_like(two.qk_alignment, x))) for x in (-0.999, 0.5))
+    assert_told_apart("attention_spectra.alignment", aligned, off)

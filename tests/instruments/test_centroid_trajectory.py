@@ -1,39 +1,22 @@
 """Centroids that move along known paths."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from judging import CONTEXT, judged, over
+from judging import CONTEXT, assert_told_apart, judged, over
 
 from miscope.core import NotApplicable
+from miscope.instruments.centroid_trajectory.known import LEVEL, at_centroids
 from miscope.instruments.centroid_trajectory.measure import CentroidTrajectory, centroid_trajectory
-from miscope.instruments.representation_geometry.measure import BITS, RepresentationGeometry
-from miscope.maths.codes import coded
 
 P, DIM = 5, 8
-LEVEL = 2**-BITS  # of a coordinate as it is stored
 ANGLE = 2 * np.pi * np.arange(P) / P
 CIRCLE = np.concatenate([np.cos(ANGLE)[:, None], np.sin(ANGLE)[:, None], np.zeros((P, DIM - 2))], axis=1)
 
 
-def geometry(centroid: np.ndarray) -> RepresentationGeometry:
-    """The path needs centroids alone; the first site of width 2 stands still."""
-    n, dim = centroid.shape
-    one, pair = np.ones(2), np.zeros((2, 2))
-    codes = coded(np.concatenate([np.ones((n, 2)), centroid], axis=1).astype(np.float32), BITS)
-    return RepresentationGeometry(
-        site=("blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"), width=np.array([2, dim]), label=np.arange(n),
-        n_inputs=np.full(n, 3), **codes._asdict(),
-        radius=np.ones((2, n)), participation_ratio=np.ones((2, n)), spread=one, snr=one, chance_snr=0.1,
-        fisher_mean=one, fisher_min=one, fisher_min_pair=pair, least_distance=one, variance_share=pair,
-        has_native_order=True,
-    )  # fmt: skip
-
-
 def tracked(path: dict[int, np.ndarray]) -> CentroidTrajectory:
-    return centroid_trajectory(over({step: geometry(centroid) for step, centroid in path.items()}), CONTEXT)
+    return centroid_trajectory(over({step: at_centroids(centroid) for step, centroid in path.items()}), CONTEXT)
 
 
 def test_a_drift_of_all_is_told_apart_from_what_parts_them_in_any_directions() -> None:
@@ -66,8 +49,7 @@ def test_a_checkpoint_in_other_directions_has_a_low_fit() -> None:
 
 def test_a_site_that_stands_still_in_one_point_has_no_axes() -> None:
     path = tracked({0: CIRCLE, 10: 2 * CIRCLE})
-    assert np.isnan(path.explained_variance[0, :2]).all()
-    assert np.isnan(path.fit[0]).all()
+    assert np.isnan(path.explained_variance[0, :2]).all() and np.isnan(path.fit[0]).all()
     assert not path.coordinate[0].any()
 
 
@@ -76,22 +58,14 @@ def test_one_checkpoint_is_no_path() -> None:
         tracked({0: CIRCLE})
 
 
-# ---------------------------------------------------------------- its nulls
-
-
-def of_thirteen(path: Iterable[np.ndarray]) -> CentroidTrajectory:
-    return tracked({100 * i: centroid for i, centroid in enumerate(path)})
-
-
 @pytest.mark.parametrize("view", ["overview", "fit", "speed"])
 def test_answers_that_part_are_beyond_the_heap_and_the_axes_that_they_began_in(view: str) -> None:
     rng, angles = np.random.default_rng(0), 2 * np.pi * np.outer(np.arange(13), [1, 2, 3]) / 13
     heap, moves = rng.normal(size=(13, 40)) / 6**0.5, rng.normal(size=(6, 13, 40))
     rings = np.concatenate([np.cos(angles), np.sin(angles)], axis=1) @ rng.normal(size=(6, 40))
-    grown = of_thirteen(heap + size * rings for size in (0, 0.1, 1, 5, 6, 7))
-    walked = of_thirteen(heap + moves.cumsum(axis=0) / 10 / 6**0.5)
-    assert judged(f"centroid_trajectory.{view}", grown).is_beyond
-    assert judged(f"centroid_trajectory.{view}", walked).verdict == "Within its null"
+    growing, walking = heap + np.multiply.outer((0, 0.1, 1, 5, 6, 7), rings), heap + moves.cumsum(axis=0) / 10 / 6**0.5
+    grown, walked = (tracked(dict(zip(range(0, 600, 100), x, strict=True))) for x in (growing, walking))
+    assert_told_apart(f"centroid_trajectory.{view}", grown, walked)
     late = judged(f"centroid_trajectory.{view}", replace(grown, steps=grown.steps + 500))
     assert late.is_beyond == (view != "overview")  # whose null is the untrained network
 

@@ -30,12 +30,14 @@ def untrained() -> dict[str, np.ndarray]:
     return weights(Transformer(MODEL, 1))
 
 
+def without(*names: str) -> dict[str, np.ndarray]:
+    """The untrained network with zeros in place of some weights."""
+    return {name: np.zeros_like(value) if name in names else value for name, value in untrained().items()}
+
+
 def test_a_network_that_treats_both_summands_alike_has_symmetry_one() -> None:
     """No positions, and the same attention to all: only the sum of the two embeddings gets through."""
-    alike = untrained()
-    for name in ("pos_embed.W_pos", "blocks.0.attn.W_Q"):
-        alike[name] = np.zeros_like(alike[name])
-    style = measured(alike)
+    style = measured(without("pos_embed.W_pos", "blocks.0.attn.W_Q"))
     assert style.gradient_symmetry == pytest.approx(1, abs=1e-6)
     assert style.symmetry_std < 1e-6
     assert style.mismatched_symmetry < 0.9
@@ -50,12 +52,8 @@ def test_an_untrained_network_is_symmetric_and_yet_no_pizza() -> None:
 
 def test_a_network_that_looks_at_one_summand_alone_is_not_symmetric() -> None:
     """Scores fall with the position, by far: attention goes to a, or to b."""
-    one = untrained()
-    positions = np.zeros_like(one["pos_embed.W_pos"])
-    positions[[0, 2], 0] = 60, 1
-    one["pos_embed.W_pos"] = positions
-    one["blocks.0.attn.W_Q"] = np.zeros_like(one["blocks.0.attn.W_Q"])
-    one["blocks.0.attn.W_K"] = np.zeros_like(one["blocks.0.attn.W_K"])
+    one = without("pos_embed.W_pos", "blocks.0.attn.W_Q", "blocks.0.attn.W_K")
+    one["pos_embed.W_pos"][[0, 2], 0] = 60, 1
     one["blocks.0.attn.W_Q"][:, 0, 0] = one["blocks.0.attn.W_K"][:, 0, 0] = 1
     assert measured(one).gradient_symmetry < 0.6
 
@@ -66,9 +64,8 @@ def on_sums(right: np.ndarray) -> CircuitStyle:
     logits = np.zeros((P * P, P), dtype=np.float32)
     logits[np.arange(P * P), context.probe.targets] = right.ravel()
     bare = Checkpoint(0, MODEL, untrained())
-    return instrument.compute(
-        replace(bare, activations={"logits": logits}, differentiable=network(bare, context)), context
-    )
+    seen = replace(bare, activations={"logits": logits}, differentiable=network(bare, context))
+    return instrument.compute(seen, context)
 
 
 def test_a_right_logit_told_by_the_distance_alone_has_irrelevance_zero_and_one_by_the_sum_one() -> None:
@@ -111,15 +108,14 @@ UNTRAINED = style(0.99, 0.99)
 
 @pytest.mark.parametrize("view", ["circuit_style.overview", "circuit_style.distances", "circuit_style.plane"])
 def test_symmetry_alone_says_nothing_of_how_a_network_adds(view: str) -> None:
-    assert judging.judged(view, judging.over({0: UNTRAINED, 100: style(0.99, 0.2)})).is_beyond  # a pizza
-    memorised = style(0.3, 0.93)
-    for output in (UNTRAINED, memorised):
-        assert judging.judged(view, judging.over({0: UNTRAINED, 100: output})).verdict == "Within its null"
+    pizza, memorised = style(0.99, 0.2), style(0.3, 0.93)
+    for within in (UNTRAINED, memorised):
+        judging.assert_told_apart(view, judging.path(UNTRAINED, pizza), judging.path(UNTRAINED, within))
 
 
 @pytest.mark.parametrize(("first", "curves"), [(0, 3), (5, 2)])
 def test_a_variant_without_step_0_has_no_curve_of_the_untrained_network(first: int, curves: int) -> None:
-    table = builtin().view("circuit_style.overview").tabulate(judging.over({first: UNTRAINED}), judging.CONTEXT)
+    table = builtin().view("circuit_style.overview").tabulate(judging.path(UNTRAINED, first=first), judging.CONTEXT)
     assert table.data["curve"].nunique() == curves
 
 
@@ -130,22 +126,15 @@ PIZZA = SHARED / "data" / "published" / "pizza_model_a_c59.safetensors"
 def test_the_published_pizza_has_its_published_style() -> None:
     """Model A of the source: symmetry 99.37 %, irrelevance 0.17. Its heads add up what both tokens say, unweighed."""
     w = load_file(PIZZA)
-    heads = {name: w[f"blocks.0.attn.{name}"].swapaxes(1, 2) for name in ("W_Q", "W_K", "W_V")}
     model = ModelConfig(
         n_layers=1, d_model=128, n_heads=4, d_head=32, d_mlp=512, n_ctx=2, d_vocab=59, d_vocab_out=59, has_biases=True
     )
     zeros = {name: np.zeros_like(value) for name, value in weights(Transformer(model)).items()}
-    given = zeros | {
-        "embed.W_E": w["embed.W_E"].T,
-        "pos_embed.W_pos": w["pos_embed.W_pos"],
-        "blocks.0.attn.W_V": 2 * heads["W_V"],  # even attention to two is one half to each
-        "blocks.0.attn.W_O": w["blocks.0.attn.W_O"].T.reshape(4, 32, 128),
-        "blocks.0.mlp.W_in": w["blocks.0.mlp.W_in"].T,
-        "blocks.0.mlp.b_in": w["blocks.0.mlp.b_in"],
-        "blocks.0.mlp.W_out": w["blocks.0.mlp.W_out"].T,
-        "blocks.0.mlp.b_out": w["blocks.0.mlp.b_out"],
-        "unembed.W_U": w["unembed.W_U"],
-    }
+    alike = ("pos_embed.W_pos", "blocks.0.mlp.b_in", "blocks.0.mlp.b_out", "unembed.W_U")
+    turned = ("embed.W_E", "blocks.0.mlp.W_in", "blocks.0.mlp.W_out")
+    given = zeros | {name: w[name] for name in alike} | {name: w[name].T for name in turned}
+    given["blocks.0.attn.W_V"] = 2 * w["blocks.0.attn.W_V"].swapaxes(1, 2)  # even attention to two is half to each
+    given["blocks.0.attn.W_O"] = w["blocks.0.attn.W_O"].T.reshape(4, 32, 128)
     task = ModuloAddition(59, 0.8).context(0)
     pairs = replace(task, probe=replace(task.probe, tokens=task.probe.tokens[:, :2]), answer_position=1)
     contiguous = {name: np.ascontiguousarray(value) for name, value in given.items()}

@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judging import judged, over
+from judging import assert_told_apart, judged, path
 
+from miscope.calibration.models import shape
 from miscope.core import Checkpoint, MiscopeError, ModelConfig, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.instruments.composition_scores.measure import CompositionScores, composition_scores
 
 D_MODEL, D_HEAD = 8, 2
-MODEL = ModelConfig(
-    n_layers=2, d_model=D_MODEL, n_heads=1, d_head=D_HEAD, d_mlp=0, n_ctx=3, d_vocab=6, d_vocab_out=5
-)  # fmt: skip
+MODEL = shape(n_layers=2, d_model=D_MODEL, d_head=D_HEAD)
 AXES = np.eye(D_MODEL)
 
 
@@ -51,9 +50,6 @@ def test_the_scores_are_those_of_the_full_products() -> None:
     w = {name: value.astype(np.float64) for name, value in random_weights(model).items()}
     scores = measured(random_weights(model), model).score
 
-    def size(*matrices: np.ndarray) -> float:
-        return float(np.linalg.norm(np.linalg.multi_dot(matrices) if len(matrices) > 1 else matrices[0]))
-
     for a, i, b, j in np.ndindex(3, 2, 3, 2):
         if a >= b:
             assert np.isnan(scores[:, a, i, b, j]).all()
@@ -61,7 +57,8 @@ def test_the_scores_are_those_of_the_full_products() -> None:
         ov = w[f"blocks.{a}.attn.W_V"][i] @ w[f"blocks.{a}.attn.W_O"][i]
         qk = w[f"blocks.{b}.attn.W_Q"][j] @ w[f"blocks.{b}.attn.W_K"][j].T
         later_ov = w[f"blocks.{b}.attn.W_V"][j] @ w[f"blocks.{b}.attn.W_O"][j]
-        expected = [size(ov, m) / size(ov) / size(m) for m in (qk, qk.T, later_ov)]
+        size = np.linalg.norm
+        expected = [size(ov @ m) / size(ov) / size(m) for m in (qk, qk.T, later_ov)]
         np.testing.assert_allclose(scores[:, a, i, b, j], expected, rtol=1e-6)
 
 
@@ -87,9 +84,8 @@ def test_the_gain_of_a_norm_counts_as_part_of_what_reads_through_it() -> None:
 
 def test_what_layer_norm_takes_away_is_not_read() -> None:
     everywhere = np.stack([np.ones(D_MODEL), 0 * AXES[0]])
-    weights = head(0, q=AXES[:2], k=AXES[:2], v=AXES[:2], o=everywhere) | head(
-        1, q=AXES[:2], k=AXES[2:4], v=AXES[4:6], o=AXES[6:8]
-    )
+    later = head(1, q=AXES[:2], k=AXES[2:4], v=AXES[4:6], o=AXES[6:8])
+    weights = head(0, q=AXES[:2], k=AXES[:2], v=AXES[:2], o=everywhere) | later
     assert (measured(weights).score[:, 0, 0, 1, 0] > 0.1).all()
     norm = {"blocks.1.ln1.w": np.ones(D_MODEL, dtype="f4"), "blocks.1.ln1.b": np.zeros(D_MODEL, dtype="f4")}
     np.testing.assert_allclose(measured(weights | norm).score[:, 0, 0, 1, 0], 0, atol=1e-12)
@@ -115,8 +111,7 @@ def test_composition_is_beyond_where_one_pair_stands_out_of_random_ones(view: st
     random = measured(random_weights(model), model)
     one = random.score.copy()
     one[1, 0, 0, 1, 1] = 0.3
-    path = over({0: replace(random, score=one), 100: random, 200: replace(random, score=one)})
-    assert judged(view, path).is_beyond
-    assert judged(view, over({0: random, 100: random})).verdict == "Within its null"
+    stands_out = path(replace(random, score=one), random, replace(random, score=one))
+    assert_told_apart(view, stands_out, path(random, random))
     if view.endswith("matrix"):
-        assert [judged(view, path, step=step).is_beyond for step in path] == [True, False, True]
+        assert [judged(view, stands_out, step=step).is_beyond for step in stands_out] == [True, False, True]

@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from miscope.calibration.toys import toys
 from miscope.catalog import builtin
 from miscope.check import check_instrument
 from miscope.core import Context, NotApplicable
-from miscope.instrument import Null, OverTraining, PerCheckpoint, Table, View
+from miscope.instrument import Null, OverTraining, PerCheckpoint, Table
 from miscope.renderers import Frame
 
 CATALOG = builtin()
@@ -49,9 +50,6 @@ NOT_BUILT_IN = {
 @pytest.mark.parametrize("name", CATALOG.names)
 def test_an_instrument_keeps_what_all_instruments_keep(name: str) -> None:
     assert check_instrument(CATALOG.plugin(name), **workspace.TOY_SETTINGS.get(name, {})) == []
-
-
-# ---------------------------------------------------------------- what it says of itself
 
 
 @pytest.mark.parametrize("name", CATALOG.names)
@@ -97,9 +95,6 @@ def test_a_view_asks_a_question_and_says_how_to_read_the_answer(name: str) -> No
     assert CATALOG.views(view.needs.name)[0].endswith(".overview")
 
 
-# ---------------------------------------------------------------- what it says of runs whose verdict is known
-
-
 @cache
 def measured(toy: str, instrument: str) -> tuple[Any, tuple[Null, ...]]:
     """What an instrument measures of a run, and what chance would show; each once."""
@@ -134,32 +129,23 @@ def test_what_a_solution_does_not_use_is_within_its_null(toy: str, view: str) ->
     assert null_of(toy, view).verdict == "Within its null"
 
 
-# ---------------------------------------------------------------- how it is drawn
+@cache
+def shown(name: str) -> Table:
+    """The table of a view of a solved run, of addition where it applies, otherwise of induction."""
+    for toy in ("solved", "solved_induction", "sparse_parity"):
+        with suppress(NotApplicable):
+            return tabulated(toy, name)
+    raise AssertionError(f"`{name}` has nothing to show on any of the runs")
 
 
-@pytest.fixture(scope="module")
-def drawn() -> dict[str, tuple[View, Table]]:
-    """Every view of a solved run, of addition where it applies, otherwise of induction."""
-    shown = {}
-    for name in CATALOG.views():
-        for toy in ("solved", "solved_induction", "sparse_parity"):
-            try:
-                shown[name] = CATALOG.view(name), tabulated(toy, name)
-                break
-            except NotApplicable:
-                continue
-    assert sorted(shown) == sorted(CATALOG.views())
-    return shown
-
-
-def figure(drawn: dict[str, tuple[View, Table]], name: str, **frame: object) -> go.Figure:
-    view, table = drawn[name]
-    return view.draw(table, Frame(view.question, "a_label", 300, PHASES, **frame))
+def figure(name: str, **frame: object) -> go.Figure:
+    view = CATALOG.view(name)
+    return view.draw(shown(name), Frame(view.question, "a_label", 300, PHASES, **frame))
 
 
 @pytest.mark.parametrize("name", CATALOG.views())
-def test_a_drawing_has_the_question_as_its_title_and_phases_and_the_step_on_a_step_axis(drawn, name) -> None:
-    made = figure(drawn, name)
+def test_a_drawing_has_the_question_as_its_title_and_phases_and_the_step_on_a_step_axis(name: str) -> None:
+    made = figure(name)
     title = re.sub(r"<[^>]+>", " ", made.layout.title.text)
     assert title.startswith(CATALOG.view(name).question)
     assert "a_label" in title and made.data and made.layout.height
@@ -169,15 +155,15 @@ def test_a_drawing_has_the_question_as_its_title_and_phases_and_the_step_on_a_st
     assert lines and all(line.x0 == line.x1 == 300 for line in lines)
     if name != "phases.overview":  # it is made of them
         assert {a.text for a in made.layout.annotations if a.name == "phase label"} == set(PHASES.phase)
-    shapes = figure(drawn, name, has_log_steps=True).layout.shapes
+    shapes = figure(name, has_log_steps=True).layout.shapes
     assert all(shape.x0 >= 1 for shape in shapes if shape.name == "current step")
 
 
 @pytest.mark.parametrize("name", CATALOG.views())
-def test_the_frame_can_lock_a_scale_from_outside(drawn, name) -> None:
-    data = drawn[name][1].data
+def test_the_frame_can_lock_a_scale_from_outside(name: str) -> None:
+    data = shown(name).data
     numbers = [column for column in data if pd.api.types.is_float_dtype(data[column])]
-    layout = figure(drawn, name, limits=dict.fromkeys(numbers, (0.5, 7.0))).to_dict()["layout"]
+    layout = figure(name, limits=dict.fromkeys(numbers, (0.5, 7.0))).to_dict()["layout"]
     scale, scene = layout.get("coloraxis", {}), layout.get("scene", {})
     axes = [axis for part in (layout, scene) for key, axis in part.items() if "axis" in key and isinstance(axis, dict)]
     ranges = [tuple(axis.get("range", ())) for axis in axes] + [(scale.get("cmin"), scale.get("cmax"))]

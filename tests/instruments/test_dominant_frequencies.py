@@ -5,17 +5,16 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
-from judging import judged, over
+from judging import assert_told_apart, judged, path
 
+from miscope.calibration.models import probe, shape
 from miscope.catalog import builtin
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
+from miscope.core import Checkpoint, NotApplicable
 from miscope.instruments.dominant_frequencies.measure import ORDERS, DominantFrequencies, dominant_frequencies
 from miscope.maths.spectra import Basis, energy_by_frequency, gini
 
 P = 23
-MODEL = ModelConfig(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=0, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
-PROBE = Probe(np.zeros((1, 3), dtype=np.int64), np.zeros(1, dtype=np.int64), np.ones(1, dtype=bool))
-CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", P))
+CONTEXT = probe(1, P)
 
 
 def planted(*frequencies: int) -> np.ndarray:
@@ -28,7 +27,7 @@ def planted(*frequencies: int) -> np.ndarray:
 
 def measured(**weights: np.ndarray) -> DominantFrequencies:
     names = {"W_E": "embed.W_E", "W_U": "unembed.W_U"}
-    return dominant_frequencies(Checkpoint(0, MODEL, {names[k]: v for k, v in weights.items()}), CONTEXT)
+    return dominant_frequencies(Checkpoint(0, shape(), {names[k]: v for k, v in weights.items()}), CONTEXT)
 
 
 def test_row_norms_are_those_of_the_basis_rows_with_the_constant_first() -> None:
@@ -45,18 +44,19 @@ def test_an_even_spectrum_has_no_dominant_frequency() -> None:
 
 
 def test_the_table_has_each_part_of_a_frequency_at_its_place() -> None:
-    rows = builtin().view("dominant_frequencies").table(over({0: measured(W_E=planted(3, 7))}), CONTEXT, 0).data
+    rows = builtin().view("dominant_frequencies").table(path(measured(W_E=planted(3, 7))), CONTEXT, 0).data
     assert set(rows.loc[rows["is_dominant"], "frequency"]) == {3, 7}
     np.testing.assert_allclose(rows.loc[rows["is_dominant"], "share"], 0.25)
     assert rows["share"].sum() == pytest.approx(1)
 
 
 def test_planted_frequencies_are_beyond_random_orders_of_the_tokens_and_noise_is_not() -> None:
-    waves, shuffled = planted(3, 7), np.random.default_rng(0).permutation(planted(3)[:P])
+    shuffled = np.random.default_rng(0).permutation(planted(3)[:P])
+    waves, noise = (path(measured(W_E=embedding)) for embedding in (planted(3, 7), shuffled))
     for view in ("overview", "evolution", "sparsity"):
-        null = judged(f"dominant_frequencies.{view}", over({0: measured(W_E=waves)}), CONTEXT)
+        assert_told_apart(f"dominant_frequencies.{view}", waves, noise, CONTEXT)
+        null = judged(f"dominant_frequencies.{view}", waves, CONTEXT)
         assert null.value > 1.5 * null.threshold
-        assert not judged(f"dominant_frequencies.{view}", over({0: measured(W_E=shuffled)}), CONTEXT).is_beyond
     draws = [measured(W_E=np.random.default_rng(i).normal(size=(P, 8)).astype(np.float32)) for i in range(100)]
     assert np.sum([draw.power.max() > draw.chance_power for draw in draws]) <= 5
     assert np.sum([draw.gini > draw.chance_gini for draw in draws]) <= 5
@@ -66,7 +66,7 @@ def test_both_ends_agree_where_they_have_the_same_of_many_frequencies() -> None:
     x, size = 2 * np.pi * np.outer(np.arange(P), np.arange(1, 12)) / P, np.arange(11.0, 0, -1)
     same, other = (np.hstack([s * np.cos(x), s * np.sin(x)]).astype(np.float32) for s in (size, size[::-1]))
     ends = ({"W_U": 3 * same.T}, {"W_U": other.T}, {}, {"W_U": planted(7).T})  # the last of other tokens
-    nulls = [judged("dominant_frequencies.unembedding", over({0: measured(W_E=same, **end)}), CONTEXT) for end in ends]
+    nulls = [judged("dominant_frequencies.unembedding", path(measured(W_E=same, **end)), CONTEXT) for end in ends]
     assert [null.verdict for null in nulls] == ["Beyond its null", "Within its null", "No null", "No null"]
 
 
@@ -78,8 +78,7 @@ def test_chance_is_that_of_tokens_moved_about(p: int) -> None:
         moved = np.empty_like(embedding)
         moved[rng.permutation(p)] = embedding
         energies.append(energy_by_frequency(basis, moved).sum(axis=1))
-    weights = {"embed.W_E": embedding}
-    output = dominant_frequencies(Checkpoint(0, MODEL, weights), replace(CONTEXT, basis=basis))
+    output = dominant_frequencies(Checkpoint(0, shape(), {"embed.W_E": embedding}), replace(CONTEXT, basis=basis))
     shares = [energy.max() / energy.sum() for energy in energies]
     assert output.chance_power == pytest.approx(np.quantile(shares, 0.99))
     assert output.chance_gini == pytest.approx(np.quantile([gini(np.sqrt(energy)) for energy in energies], 0.99))

@@ -1,15 +1,16 @@
 """Inputs whose record is written out, and networks that learn them, guess them, or forget them."""
 
+from dataclasses import replace
+
 import judging
 import numpy as np
 import pytest
 from judging import CONTEXT, P
 
-from miscope.calibration.models import on_planted, shape, tracked
-from miscope.core import Context, MiscopeError, NotApplicable, Probe
+from miscope.calibration.models import on_planted, probe, shape, tracked
+from miscope.core import Context, MiscopeError, NotApplicable
 from miscope.instruments.first_learned_step.measure import FirstLearnedStep, instrument
 from miscope.instruments.losses.measure import instrument as losses_instrument
-from miscope.maths.spectra import Basis
 
 STEPS = (0, 10, 20, 50, 100, 200)
 RECORDS = {  # one letter per checkpoint: right or wrong; when it is learned, how often forgotten
@@ -30,10 +31,10 @@ def learned(*logits: np.ndarray, context: Context = CONTEXT, **settings: int) ->
 
 
 def recorded(*records: str, **settings: int) -> FirstLearnedStep:
-    n = len(records)
-    probe = Probe(np.zeros((n, 1), dtype=np.int64), np.zeros(n, dtype=np.int64), np.arange(n) % 2 == 0)
+    plain = probe(len(records))
+    inputs = replace(plain.probe, is_train=np.arange(len(records)) % 2 == 0)
     wrong = np.array([[letter == "w" for letter in record] for record in records]).T.astype(int)
-    return learned(*np.eye(2)[wrong], context=Context(probe, 0, Basis("fourier", 4)), **settings)
+    return learned(*np.eye(2)[wrong], context=replace(plain, probe=inputs), **settings)
 
 
 def test_an_input_is_learned_at_the_first_of_three_right_checkpoints() -> None:
@@ -56,8 +57,6 @@ def test_two_checkpoints_hold_no_run_of_three() -> None:
         recorded("RR")
 
 
-# ---------------------------------------------------------------- what chance would show
-
 RIGHT = 9 * np.eye(P)[CONTEXT.probe.targets]
 
 
@@ -67,12 +66,10 @@ def noise(seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("view", ["first_learned_step.overview", "first_learned_step.share"])
 def test_inputs_that_last_are_beyond_guessing_and_a_guess_that_stays_is_not(view: str) -> None:
-    assert judging.judged(view, learned(noise(0), *[RIGHT] * 4)).is_beyond
-    assert judging.judged(view, learned(*[noise(0)] * 5)).verdict == "Within its null"
+    judging.assert_told_apart(view, learned(noise(0), *[RIGHT] * 4), learned(*[noise(0)] * 5))
 
 
 def test_inputs_that_come_and_go_are_forgotten_more_often_than_guesses() -> None:
     view, one_for_all = "first_learned_step.forgotten", (np.tile(np.eye(P)[k], (P * P, 1)) for k in range(6))
-    assert judging.judged(view, learned(*[RIGHT, noise(0)] * 3)).is_beyond
-    assert judging.judged(view, learned(*map(noise, range(6)))).verdict == "Within its null"
-    assert judging.judged(view, learned(*one_for_all)).verdict == "Within its null"
+    for within in (map(noise, range(6)), one_for_all):
+        judging.assert_told_apart(view, learned(*[RIGHT, noise(0)] * 3), learned(*within))

@@ -1,6 +1,7 @@
 """Gradients planted by hand, and a run whose frequencies are known."""
 
 from dataclasses import replace
+from typing import Any
 
 import calibration_model
 import judging
@@ -10,9 +11,8 @@ import pytest
 from miscope.calibration.models import through_the_model
 from miscope.core import Checkpoint, ModelConfig, NotApplicable
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.instrument import Null
 from miscope.instruments._shared.nulls import NO_START
-from miscope.instruments.gradient_spectra.measure import GradientSpectra, _Sites, instrument
+from miscope.instruments.gradient_spectra.measure import GradientSpectra, by_field, instrument
 from miscope.maths.spectra import Basis
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
@@ -23,7 +23,7 @@ BASIS = Basis("fourier", P)
 MODEL = replace(TASK.model(), d_model=2 * (P // 2), n_heads=2, d_head=3, d_mlp=7)
 
 
-def planted(embedding: int, attention: int, mlp: int) -> _Sites:
+def planted(embedding: int, attention: int, mlp: int) -> dict[str, Any]:
     """The stream has two dimensions for each frequency; each site's gradient is by those of one frequency."""
     start = weights(Transformer(MODEL))
     rows = np.zeros((P + 1, 2 * (P // 2)), dtype=np.float32)
@@ -37,15 +37,15 @@ def planted(embedding: int, attention: int, mlp: int) -> _Sites:
     gradient["blocks.0.attn.W_Q"][1, 2 * attention - 2] = 1
     gradient["blocks.0.attn.W_K"][0, 2 * attention - 1] = -2
     gradient["blocks.0.mlp.W_in"][2 * mlp - 1] = 3
-    return _Sites.of(gradient, Checkpoint(0, MODEL, start), BASIS)
+    return by_field(gradient, Checkpoint(0, MODEL, start), BASIS)
 
 
 @pytest.mark.parametrize("frequencies", [(1, 3, 5), (4, 4, 2)])
 def test_each_site_shows_the_frequency_that_its_gradient_is_by(frequencies: tuple[int, int, int]) -> None:
     sites = planted(*frequencies)
-    assert sites.names == ("embedding", "layer 0 attention", "layer 0 MLP")
-    np.testing.assert_allclose(sites.power, np.eye(5)[np.array(frequencies) - 1], atol=1e-12)
-    np.testing.assert_allclose(sites.norm, [1, np.sqrt(3 * 1 + 3 * 4), 3 * np.sqrt(7)], rtol=1e-6)
+    assert sites["site"] == ("embedding", "layer 0 attention", "layer 0 MLP")
+    np.testing.assert_allclose(sites["power"], np.eye(5)[np.array(frequencies) - 1], atol=1e-12)
+    np.testing.assert_allclose(sites["norm"], [1, np.sqrt(3 * 1 + 3 * 4), 3 * np.sqrt(7)], rtol=1e-6)
 
 
 def test_the_end_token_and_what_is_the_same_for_all_tokens_count_for_nothing() -> None:
@@ -53,7 +53,7 @@ def test_the_end_token_and_what_is_the_same_for_all_tokens_count_for_nothing() -
     gradient = {name: np.zeros_like(value) for name, value in start.items()}
     gradient["embed.W_E"][P] = 5
     gradient["embed.W_E"][:P, 0] = 2
-    np.testing.assert_allclose(_Sites.of(gradient, Checkpoint(0, MODEL, start), BASIS).power, 0, atol=1e-12)
+    np.testing.assert_allclose(by_field(gradient, Checkpoint(0, MODEL, start), BASIS)["power"], 0, atol=1e-12)
 
 
 def test_an_untrained_network_is_pushed_on_as_for_shuffled_labels() -> None:
@@ -93,9 +93,6 @@ def test_the_reference_run_is_pushed_on_at_the_frequencies_that_it_ends_with() -
     assert spectra.concentration[0] < spectra.shuffled_concentration[0]  # by its own weights, not by the labels
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def with_share(share: float, *, shuffled: float, norm: float = 1.0, cosine: float = 0.9) -> GradientSpectra:
     """Gradients of which one frequency of six has `share` at every site, the others what is left in equal parts."""
     power, null = (np.tile([s, *[(1 - s) / 5] * 5], (3, 1)) for s in (share, shuffled))
@@ -106,37 +103,32 @@ def with_share(share: float, *, shuffled: float, norm: float = 1.0, cosine: floa
     )  # fmt: skip
 
 
-def judged(view: str, *outputs: GradientSpectra, first: int = 0) -> Null:
-    source = judging.over({first + 100 * i: output for i, output in enumerate(outputs)})
-    return judging.judged(f"gradient_spectra.{view}", source)
-
-
-@pytest.mark.parametrize("view", ["concentration", "spectrum"])
-def test_a_gradient_that_only_right_labels_narrow_is_beyond_shuffled_ones(view: str) -> None:
-    assert judged(view, with_share(0.9, shuffled=1 / 6)).is_beyond
-    assert judged(view, with_share(0.9, shuffled=0.9)).verdict == "Within its null"
+@pytest.mark.parametrize(
+    ("view", "beyond", "within"),
+    [
+        ("concentration", {"shuffled": 1 / 6}, {"shuffled": 0.9}),  # that only right labels narrow
+        ("spectrum", {"shuffled": 1 / 6}, {"shuffled": 0.9}),
+        ("norms", {"shuffled": 0.9, "norm": 0.5}, {"shuffled": 0.9, "norm": 0.8}),  # less, as it knows its labels
+        ("similarity", {"shuffled": 0.9, "cosine": 0.99}, {"shuffled": 0.9, "cosine": 0.95}),  # of 0.9, by much more
+    ],
+)
+def test_a_gradient_that_right_labels_alone_make_is_beyond_shuffled_ones(
+    view: str, beyond: dict[str, float], within: dict[str, float]
+) -> None:
+    both = (judging.path(with_share(0.9, **given)) for given in (beyond, within))
+    judging.assert_told_apart(f"gradient_spectra.{view}", *both)
 
 
 def test_a_gradient_that_any_labels_narrow_is_beyond_the_untrained_network_alone() -> None:
-    outputs = with_share(1 / 6, shuffled=1 / 6), with_share(0.9, shuffled=0.95)
-    null = judged("overview", *outputs)
+    outputs, view = (with_share(1 / 6, shuffled=1 / 6), with_share(0.9, shuffled=0.95)), "gradient_spectra.overview"
+    null = judging.judged(view, judging.path(*outputs))
     assert null.is_beyond
     assert (null.value, null.threshold) == (pytest.approx(1 / 0.812), pytest.approx(6 / 1.5))
-    assert judged("concentration", *outputs).verdict == "Within its null"
-    assert judged("overview", *outputs, first=5).reason == NO_START
+    assert judging.judged("gradient_spectra.concentration", judging.path(*outputs)).verdict == "Within its null"
+    assert judging.judged(view, judging.path(*outputs, first=5)).reason == NO_START
 
 
 @pytest.mark.parametrize("view", ["overview", "concentration", "spectrum"])
 def test_a_gradient_that_does_not_vary_over_tokens_has_no_verdict(view: str) -> None:
     constant = replace(with_share(0, shuffled=0), concentration=np.zeros(3), shuffled_concentration=np.zeros(3))
-    assert judged(view, constant, constant).verdict == "No null"
-
-
-def test_a_network_that_knows_its_labels_is_pushed_on_less_than_by_others() -> None:
-    assert judged("norms", with_share(0.9, shuffled=0.9, norm=0.5)).is_beyond
-    assert judged("norms", with_share(0.9, shuffled=0.9, norm=0.8)).verdict == "Within its null"
-
-
-def test_sites_must_agree_by_much_more_than_for_shuffled_labels() -> None:
-    assert judged("similarity", with_share(0.9, shuffled=0.9, cosine=0.99)).is_beyond
-    assert judged("similarity", with_share(0.9, shuffled=0.9, cosine=0.95)).verdict == "Within its null"
+    assert judging.judged(f"gradient_spectra.{view}", judging.path(constant, constant)).verdict == "No null"

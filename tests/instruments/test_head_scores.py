@@ -4,33 +4,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judging import judged, over
+from judging import assert_told_apart, judged, path
 
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
+from miscope.calibration.models import probe, shape
+from miscope.core import Checkpoint, NotApplicable
 from miscope.families.induction_heads import InductionHeads
 from miscope.instruments._shared.guessing import z_score
 from miscope.instruments.head_scores.measure import HeadScores, head_scores
-from miscope.maths.spectra import Basis
 
 V, D = 9, 4
 ROWS = np.array([[5, 0, 1, 2, 0, 1, 2, 0], [5, 3, 3, 1, 0, 4, 1, 1], [5, 0, 1, 2, 3, 4, 2, 4]])
 N = ROWS.shape[1]
 
 
-def context(tokens: np.ndarray = ROWS) -> Context:
-    n = len(tokens)
-    probe = Probe(tokens, np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool))
-    return Context(probe, tokens.shape[1] - 1, Basis("fourier", V, is_native=False))
-
-
-def model(n_heads: int = 1, **changes: object) -> ModelConfig:
-    shape = ModelConfig(n_layers=1, d_model=D, n_heads=n_heads, d_head=2, d_mlp=0, n_ctx=N, d_vocab=V, d_vocab_out=V)
-    return replace(shape, **changes)  # type: ignore[arg-type]
-
-
-def random_weights(seed: int = 0, n_heads: int = 1, d_head: int = 2) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    heads = {"blocks.0.attn.W_V": (n_heads, D, d_head), "blocks.0.attn.W_O": (n_heads, d_head, D)}
+def random_weights(seed: int = 0, n_heads: int = 1) -> dict[str, np.ndarray]:
+    rng, heads = (
+        np.random.default_rng(seed),
+        {"blocks.0.attn.W_V": (n_heads, D, 2), "blocks.0.attn.W_O": (n_heads, 2, D)},
+    )
     shapes = {"embed.W_E": (V, D), "unembed.W_U": (D, V)} | heads
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
@@ -39,9 +30,10 @@ def measured(
     pattern: np.ndarray, tokens: np.ndarray = ROWS, weights: dict[str, np.ndarray] | None = None, **changes: object
 ) -> HeadScores:
     """Of one layer; `pattern` [batch head query key]."""
-    seen = {"blocks.0.attn.hook_pattern": pattern.astype(np.float32)}
+    plain, seen = probe(len(tokens)), {"blocks.0.attn.hook_pattern": pattern.astype(np.float32)}
     weights = random_weights(n_heads=pattern.shape[1]) if weights is None else weights
-    return head_scores(Checkpoint(0, model(pattern.shape[1], **changes), weights, seen), context(tokens))
+    model = shape(**{"n_heads": pattern.shape[1], "d_head": 2, "d_vocab": V, "d_vocab_out": V} | changes)
+    return head_scores(Checkpoint(0, model, weights, seen), replace(plain, probe=replace(plain.probe, tokens=tokens)))
 
 
 def looking(where: np.ndarray) -> np.ndarray:
@@ -60,9 +52,8 @@ def marked(tokens: np.ndarray, behind: int) -> np.ndarray:
     return places
 
 
-def random_pattern(seed: int, n_heads: int = 3, tokens: np.ndarray = ROWS) -> np.ndarray:
-    n = tokens.shape[1]
-    raw = np.random.default_rng(seed).random((len(tokens), n_heads, n, n)) * np.tri(n)
+def random_pattern(seed: int, n_heads: int = 3, shape: tuple[int, int] = ROWS.shape) -> np.ndarray:
+    raw = np.random.default_rng(seed).random((shape[0], n_heads, shape[1], shape[1])) * np.tri(shape[1])
     return raw / raw.sum(axis=3, keepdims=True)
 
 
@@ -93,23 +84,20 @@ def test_an_induction_head_scores_1_in_prefix_matching_though_it_takes_the_last_
     the_last = all_of_them & (np.cumsum(all_of_them[:, :, ::-1], axis=2)[:, :, ::-1] == 1)
     output = measured(looking(the_last))
     assert output.prefix_matching == pytest.approx(1)
-    assert output.duplicate_token is not None and output.duplicate_token < 0.2  # only where the two coincide
+    assert output.duplicate_token < 0.2  # only where the two coincide
 
 
-BEFORE, FIRST = np.eye(N, k=-1, dtype=bool), np.outer(np.arange(N) > 0, np.arange(N) == 0)
+SOUGHT = {
+    "duplicate_token": marked(ROWS, behind=0),
+    "prefix_matching": marked(ROWS, behind=1),
+    "previous_token": np.tile(np.eye(N, k=-1, dtype=bool), (3, 1, 1)),
+    "first_position": np.tile(np.outer(np.arange(N) > 0, np.arange(N) == 0), (3, 1, 1)),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "where"),
-    [
-        ("duplicate_token", marked(ROWS, behind=0)),
-        ("prefix_matching", marked(ROWS, behind=1)),
-        ("previous_token", np.tile(BEFORE, (3, 1, 1))),
-        ("first_position", np.tile(FIRST, (3, 1, 1))),
-    ],
-)
-def test_scores_of_any_pattern_are_those_of_a_search(name: str, where: np.ndarray) -> None:
-    pattern = random_pattern(7)
+@pytest.mark.parametrize("name", SOUGHT)
+def test_scores_of_any_pattern_are_those_of_a_search(name: str) -> None:
+    pattern, where = random_pattern(7), SOUGHT[name]
     expected = [(pattern[:, h] * where).sum(axis=2)[where.any(axis=2)].mean() for h in range(3)]
     np.testing.assert_allclose(getattr(measured(pattern), name)[0], expected, rtol=1e-5)
 
@@ -122,8 +110,7 @@ def test_other_names_for_the_tokens_change_nothing() -> None:
 
 
 def test_where_no_token_occurs_twice_those_scores_are_absent() -> None:
-    tokens = np.array([[0, 1, 2, 3]])
-    output = measured(random_pattern(0, 1, tokens), tokens)
+    output = measured(random_pattern(0, 1, (1, 4)), np.array([[0, 1, 2, 3]]))
     assert (output.duplicate_token, output.prefix_matching, output.repeat_chance) == (None, None, None)
     assert output.n_repeats == 0
 
@@ -147,7 +134,6 @@ def test_the_small_product_has_the_eigenvalues_of_the_circuit_from_token_to_toke
     weights["unembed.W_U"] = weights["unembed.W_U"][:, :m]
     weights |= {"blocks.0.ln1.w": np.arange(1, D + 1) / D, "ln_final.w": np.arange(D, 0, -1) / D}
     copying = measured(random_pattern(0, 2), weights=weights, d_vocab_out=m).copying
-    assert copying is not None
     for head in range(2):
         values = weights["blocks.0.attn.W_V"][head] @ weights["blocks.0.attn.W_O"][head]
         read = weights["embed.W_E"][:m] * weights["blocks.0.ln1.w"]
@@ -158,7 +144,6 @@ def test_the_small_product_has_the_eigenvalues_of_the_circuit_from_token_to_toke
 def test_random_heads_copy_as_widely_as_such_heads_do() -> None:
     """Two hundred heads of random weights, and the spread that is foretold from others between their embeddings."""
     output = measured(random_pattern(0, 200), weights=random_weights(1, n_heads=200))
-    assert output.copying is not None and output.copying_std is not None
     assert output.copying_std[0] == pytest.approx(output.copying.std(), rel=0.25)
 
 
@@ -166,7 +151,6 @@ def test_between_embeddings_of_one_direction_every_head_copies_all_or_the_opposi
     weights = random_weights(2)
     weights["embed.W_E"] = np.outer(weights["embed.W_E"][:, 0], weights["embed.W_E"][0]).astype(np.float32)
     output = measured(random_pattern(0, 1), weights=weights)
-    assert output.copying is not None and output.copying_std is not None
     np.testing.assert_allclose(np.abs(output.copying), 1, atol=1e-5)
     assert output.copying_std[0] == pytest.approx(1, abs=0.05)
 
@@ -178,27 +162,14 @@ def test_answers_that_are_no_tokens_or_too_few_to_tell_are_not_copied(tokens: in
 
 
 def test_on_the_probe_of_the_task_a_head_that_looks_a_fixed_distance_back_is_no_induction_head() -> None:
-    task = InductionHeads()
-    probe = task.context(0).probe
-    n = probe.tokens.shape[1]
-    shape = replace(task.model(), n_layers=1, n_heads=1, d_model=D, d_head=2)
-    weights = random_weights() | {
-        "embed.W_E": np.ones((shape.d_vocab, D), dtype=np.float32),
-        "unembed.W_U": np.ones((D, shape.d_vocab_out), dtype=np.float32),
-    }
+    tokens = InductionHeads().context(0).probe.tokens
+    b, n = tokens.shape
 
     def score(where: np.ndarray) -> float:
-        seen = {"blocks.0.attn.hook_pattern": looking(where).astype(np.float32)}
-        matching = head_scores(Checkpoint(0, shape, weights, seen), task.context(0)).prefix_matching
-        assert matching is not None
-        return float(matching[0, 0])
+        return float(measured(looking(where), tokens).prefix_matching[0, 0])
 
-    assert score(marked(probe.tokens, behind=1)) == pytest.approx(1, abs=1e-5)
-    back = [score(np.broadcast_to(np.eye(n, k=-o, dtype=bool), (len(probe.tokens), n, n))) for o in range(2, 16)]
-    assert max(back) < 0.25
-
-
-# ---------------------------------------------------------------- what chance would show
+    assert score(marked(tokens, behind=1)) == pytest.approx(1, abs=1e-5)
+    assert max(score(np.broadcast_to(np.eye(n, k=-back, dtype=bool), (b, n, n))) for back in range(2, 16)) < 0.25
 
 
 def departing(size: float, **changes: np.ndarray) -> HeadScores:
@@ -215,27 +186,21 @@ def departing(size: float, **changes: np.ndarray) -> HeadScores:
 def test_a_head_that_takes_a_role_is_beyond(view: str, role: str) -> None:
     taken = getattr(departing(0), role).copy()
     taken[0, 1] = 0.95
-    path = over({0: departing(0.001), 100: departing(0.001), 200: departing(0.001, **{role: taken})})
-    assert judged(f"head_scores.{view}", path).is_beyond
-    still = over({0: departing(0.001), 100: departing(0.001)})
-    assert judged(f"head_scores.{view}", still).verdict == "Within its null"
+    still = departing(0.001)
+    assert_told_apart(f"head_scores.{view}", path(still, still, departing(0.001, **{role: taken})), path(still, still))
 
 
 def test_a_head_that_looks_away_from_the_previous_token_forms_no_induction_circuit() -> None:
     away = np.zeros((1, 2))
-    path = {0: departing(0.001), 100: departing(0, previous_token=away, prefix_matching=away)}
-    assert judged("head_scores.overview", over(path)).verdict == "Within its null"
-    late = judged("head_scores.overview", over({100: path[100]}))
-    assert "no checkpoint of step 0" in late.reason
+    last = departing(0, previous_token=away, prefix_matching=away)
+    assert judged("head_scores.overview", path(departing(0.001), last)).verdict == "Within its null"
+    assert "no checkpoint of step 0" in judged("head_scores.overview", path(last, first=100)).reason
 
 
 def test_copying_is_held_against_random_heads_between_the_same_embeddings() -> None:
-    def is_beyond(score: float, std: float) -> bool:
-        output = replace(even_attention(2), copying=np.array([[score, -1]]), copying_std=np.array([std]))
-        null = judged("head_scores.copying", over({0: output}))
-        assert null.is_measured
-        return null.is_beyond
-
-    assert is_beyond(0.9, 0.2) and not is_beyond(0.9, 0.6)
     edge = 0.2 * z_score(2)
-    assert is_beyond(edge + 0.01, 0.2) and not is_beyond(edge - 0.01, 0.2)
+    for beyond, within in (((0.9, 0.2), (0.9, 0.6)), ((edge + 0.01, 0.2), (edge - 0.01, 0.2))):
+        fields = (
+            {"copying": np.array([[score, -1]]), "copying_std": np.array([std])} for score, std in (beyond, within)
+        )
+        assert_told_apart("head_scores.copying", *(path(replace(even_attention(2), **changed)) for changed in fields))

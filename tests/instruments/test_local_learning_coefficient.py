@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-import judging
 import numpy as np
 import pytest
+from judging import assert_told_apart, judged, path
 
 from miscope.core import Checkpoint, MiscopeError
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.instrument import Null
 from miscope.instruments._shared import planted_loss
 from miscope.instruments._shared.nulls import NO_START
 from miscope.instruments.local_learning_coefficient.measure import LocalLearningCoefficient, instrument
@@ -80,9 +79,6 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float], words: st
         of_quadratic(np.ones(4), **settings)
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def estimated(estimate: float | None, *doubts: str) -> LocalLearningCoefficient:
     """By four chains, with a standard error of 0.1."""
     return LocalLearningCoefficient(
@@ -91,21 +87,20 @@ def estimated(estimate: float | None, *doubts: str) -> LocalLearningCoefficient:
     )  # fmt: skip
 
 
-def judged(view: str, *outputs: LocalLearningCoefficient, first: int = 0) -> Null:
-    source = judging.over({first + 100 * i: output for i, output in enumerate(outputs)})
-    return judging.judged(f"local_learning_coefficient.{view}", source)
+VIEWS = ["local_learning_coefficient.overview", "local_learning_coefficient.chains"]
 
 
-@pytest.mark.parametrize("view", ["overview", "chains"])
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_coefficient_is_beyond_the_untrained_network_by_more_than_both_errors(view: str) -> None:
     start = estimated(0.1, "drift")
-    assert judged(view, start, estimated(9.0)).is_beyond
-    assert judged(view, start, estimated(0.5)).verdict == "Within its null"  # four chains: 5.8 errors, not 2.3
-    assert "doubt" in judged(view, estimated(0.1), estimated(9.0, "drift")).reason
-    assert judged(view, estimated(None), estimated(9.0)).reason.startswith("at step 0 the chains ran away")
-    assert judged(view, start, estimated(9.0), first=5).reason == NO_START
+    assert_told_apart(
+        view, path(start, estimated(9.0)), path(start, estimated(0.5))
+    )  # four chains: 5.8 errors, not 2.3
+    assert "doubt" in judged(view, path(estimated(0.1), estimated(9.0, "drift"))).reason
+    assert judged(view, path(estimated(None), estimated(9.0))).reason.startswith("at step 0 the chains ran away")
+    assert judged(view, path(start, estimated(9.0), first=5)).reason == NO_START
 
 
 def test_coefficients_are_judged_by_the_highest() -> None:
-    null = judged("overview", estimated(0.1), estimated(9.0), estimated(0.1))
+    null = judged(VIEWS[0], path(estimated(0.1), estimated(9.0), estimated(0.1)))
     assert "(step 100)" in null.statistic and null.value == 9

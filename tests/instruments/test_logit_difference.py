@@ -4,25 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judging import CONTEXT, judged, over
+from judging import CONTEXT, assert_told_apart, path
 
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
-from miscope.instruments.logit_difference.measure import LogitDifference, logit_difference
-from miscope.maths.spectra import Basis
+from miscope.calibration.models import on_planted, probe, shape
+from miscope.core import NotApplicable, Probe
+from miscope.instruments.logit_difference.measure import LogitDifference, instrument
 
-MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=0, n_ctx=2, d_vocab=3, d_vocab_out=3)
-PROBE = Probe(
-    tokens=np.zeros((4, 2), dtype=np.int64),
-    targets=np.array([0, 1, 2, 0]),
-    is_train=np.array([True, True, False, False]),
-    distractors=np.array([1, 0, 0, 2]),
+SHARES = ("distribution", "shares")  # views of the share of inputs
+PROBE = replace(
+    probe(4).probe, targets=np.array([0, 1, 2, 0]), is_train=np.arange(4) < 2, distractors=np.array([1, 0, 0, 2])
 )
 LOGITS = np.array([[3, 1, 0], [2, -1, 0], [5, 0, 5], [0, 0, -4]], dtype=np.float32)  # differences 2, -3, 0, 4
 
 
-def measured(probe: Probe = PROBE, logits: np.ndarray = LOGITS) -> LogitDifference:
-    context = Context(probe=probe, answer_position=1, basis=Basis("fourier", 3))
-    return logit_difference(Checkpoint(0, MODEL, {}, {"logits": logits}), context)
+def measured(inputs: Probe = PROBE, logits: np.ndarray = LOGITS) -> LogitDifference:
+    return on_planted(instrument, shape(), replace(probe(4), probe=inputs), logits=logits)
 
 
 def test_the_difference_is_the_right_logit_minus_that_of_the_distractor_and_a_tie_is_no_lead() -> None:
@@ -50,19 +46,13 @@ def test_a_task_that_names_no_distractor_is_refused_with_the_reason() -> None:
         measured(replace(PROBE, distractors=None))
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
-def verdict(view: str, **changes: float) -> str:
-    return judged(view, over({0: replace(measured(), **changes)}), CONTEXT).verdict
-
-
-def test_a_lead_is_beyond_where_it_is_more_than_toss_ups() -> None:
-    verdicts = [verdict("logit_difference.overview", test_mean=mean, test_std=1.0) for mean in (0.5, 0.1, -2.0)]
-    assert verdicts == ["Beyond its null", "Within its null", "Within its null"]
-
-
-@pytest.mark.parametrize("view", ["logit_difference.distribution", "logit_difference.shares"])
-def test_the_right_answer_leads_on_more_inputs_than_tosses_of_a_coin(view: str) -> None:
-    verdicts = [verdict(view, test_positive=share) for share in (0.9, 0.55, 0.1)]
-    assert verdicts == ["Beyond its null", "Within its null", "Within its null"]
+@pytest.mark.parametrize(
+    ("view", "field", "lead", "none"),
+    [("overview", "test_mean", 0.5, (0.1, -2.0)), *((view, "test_positive", 0.9, (0.55, 0.1)) for view in SHARES)],
+)
+def test_a_lead_is_beyond_where_it_is_more_than_tosses_of_a_coin(
+    view: str, field: str, lead: float, none: tuple[float, float]
+) -> None:
+    beyond, *within = (path(replace(measured(), test_std=1.0, **{field: x})) for x in (lead, *none))
+    for chance in within:
+        assert_told_apart(f"logit_difference.{view}", beyond, chance, CONTEXT)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from judging import CONTEXT as ADDITION
-from judging import judged, over
+from judging import assert_told_apart, path
 
-from miscope.core import Checkpoint, Context, ModelConfig, Probe
+from miscope.calibration.models import shape
+from miscope.core import Checkpoint, Context, Probe
 from miscope.instruments._shared.guessing import z_score
 from miscope.instruments.logit_lens.measure import LogitLens, instrument, logit_lens
 from miscope.instruments.losses.measure import losses
@@ -20,39 +21,30 @@ RNG = np.random.default_rng(0)
 TOKENS, DISTRACTORS = RNG.integers(0, 5, (12, 3)), np.arange(12) % 5
 PROBE = Probe(TOKENS, (DISTRACTORS + 1) % 5, np.arange(12) < 8, distractors=DISTRACTORS)
 CONTEXT = Context(probe=PROBE, answer_position=2, basis=Basis("fourier", 5))
-MODEL = ModelConfig(n_layers=2, d_model=8, n_heads=2, d_head=4, d_mlp=16, n_ctx=3, d_vocab=5, d_vocab_out=5)
-
-
-def random_weights(model: ModelConfig) -> dict[str, np.ndarray]:
-    """Biases and norms too, so that nothing is the identity."""
-    shapes = {name: w.shape for name, w in weights(Transformer(model)).items()}
-    return {name: RNG.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+MODEL = shape(n_layers=2, d_model=8, n_heads=2, d_mlp=16, n_ctx=3)
 
 
 @pytest.fixture(params=["none", "LN", "RMS", "RMS with an epsilon that counts"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     kind, _, epsilon = request.param.partition(" ")
     model = replace(MODEL, normalization=kind, has_biases=kind == "LN", eps=0.5 if epsilon else 1e-5)
-    bare = Checkpoint(0, model, random_weights(model))
+    shapes = {name: w.shape for name, w in weights(Transformer(model)).items()}  # biases and norms too: no identity
+    bare = Checkpoint(0, model, {name: RNG.normal(size=of).astype(np.float32) for name, of in shapes.items()})
     return replace(bare, activations=activations(bare, CONTEXT, (*instrument.needs, "logits"), "answer"))
 
 
 def test_after_the_last_layer_the_lens_reads_what_the_network_answers(checkpoint: Checkpoint) -> None:
     lens, whole = logit_lens(checkpoint, CONTEXT), losses(checkpoint, CONTEXT)
     assert lens.point == ("embedding", "after layer 0", "after layer 1")
-    assert lens.train_loss is not None and lens.test_loss is not None
-    assert lens.train_accuracy is not None and lens.test_accuracy is not None
-    np.testing.assert_allclose(
-        [lens.train_loss[-1], lens.test_loss[-1]], [whole.train_loss, whole.test_loss], rtol=1e-4
-    )
+    read = [lens.train_loss[-1], lens.test_loss[-1]]
+    np.testing.assert_allclose(read, [whole.train_loss, whole.test_loss], rtol=1e-4)
     assert (lens.train_accuracy[-1], lens.test_accuracy[-1]) == (whole.train_accuracy, whole.test_accuracy)
 
 
 @pytest.mark.parametrize("has_distractors", [True, False])
 def test_the_parts_add_up_to_the_lead(checkpoint: Checkpoint, has_distractors: bool) -> None:
-    lens = logit_lens(
-        checkpoint, CONTEXT if has_distractors else replace(CONTEXT, probe=replace(PROBE, distractors=None))
-    )
+    context = replace(CONTEXT, probe=replace(PROBE, distractors=DISTRACTORS if has_distractors else None))
+    lens = logit_lens(checkpoint, context)
     logits = checkpoint.activations["logits"].astype(np.float64)
     each = np.arange(len(logits))
     other = logits[each, DISTRACTORS] if has_distractors else logits.mean(axis=1)
@@ -72,11 +64,9 @@ def test_each_component_is_credited_with_what_it_writes_and_with_its_spread_over
     assert lens.component == ("embedding", "layer 0 attention")
     np.testing.assert_allclose(lens.attribution, [-1, (3 + 1 - 1 + 1) / 4])
     np.testing.assert_allclose(lens.spread, [0, np.std([3, 1, -1, 1])])
-    assert lens.train_accuracy is not None and lens.test_accuracy is None
+    assert lens.test_accuracy is None
     np.testing.assert_allclose(lens.train_accuracy, [0, 0])  # ties and another answer
 
-
-# ---------------------------------------------------------------- what chance would show
 
 P = len(np.unique(ADDITION.probe.targets))
 
@@ -93,13 +83,11 @@ def lens(accuracy: float = 0.5, loss: float = 1.0, mean: float = 1.0) -> LogitLe
 @pytest.mark.parametrize("measure", ["accuracy", "loss"])
 def test_an_answer_is_beyond_guessing_where_it_is_there_after_the_last_layer(measure: str) -> None:
     known, guessed = lens(0.9, 0.3), lens(1 / P, np.log(P) + 0.01)
-    nulls = [judged("logit_lens.overview", over({0: guessed, 100: last}), measure=measure) for last in (known, guessed)]
-    assert [null.verdict for null in nulls] == ["Beyond its null", "Within its null"]
+    assert_told_apart("logit_lens.overview", path(guessed, known), path(guessed, guessed), measure=measure)
 
 
 @pytest.mark.parametrize(("grid", "n"), [((P, P), P * P), (None, P)])
 def test_a_component_is_beyond_where_its_mean_is_more_than_toss_ups_of_its_spread(grid: tuple | None, n: int) -> None:
     edge = 2 * z_score(3) / np.sqrt(n)
-    context = replace(ADDITION, grid=grid)
-    nulls = [judged("logit_lens.attribution", over({0: lens(mean=x * edge)}), context) for x in (0.99, 1.01)]
-    assert [null.verdict for null in nulls] == ["Within its null", "Beyond its null"]
+    both = (path(lens(mean=x * edge)) for x in (1.01, 0.99))
+    assert_told_apart("logit_lens.attribution", *both, replace(ADDITION, grid=grid))

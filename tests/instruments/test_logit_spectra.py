@@ -7,21 +7,20 @@ import judging
 import numpy as np
 import pytest
 
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable, Probe
-from miscope.instruments.logit_spectra.measure import LogitSpectra, logit_spectra, share_of_noise
+from miscope.calibration.models import on_planted, probe, shape
+from miscope.core import Context, NotApplicable
+from miscope.instruments.logit_spectra.measure import LogitSpectra, instrument, logit_spectra, share_of_noise
 from miscope.maths.spectra import Basis
 from miscope.maths.statistics import answers
 from miscope.maths.waves import losses_without
 
 P = 11
-MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=4, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
 
 
 def context(p: int = P, sign: int = 1) -> Context:
-    a, b = np.divmod(np.arange(p * p), p)
-    tokens = np.stack([a, b, np.full(p * p, p)], axis=1)
-    is_train = np.random.default_rng(0).random(p * p) < 0.4
-    return Context(Probe(tokens, (a + sign * b) % p, is_train), 2, Basis("fourier", p), grid=(p, p))
+    (a, b), is_train = np.divmod(np.arange(p * p), p), np.random.default_rng(0).random(p * p) < 0.4
+    inputs = replace(probe(p * p).probe, targets=(a + sign * b) % p, is_train=is_train)
+    return replace(probe(p * p, p), probe=inputs, grid=(p, p))
 
 
 def wave(k: int, p: int = P, sign: int = 1, phase: float = 0.0) -> np.ndarray:
@@ -31,7 +30,7 @@ def wave(k: int, p: int = P, sign: int = 1, phase: float = 0.0) -> np.ndarray:
 
 
 def measured(logits: np.ndarray, of: Context | None = None) -> LogitSpectra:
-    return logit_spectra(Checkpoint(0, MODEL, {}, {"logits": logits.astype(np.float32)}), of or context())
+    return on_planted(instrument, shape(), of or context(), logits=logits)
 
 
 def test_a_sine_of_the_answer_less_the_output_is_in_the_share_and_not_in_the_cosines() -> None:
@@ -71,13 +70,12 @@ def test_where_answers_make_no_group_the_waves_are_of_the_sum() -> None:
 
 def test_the_excluded_loss_is_that_of_the_logits_without_the_frequency() -> None:
     logits = (4 * wave(2) + np.random.default_rng(4).normal(size=(P * P, P))).astype(np.float32).astype(np.float64)
-    probe, rows = context().probe, context().basis.matrix
-    sums = np.stack([logits[probe.targets == s].mean(axis=0) for s in range(P)])
-    expected = []
+    inputs, rows, expected = context().probe, context().basis.matrix, []
+    sums = np.stack([logits[inputs.targets == s].mean(axis=0) for s in range(P)])
     for k in range(1, 6):
         kept = rows[[2 * k - 1, 2 * k]]
-        without = logits - (kept.T @ kept @ sums)[probe.targets]
-        expected.append(answers(without[probe.is_train], probe.targets[probe.is_train]).loss.mean())
+        without = logits - (kept.T @ kept @ sums)[inputs.targets]
+        expected.append(answers(without[inputs.is_train], inputs.targets[inputs.is_train]).loss.mean())
     np.testing.assert_allclose(measured(logits).excluded_loss, expected, rtol=1e-6)
 
 
@@ -118,19 +116,14 @@ def test_a_probe_that_is_no_grid_is_not_applicable() -> None:
 
 def test_the_reference_run_ends_with_its_known_share_of_cosines() -> None:
     spectra = logit_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
-    assert spectra.trig_share is not None
     assert spectra.trig_share[[7, 18, 37, 40, 53]].sum() == pytest.approx(0.926, abs=5e-4)
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 @pytest.mark.parametrize("view", ["logit_spectra.overview", "logit_spectra.excluded", "logit_spectra.spectrum"])
 def test_logits_of_a_circuit_are_beyond_noise(view: str) -> None:
     noise = measured(np.random.default_rng(0).normal(size=(P * P, P)))
-    circuit = judging.over({0: noise, 100: measured(8 * wave(3))})
-    assert judging.judged(view, circuit, context()).is_beyond
-    assert judging.judged(view, judging.over({0: noise}), context()).verdict == "Within its null"
+    circuit = measured(8 * wave(3))
+    judging.assert_told_apart(view, judging.path(noise, circuit), judging.path(noise), context())
 
 
 def test_the_share_of_noise_is_exceeded_in_one_of_a_hundred() -> None:

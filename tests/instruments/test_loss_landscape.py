@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-import judging
 import numpy as np
 import pytest
+from judging import assert_told_apart, judged, path
 
-from miscope.core import Checkpoint, MiscopeError, ModelConfig
+from miscope.core import Checkpoint, MiscopeError
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.instrument import Null
 from miscope.instruments._shared import planted_loss
 from miscope.instruments._shared.nulls import NO_START
 from miscope.instruments.loss_landscape.measure import LossLandscape, instrument
@@ -35,14 +34,13 @@ def test_a_round_bowl_rises_alike_in_all_directions() -> None:
 
 def test_one_that_is_not_converged_says_so() -> None:
     bowl = of_quadratic(np.linspace(0, 1, 3000), products=4)
-    assert not bowl.is_converged
-    assert bowl.n_products == 4
+    assert not bowl.is_converged and bowl.n_products == 4
     assert bowl.top_error > 0.01 * bowl.top_eigenvalue
     assert of_quadratic(np.append(np.linspace(0, 1, 2000), 50)).is_converged
 
 
 def small(step: int = 0, **change: Any) -> Checkpoint:
-    model: ModelConfig = replace(MODEL, **change)
+    model = replace(MODEL, **change)
     bare = Checkpoint(step, model, weights(Transformer(model, 1)))
     return replace(bare, differentiable=network(bare, TASK.context(0)))
 
@@ -63,10 +61,10 @@ def test_extremes_and_trace_are_those_of_the_whole_hessian(change: dict[str, obj
 
 
 def test_directions_are_the_same_at_every_checkpoint_and_others_with_another_seed() -> None:
-    first, again, other = (
-        instrument.compute(small(step), TASK.context(0), directions=4, seed=seed).rise
-        for step, seed in ((0, 0), (7, 0), (0, 1))
+    measured = (
+        instrument.compute(small(at), TASK.context(0), directions=4, seed=s) for at, s in ((0, 0), (7, 0), (0, 1))
     )
+    first, again, other = (output.rise for output in measured)
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
 
@@ -86,9 +84,6 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], words: str)
         of_quadratic(np.ones(4), **settings)
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def landscape(rise: float = 0.0, **change: Any) -> LossLandscape:
     """Fifty directions whose rise at distance 10 is `rise` on average, and a hundredth of that at distance 1."""
     distance = np.array([1.0, 10.0])
@@ -102,11 +97,6 @@ def landscape(rise: float = 0.0, **change: Any) -> LossLandscape:
 
 
 FLAT, STEEP, BOWL = landscape(), landscape(0.1), 100 * 1.0 / (2 * 1000)  # at distance 10, of trace 1
-
-
-def judged(view: str, *outputs: LossLandscape, first: int = 0, step: int | None = None) -> Null:
-    source = judging.over({first + 100 * i: output for i, output in enumerate(outputs)})
-    return judging.judged(f"loss_landscape.{view}", source, step=step)
 
 
 @pytest.mark.parametrize(
@@ -125,26 +115,25 @@ def judged(view: str, *outputs: LossLandscape, first: int = 0, step: int | None 
 def test_what_goes_beyond_the_untrained_network_is_told_from_what_does_not(
     view: str, start: LossLandscape, beyond: LossLandscape, within: LossLandscape
 ) -> None:
-    assert judged(view, start, beyond).is_beyond
-    assert judged(view, start, within).verdict == "Within its null"
+    assert_told_apart(f"loss_landscape.{view}", path(start, beyond), path(start, within))
 
 
 def test_rise_and_sharpness_are_judged_where_they_are_highest() -> None:
-    rise = judged("overview", FLAT, STEEP, FLAT)
+    rise = judged("loss_landscape.overview", path(FLAT, STEEP, FLAT))
     assert "(step 100)" in rise.statistic and rise.value == pytest.approx(0.1)
-    sharp = judged("sharpness", FLAT, landscape(top_eigenvalue=5.0), FLAT)
+    sharp = judged("loss_landscape.sharpness", path(FLAT, landscape(top_eigenvalue=5.0), FLAT))
     assert "(step 100)" in sharp.statistic and (sharp.value, sharp.threshold) == (5, 3)
 
 
 def test_a_step_between_two_has_the_directions_of_the_one_before() -> None:
-    assert judged("directions", FLAT, STEEP, step=50).verdict == "Within its null"
+    assert judged("loss_landscape.directions", path(FLAT, STEEP), step=50).verdict == "Within its null"
 
 
 def test_where_the_trace_is_negative_there_is_no_parabola() -> None:
-    assert judged("bowl", landscape(BOWL, trace=-1.0), STEEP).verdict == "No null"
+    assert judged("loss_landscape.bowl", path(landscape(BOWL, trace=-1.0), STEEP)).verdict == "No null"
 
 
 @pytest.mark.parametrize("view", ["overview", "bowl", "saddle", "sharpness"])
 def test_a_landscape_without_step_0_is_not_judged(view: str) -> None:
-    assert judged(view, FLAT, STEEP, first=5).reason == NO_START
-    assert judged("directions", STEEP, first=5).is_beyond  # half lead up on a slope, whatever came before
+    assert judged(f"loss_landscape.{view}", path(FLAT, STEEP, first=5)).reason == NO_START
+    assert judged("loss_landscape.directions", path(STEEP, first=5)).is_beyond  # half lead up on a slope, always

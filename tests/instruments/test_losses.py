@@ -6,22 +6,20 @@ import calibration_model
 import numpy as np
 import pytest
 from judging import CONTEXT as ADDITION
-from judging import P, judged, over
+from judging import P, judged, path
 
+from miscope.calibration.models import on_planted, probe, shape
 from miscope.catalog import builtin
-from miscope.core import Checkpoint, Context, ModelConfig, Probe
+from miscope.core import Context
 from miscope.instrument import Artifact, Table
 from miscope.instruments._shared import guessing
-from miscope.instruments.losses.measure import Losses, losses
-from miscope.maths.spectra import Basis
-
-MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=0, n_ctx=1, d_vocab=4, d_vocab_out=4)
+from miscope.instruments.losses.measure import Losses, instrument, losses
 
 
 def measured(logits: list[list[float]], targets: list[int], is_train: list[bool]) -> Losses:
-    probe = Probe(np.zeros((len(targets), 1), dtype=np.int64), np.array(targets), np.array(is_train))
-    context = Context(probe=probe, answer_position=0, basis=Basis("fourier", 4))
-    return losses(Checkpoint(0, MODEL, {}, {"logits": np.array(logits, dtype=np.float32)}), context)
+    plain = probe(len(targets))
+    inputs = replace(plain.probe, targets=np.array(targets), is_train=np.array(is_train))
+    return on_planted(instrument, shape(), replace(plain, probe=inputs), logits=np.array(logits))
 
 
 def test_an_even_guess_costs_the_log_of_the_number_of_classes() -> None:
@@ -60,15 +58,12 @@ def test_the_reference_run_gives_its_known_losses(step: int, train: float, test:
     assert output.test_margin_min == pytest.approx(margin, abs=0.5)
 
 
-# ---------------------------------------------------------------- what chance would show
-
 VIEWS = builtin().views("losses")
 
 
 def answering(*logits: np.ndarray, context: Context = ADDITION) -> Artifact[Losses]:
     """At steps 0, 100, ..."""
-    made = ({"logits": x.astype(np.float32)} for x in logits)
-    return over({100 * i: losses(Checkpoint(100 * i, MODEL, {}, seen), context) for i, seen in enumerate(made)})
+    return path(*(on_planted(instrument, shape(), context, logits=x) for x in logits))
 
 
 def right(size: float) -> np.ndarray:
@@ -87,8 +82,8 @@ def test_a_network_that_knows_the_answers_is_beyond_guessing(view: str) -> None:
 @pytest.mark.parametrize("size", [1e-4, 1.0, 20.0])
 def test_noise_and_one_answer_for_all_are_within_guessing(size: float) -> None:
     constant = [np.tile(size * np.eye(P)[k], (P * P, 1)) for k in range(P)]
-    paths = [answering(logits) for logits in (*(noise(seed, size) for seed in range(5)), *constant)]
-    assert {judged(view, path).verdict for view in VIEWS for path in paths} == {"Within its null"}
+    guesses = [answering(logits) for logits in (*(noise(seed, size) for seed in range(5)), *constant)]
+    assert {judged(view, guess).verdict for view in VIEWS for guess in guesses} == {"Within its null"}
 
 
 def test_a_network_that_knows_its_training_inputs_alone_is_within_guessing_on_the_others() -> None:
@@ -101,11 +96,10 @@ def test_a_network_that_knows_its_training_inputs_alone_is_within_guessing_on_th
 
 def test_without_test_inputs_the_training_inputs_are_judged() -> None:
     all_train = replace(ADDITION, probe=replace(ADDITION.probe, is_train=np.ones(P * P, dtype=bool)))
-    path = answering(right(8.0), context=all_train)
-    sentence = judged("losses.accuracy", path, all_train).sentence
+    known = answering(right(8.0), context=all_train)
+    sentence = judged("losses.accuracy", known, all_train).sentence
     assert sentence == "Beyond its null: train accuracy 100 %, against 13 % in 99 % of guesses."  # 22 of 169
-    reason = judged("losses.confidence", path, all_train, inputs="test").reason
-    assert reason == "there are no such inputs"
+    assert judged("losses.confidence", known, all_train, inputs="test").reason == "there are no such inputs"
 
 
 def test_luck_is_the_binomial_distribution_s() -> None:
@@ -127,18 +121,15 @@ def test_an_answer_that_is_right_more_often_than_others_is_a_better_guess() -> N
     assert guessing.chance(replace(probe, allowed=allowed), chosen) == 1
 
 
-# ---------------------------------------------------------------- tables
-
-
-def tabulated(view: str, path: Artifact[Losses], context: Context = ADDITION, **options: str) -> Table:
-    return builtin().view(view).tabulate(path, context, step=path.steps[-1], **options)
+def tabulated(view: str, source: Artifact[Losses], context: Context = ADDITION, **options: str) -> Table:
+    return builtin().view(view).tabulate(source, context, step=source.steps[-1], **options)
 
 
 def test_a_split_or_a_class_that_was_not_measured_has_no_row() -> None:
     known = answering(right(8.0)).last
-    path = over({0: replace(known, train_loss=None, class_accuracy=np.where(np.arange(P) == 3, np.nan, 1.0))})
-    assert list(tabulated("losses.overview", path).data["split"]) == ["test"]
-    assert list(tabulated("losses.class_accuracy", path).data["class"]) == [k for k in range(P) if k != 3]
+    some = path(replace(known, train_loss=None, class_accuracy=np.where(np.arange(P) == 3, np.nan, 1.0)))
+    assert list(tabulated("losses.overview", some).data["split"]) == ["test"]
+    assert list(tabulated("losses.class_accuracy", some).data["class"]) == [k for k in range(P) if k != 3]
 
 
 def test_confidence_of_train_inputs_keeps_only_those() -> None:

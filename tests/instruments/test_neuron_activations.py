@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from judging import CONTEXT, P, over
 
+from miscope.calibration.models import shape
 from miscope.catalog import builtin
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable
+from miscope.core import Checkpoint, Context, NotApplicable
 from miscope.families.parity import Parity
 from miscope.instrument import Artifact, Table
 from miscope.instruments.neuron_activations.measure import NeuronActivations, neuron_activations
@@ -30,21 +31,14 @@ def table(view: str, activations: Artifact[Any], context: Context = CONTEXT) -> 
     return builtin().view(f"neuron_activations.{view}").tabulate(activations, context, step=activations.steps[-1])
 
 
-def model(d_mlp: int) -> ModelConfig:
-    return ModelConfig(n_layers=2, d_model=4, n_heads=1, d_head=4, d_mlp=d_mlp, n_ctx=1, d_vocab=5, d_vocab_out=5)
-
-
 def test_each_neuron_of_each_layer_becomes_a_row_over_the_probe() -> None:
     posts = np.arange(36, dtype=np.float32).reshape(2, 6, 3)
     activations = {f"blocks.{layer}.mlp.hook_post": posts[layer] for layer in range(2)}
-    measured = neuron_activations(Checkpoint(0, model(3), {}, activations), CONTEXT).activation
+    measured = neuron_activations(Checkpoint(0, shape(n_layers=2, d_mlp=3), {}, activations), CONTEXT).activation
     assert measured.shape == (2, 3, 6)
     np.testing.assert_array_equal(measured[1, 2], posts[1, :, 2])
-
-
-def test_a_model_without_mlp_is_not_applicable() -> None:
     with pytest.raises(NotApplicable, match="no MLP"):
-        neuron_activations(Checkpoint(0, model(0), {}), CONTEXT)
+        neuron_activations(Checkpoint(0, shape(), {}), CONTEXT)
 
 
 def test_maps_show_each_input_at_its_place() -> None:

@@ -1,13 +1,12 @@
 """Neurons whose history is written by hand."""
 
 import numpy as np
-import pytest
-from judging import judged, over
+from judging import assert_told_apart, over
 
 from miscope.calibration.models import probe
 from miscope.catalog import builtin
+from miscope.instruments.neuron_dynamics.known import spectrum
 from miscope.instruments.neuron_dynamics.measure import NeuronDynamics, neuron_dynamics
-from miscope.instruments.neuron_spectra.measure import NeuronSpectra
 
 N_FREQ = 20  # three times the even share is 0.15
 CONTEXT = probe(1, 2 * N_FREQ + 1)
@@ -16,20 +15,8 @@ STEPS = (0, 100, 250, 1000, 1100, 1200)
 
 def followed(frequencies: list[list[int]], fractions: list[list[float]]) -> NeuronDynamics:
     """From one row per checkpoint and one column per neuron of a single layer."""
-    outputs = {s: spectrum(k, f) for s, k, f in zip(STEPS, frequencies, fractions, strict=False)}
-    return neuron_dynamics(over(outputs), CONTEXT)
-
-
-def spectrum(frequencies: list[int], fractions: list[float]) -> NeuronSpectra:
-    peak = np.array([fractions], dtype=np.float32)
-    return NeuronSpectra(
-        fraction=np.zeros((1, len(frequencies), N_FREQ), dtype=np.float16),
-        peak_frequency=np.array([frequencies], dtype=np.int32),
-        peak_fraction=peak,
-        low_fraction=np.zeros_like(peak),
-        level=np.array([0.7, 0.9]),
-        n_specialised=np.array([[0, 0]]),
-    )
+    rows = zip(STEPS, np.array(frequencies), np.array(fractions), strict=False)
+    return neuron_dynamics(over({step: spectrum(k, f) for step, k, f in rows}), CONTEXT)
 
 
 def test_a_neuron_commits_where_its_final_frequency_holds_above_three_even_shares() -> None:
@@ -61,19 +48,13 @@ def test_permuting_neurons_permutes_them_and_leaves_the_counts() -> None:
     np.testing.assert_array_equal(after.neurons_per_frequency, before.neurons_per_frequency)
 
 
-def test_one_checkpoint_is_followed_without_switches() -> None:
+def test_one_checkpoint_is_followed_without_switches_and_who_never_commits_keeps_the_share_below_one() -> None:
     output = followed([[5, 7]], [[0.9, 0.1]])
     np.testing.assert_array_equal(output.commitment_step, [[0, np.nan]])
-    assert not output.n_switches.any()
-    assert not output.is_transient.any()
+    assert not output.n_switches.any() and not output.is_transient.any()
+    thrice = followed([[5, 7]] * 3, [[0.9, 0.1]] * 3)
+    assert builtin().view("neuron_dynamics.commitment").table(thrice, CONTEXT).data["committed"].max() == 0.5
 
-
-def test_a_neuron_that_never_commits_keeps_the_share_below_one() -> None:
-    output = followed([[5, 7]] * 3, [[0.9, 0.1]] * 3)
-    assert builtin().view("neuron_dynamics.commitment").table(output, CONTEXT).data["committed"].max() == 0.5
-
-
-# ---------------------------------------------------------------- what chance would show
 
 Peaks = tuple[list[int], list[float]]
 
@@ -89,27 +70,13 @@ def tuned(*frequencies: int) -> Peaks:
     return list(frequencies) * (60 // len(frequencies)), [0.9] * 60
 
 
-def verdict(view: str, *path: Peaks) -> str:
-    frequencies, fractions = zip(*path, strict=True)
-    return judged(f"neuron_dynamics.{view}", followed(list(frequencies), list(fractions)), CONTEXT).verdict
-
-
-BEYOND, WITHIN = "Beyond its null", "Within its null"
-
-
-@pytest.mark.parametrize("view", ["overview", "commitment", "peaks"])
-def test_neurons_that_end_tuned_are_beyond_whatever_they_began_as(view: str) -> None:
-    assert verdict(view, drawn(0), tuned(1, 2, 3)) == BEYOND
-    assert verdict(view, tuned(1, 2, 3), drawn(0)) == WITHIN
-
-
-def test_concentration_is_judged_by_as_many_neurons_at_random_frequencies() -> None:
-    assert verdict("concentration", tuned(1, 2, 3)) == BEYOND
-    assert verdict("concentration", tuned(*range(1, N_FREQ + 1))) == WITHIN
-    assert verdict("concentration", drawn(0)) == WITHIN
-
-
-def test_switches_count_between_frequencies_that_a_neuron_is_tuned_to() -> None:
-    assert verdict("switches", tuned(1, 2, 3), tuned(4, 5, 6)) == BEYOND
-    assert verdict("switches", tuned(1, 2, 3), tuned(1, 2, 3)) == WITHIN
-    assert verdict("switches", *(drawn(seed) for seed in range(6))) == WITHIN
+def test_neurons_are_judged_by_random_functions_of_a_token() -> None:
+    few, many, random = tuned(1, 2, 3), tuned(*range(1, N_FREQ + 1)), drawn(0)
+    for view, beyond, *within in (
+        *((view, (random, few), (few, random)) for view in ("overview", "commitment", "peaks")),
+        ("concentration", (few,), (many,), (random,)),
+        ("switches", (few, tuned(4, 5, 6)), (few, few), tuple(drawn(seed) for seed in range(6))),
+    ):
+        measured = [followed(*map(list, zip(*path, strict=True))) for path in (beyond, *within)]
+        for other in measured[1:]:
+            assert_told_apart(f"neuron_dynamics.{view}", measured[0], other, CONTEXT)

@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 from judging import judged, over
 
-from miscope.calibration.models import probe
-from miscope.core import Checkpoint, MiscopeError, ModelConfig, NotApplicable
+from miscope.calibration.models import probe, shape
+from miscope.core import Checkpoint, MiscopeError, NotApplicable
 from miscope.instruments.neuron_fourier.measure import NeuronFourier, neuron_fourier
 from miscope.instruments.neuron_spectra.measure import neuron_spectra
 from miscope.maths.spectra import Basis
 from miscope.maths.waves import waves
 
 P, NEURONS = 11, 60
-MODEL = ModelConfig(
-    n_layers=1, d_model=P + 1, n_heads=1, d_head=P + 1, d_mlp=NEURONS, n_ctx=3, d_vocab=P + 1, d_vocab_out=P
-)
+MODEL = shape(d_model=P + 1, d_head=P + 1, d_mlp=NEURONS, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
 CONTEXT = probe(1, P)
 K = 1 + np.arange(NEURONS) % 5
 PHI = 2 * np.pi * (np.arange(NEURONS) // 5) / 12 + 0.1 * K  # twelve phases for each frequency, even round the circle
@@ -28,18 +26,12 @@ ANGLE = 2 * np.pi * np.multiply.outer(np.arange(P), K) / P
 ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(P + 1, P + 1)))[0]
 
 
-def solution(
-    offset: np.ndarray | float = 0.0, read_size: float = 2.0, write_size: float = 0.5
-) -> dict[str, np.ndarray]:
-    """One-hot tokens; a neuron reads cos(w x + phi) and writes cos(w c + 2 phi - offset)."""
-    w_in = np.vstack([read_size * np.cos(ANGLE + PHI), np.full(NEURONS, 9.0)])
-    w_out = write_size * np.cos(ANGLE + 2 * PHI - offset).T
-    return {
-        "embed.W_E": np.eye(P + 1),
-        "blocks.0.mlp.W_in": w_in,
-        "blocks.0.mlp.W_out": np.hstack([w_out, np.zeros((NEURONS, 1))]),
-        "unembed.W_U": np.eye(P + 1, P),
-    }
+def solution(offset: np.ndarray | float = 0.0) -> dict[str, np.ndarray]:
+    """One-hot tokens; a neuron reads 2 cos(w x + phi) and writes cos(w c + 2 phi - offset) / 2."""
+    w_in = np.vstack([2 * np.cos(ANGLE + PHI), np.full(NEURONS, 9.0)])
+    w_out = np.hstack([np.cos(ANGLE + 2 * PHI - offset).T / 2, np.zeros((NEURONS, 1))])
+    mlp = {"blocks.0.mlp.W_in": w_in, "blocks.0.mlp.W_out": w_out}
+    return {"embed.W_E": np.eye(P + 1), **mlp, "unembed.W_U": np.eye(P + 1, P)}
 
 
 def with_head(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -78,13 +70,16 @@ def test_a_phase_that_is_off_is_off_by_that_much_round_the_circle() -> None:
     np.testing.assert_allclose(measured(solution(off)).misalignment, expected[None], atol=1e-5)
 
 
-def test_two_frequencies_share_by_their_squares() -> None:
+def test_two_frequencies_share_by_their_squares_and_who_reads_nothing_has_none_and_no_phase() -> None:
     weights = solution()
     mixed = 2 * np.cos(2 * np.pi * 3 * np.arange(P) / P) + np.sin(2 * np.pi * 4 * np.arange(P) / P)
     weights["blocks.0.mlp.W_in"][:P, 0] = mixed + 7
+    weights["blocks.0.mlp.W_in"][:, 4] = 0
     output = measured(weights)
     assert (output.read_frequency[0, 0], output.read_share[0, 0]) == (3, pytest.approx(0.8))
     assert output.read_concentration[0, 0] == pytest.approx(0.8**2 + 0.2**2)
+    assert (output.read_frequency[0, 4], output.read_share[0, 4]) == (0, 0)
+    assert np.isnan(output.misalignment[0, 4])
 
 
 def test_what_is_read_through_a_head_is_seen_there_and_not_on_the_direct_path() -> None:
@@ -106,20 +101,10 @@ def test_permuting_neurons_permutes_the_answer() -> None:
     np.testing.assert_allclose(output.misalignment[0], np.linspace(0, 3, NEURONS)[order], atol=1e-5)
 
 
-def test_a_neuron_that_reads_nothing_has_no_frequency_and_no_phase() -> None:
-    weights = solution()
-    weights["blocks.0.mlp.W_in"][:, 4] = 0
-    output = measured(weights)
-    assert (output.read_frequency[0, 4], output.read_share[0, 4]) == (0, 0)
-    assert np.isnan(output.misalignment[0, 4])
-
-
 def test_weights_that_are_waves_whose_phases_fit_are_beyond_and_random_ones_within() -> None:
     rng, views = np.random.default_rng(2), ("overview", "alignment", "phases")
-    noise = {
-        "blocks.0.mlp.W_in": rng.normal(size=(P + 1, NEURONS)),
-        "blocks.0.mlp.W_out": rng.normal(size=(NEURONS, P + 1)),
-    }
+    shapes = {"blocks.0.mlp.W_in": (P + 1, NEURONS), "blocks.0.mlp.W_out": (NEURONS, P + 1)}
+    noise = {name: rng.normal(size=size) for name, size in shapes.items()}
     unrelated = solution(rng.uniform(-np.pi, np.pi, NEURONS))
     for weights, is_beyond in (
         (solution(), [True, True, True]),
@@ -162,7 +147,7 @@ def test_what_cannot_apply_says_why() -> None:
 
 
 def test_phases_of_the_reference_run_fit_at_the_end_through_its_heads_and_never_on_the_direct_path() -> None:
-    last = calibration_model.weights_only(16_900)
+    last = calibration_model.checkpoint(16_900)
     through = neuron_fourier(last, calibration_model.context())
     assert np.median(through.misalignment) == pytest.approx(0.047, abs=5e-3)  # radians; measured when this was written
     assert (through.read_share > 0.7).sum() == 361
@@ -170,11 +155,7 @@ def test_phases_of_the_reference_run_fit_at_the_end_through_its_heads_and_never_
     assert np.median(direct.misalignment) > 1.2
     early = neuron_fourier(calibration_model.weights_only(200), calibration_model.context())
     assert np.median(early.misalignment) < 0.6  # long before the test loss falls
-
-
-def test_neurons_of_the_reference_run_read_the_frequency_that_they_work_at() -> None:
-    last = calibration_model.checkpoint(16_900)
-    active, read = neuron_spectra(last, calibration_model.context()), neuron_fourier(last, calibration_model.context())
+    active = neuron_spectra(last, calibration_model.context())
     is_tuned = active.peak_fraction > 0.7
-    assert is_tuned.sum() > 300
-    np.testing.assert_array_equal(read.read_frequency[is_tuned], active.peak_frequency[is_tuned])
+    assert is_tuned.sum() > 300  # which read the frequency that they work at
+    np.testing.assert_array_equal(through.read_frequency[is_tuned], active.peak_frequency[is_tuned])

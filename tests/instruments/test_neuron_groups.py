@@ -5,15 +5,15 @@ from dataclasses import replace
 import calibration_model
 import numpy as np
 import pytest
-from judging import judged
+from judging import assert_told_apart, judged
 
-from miscope.calibration.models import probe
-from miscope.core import Checkpoint, MiscopeError, ModelConfig, NotApplicable
+from miscope.calibration.models import probe, shape
+from miscope.core import Checkpoint, MiscopeError, NotApplicable
 from miscope.instruments.neuron_groups.measure import NeuronGroups, neuron_groups
 from miscope.maths.spectra import Basis
 
 P, N = 11, 40
-MODEL = ModelConfig(n_layers=1, d_model=5, n_heads=1, d_head=5, d_mlp=2 * N + 5, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
+MODEL = shape(d_model=5, d_head=5, d_mlp=2 * N + 5, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
 CONTEXT = probe(1, P)
 TURN = 2 * np.pi * np.arange(N) / N
 X = 2 * np.pi * np.arange(P) / P
@@ -92,12 +92,6 @@ def test_scores_are_of_members_alone_and_have_their_spread() -> None:
     np.testing.assert_allclose((output.score[0, :N, :2] ** 2).sum(axis=1), 9, rtol=1e-5)
 
 
-def test_too_few_neurons_make_no_group() -> None:
-    output = measured(checkpoint(0, NONE), min_neurons=N + 1)
-    np.testing.assert_array_equal(output.frequency, [0])
-    assert not output.member.any()
-
-
 def test_what_cannot_apply_says_why() -> None:
     plain = checkpoint(0, NONE)
     with pytest.raises(NotApplicable, match="no MLP"):
@@ -119,39 +113,29 @@ def test_groups_of_the_reference_run_are_flat_until_late_and_end_as_saddles() ->
     assert output.shape[0, 3] == 0
 
 
-# ---------------------------------------------------------------- what chance would show
-
-BEYOND, WITHIN = "Beyond its null", "Within its null"
-
-
-def verdict(view: str, groups: NeuronGroups) -> str:
-    return judged(f"neuron_groups.{view}", groups, CONTEXT).verdict
-
-
-def bent() -> NeuronGroups:
+def bent(**fields: np.ndarray) -> NeuronGroups:
     """All 85 neurons and two groups of 40, the first a saddle in the end; at step 0 they are random."""
-    return measured(checkpoint(0, NONE, seed=1), checkpoint(50, 0.5 * np.cos(2 * TURN)))
+    return replace(measured(checkpoint(0, NONE, seed=1), checkpoint(50, 0.5 * np.cos(2 * TURN))), **fields)
 
 
 @pytest.mark.parametrize("view", ["overview", "relief"])
 def test_a_bent_group_is_beyond_if_it_has_neurons_enough(view: str) -> None:
-    groups = replace(bent(), r2_gain=np.tile([[0.0, 0.8]], (3, 1)))
-    assert verdict(view, groups) == BEYOND
-    assert verdict(view, replace(groups, size=np.array([85, 7, 7]))) == WITHIN
-    assert verdict(view, replace(groups, r2_gain=np.full((3, 2), 0.09))) == WITHIN
+    groups, name = bent(r2_gain=np.tile([[0.0, 0.8]], (3, 1))), f"neuron_groups.{view}"
+    assert_told_apart(name, groups, replace(groups, size=np.array([85, 7, 7])), CONTEXT)
+    assert_told_apart(name, groups, bent(r2_gain=np.full((3, 2), 0.09)), CONTEXT)
 
 
-def test_a_group_that_came_to_lie_in_a_plane_is_beyond() -> None:
-    assert verdict("dimensions", bent()) == BEYOND
-    assert verdict("dimensions", measured(checkpoint(0, NONE), checkpoint(50, NONE))) == WITHIN
-    assert verdict("dimensions", replace(bent(), steps=np.array([10, 50]))) == "No null"
+def test_a_group_that_came_to_lie_in_a_plane_or_close_together_is_beyond() -> None:
+    name, flat = "neuron_groups.dimensions", measured(checkpoint(0, NONE), checkpoint(50, NONE))
+    assert_told_apart(name, bent(), flat, CONTEXT)
+    assert judged(name, bent(steps=np.array([10, 50])), CONTEXT).verdict == "No null"
+    tight, loose = (bent(spread=np.array([[1, 1], [1, least], [1, 0.9]])) for least in (0.6, 0.7))
+    assert_told_apart("neuron_groups.spread", tight, loose, CONTEXT)
 
 
-def test_a_group_is_tight_if_all_neurons_lie_much_further_apart() -> None:
-    assert verdict("spread", replace(bent(), spread=np.array([[1, 1], [1, 0.6], [1, 0.9]]))) == BEYOND
-    assert verdict("spread", replace(bent(), spread=np.array([[1, 1], [1, 0.7], [1, 0.9]]))) == WITHIN
-
-
-@pytest.mark.parametrize("view", ["overview", "dimensions", "spread"])
-def test_without_groups_there_are_no_neurons_in_them(view: str) -> None:
-    assert verdict(view, measured(checkpoint(0, NONE), min_neurons=N + 1)) == WITHIN
+def test_too_few_neurons_make_no_group_and_there_are_none_in_it() -> None:
+    output = measured(checkpoint(0, NONE), min_neurons=N + 1)
+    np.testing.assert_array_equal(output.frequency, [0])
+    assert not output.member.any()
+    for view in ("overview", "dimensions", "spread"):
+        assert judged(f"neuron_groups.{view}", output, CONTEXT).verdict == "Within its null"

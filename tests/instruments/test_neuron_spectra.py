@@ -1,17 +1,19 @@
 """Neurons planted at known frequencies."""
 
+from collections import Counter
 from dataclasses import replace
 
 import calibration_model
 import numpy as np
 import pytest
-from judging import CONTEXT, P, judged, over
+from judging import CONTEXT, P, assert_told_apart, over, path
 
+from miscope.calibration.models import shape
 from miscope.catalog import builtin
-from miscope.core import Checkpoint, Context, ModelConfig, NotApplicable
+from miscope.core import Checkpoint, Context, NotApplicable
 from miscope.instruments.neuron_spectra.measure import NeuronSpectra, neuron_spectra
 
-MODEL = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=5, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
+MODEL = shape(d_mlp=5, n_ctx=3, d_vocab=P + 1, d_vocab_out=P)
 
 
 def wave(k: int, other: int | None = None) -> np.ndarray:
@@ -39,12 +41,8 @@ def test_neurons_are_counted_at_their_frequency_and_above_each_level() -> None:
     np.testing.assert_array_equal(output.peak_frequency, [[4, 6, 4]])
     np.testing.assert_array_equal(output.n_specialised, [[3, 2]])
     np.testing.assert_array_equal(output.level, [0.7, 0.9])
-
-
-def test_a_neuron_that_does_not_vary_has_frequency_zero() -> None:
-    output = measured(np.zeros((P, P)), np.full((P, P), 0.3))
-    assert not output.peak_frequency.any()
-    assert not output.peak_fraction.any()
+    still = measured(np.zeros((P, P)), np.full((P, P), 0.3))
+    assert not still.peak_frequency.any() and not still.peak_fraction.any()
 
 
 def test_permuting_neurons_permutes_the_answer_and_swapping_the_summands_changes_nothing() -> None:
@@ -64,8 +62,7 @@ def test_what_cannot_apply_says_why() -> None:
 @pytest.mark.parametrize("view", ["overview", "clusters", "peak_fractions", "population"])
 def test_tuned_neurons_are_beyond_and_random_functions_of_the_summands_within(view: str) -> None:
     few, many = drawn(0), tuned(*[1, 2, 3] * 20)
-    assert judged(f"neuron_spectra.{view}", over({0: few, 1: many})).is_beyond
-    assert judged(f"neuron_spectra.{view}", over({0: many, 1: few})).verdict == "Within its null"
+    assert_told_apart(f"neuron_spectra.{view}", path(few, many), path(many, few))
 
 
 def test_a_population_is_judged_at_any_level() -> None:
@@ -76,9 +73,8 @@ def test_a_population_is_judged_at_any_level() -> None:
 
 
 def test_neurons_that_were_coarse_for_a_time_were_beyond() -> None:
-    fine = tuned(*[6] * 60)
-    assert judged("neuron_spectra.low_frequency", over({0: fine, 1: tuned(*[1] * 60), 2: fine})).is_beyond
-    assert not judged("neuron_spectra.low_frequency", over({0: fine, 1: drawn(0), 2: fine})).is_beyond
+    fine, coarse = tuned(*[6] * 60), tuned(*[1] * 60)
+    assert_told_apart("neuron_spectra.low_frequency", path(fine, coarse, fine), path(fine, drawn(0), fine))
 
 
 def test_clusters_count_every_neuron_once() -> None:
@@ -86,14 +82,11 @@ def test_clusters_count_every_neuron_once() -> None:
     assert bands == [(0, 0, "k = 1 (1)"), (1, 2, "k = 4 (2)"), (3, 4, "k = 6 (2)")]
 
 
-@pytest.mark.parametrize(("step", "expected"), [(1500, 0), (13_000, 7)])
-def test_the_reference_run_has_its_known_number_of_neurons_above_85_percent(step: int, expected: int) -> None:
-    output = neuron_spectra(calibration_model.checkpoint(step), calibration_model.context())
-    assert (output.peak_fraction > 0.85).sum() == expected
-
-
-def test_the_reference_run_has_its_known_neurons_per_frequency() -> None:
-    output = neuron_spectra(calibration_model.checkpoint(16_900), calibration_model.context())
-    peaks = output.peak_frequency[output.peak_fraction > 0.85]
-    counts = {int(k): int((peaks == k).sum()) for k in np.unique(peaks)}
-    assert counts == {8: 70, 19: 52, 36: 5, 38: 31, 41: 35, 54: 51}
+def test_the_reference_run_has_its_known_neurons_above_85_percent_per_frequency() -> None:
+    early, late, last = (
+        neuron_spectra(calibration_model.checkpoint(step), calibration_model.context())
+        for step in (1500, 13_000, 16_900)
+    )
+    assert [(output.peak_fraction > 0.85).sum() for output in (early, late)] == [0, 7]
+    peaks = last.peak_frequency[last.peak_fraction > 0.85]
+    assert Counter(peaks.tolist()) == {8: 70, 19: 52, 36: 5, 38: 31, 41: 35, 54: 51}

@@ -32,34 +32,23 @@ def test_weights_that_shrink_move_along_themselves_and_others_aside() -> None:
     assert not measured(np.outer(np.arange(6), [3.0, 4.0])).radial.any()  # from nothing no direction is its own
 
 
-def test_rates_divide_by_the_gap_where_checkpoints_are_uneven() -> None:
+def test_rates_divide_by_the_gap_and_a_dense_stretch_does_not_bend_the_components() -> None:
     path = np.outer([0, 1, 11, 111], [1.0, 0.0])
     np.testing.assert_allclose(measured(path, steps=[0, 1, 11, 111]).speed[0], 1)
-
-
-def test_a_dense_stretch_does_not_bend_the_components() -> None:
     even, dense = list(range(0, 129, 4)), [*range(0, 64, 4), *range(64, 129)]
     paths = [np.array([[min(t, 64), max(t - 64, 0) / 4] for t in steps]) for steps in (even, dense)]
-    shares = [
-        measured(path, steps=steps).explained_variance[0, 0] for path, steps in zip(paths, (even, dense), strict=True)
-    ]
+    shares = [measured(path, steps=at).explained_variance[0, 0] for path, at in zip(paths, (even, dense), strict=True)]
     unweighted = measured(paths[1]).explained_variance[0, 0]
     assert shares[0] == pytest.approx(shares[1], abs=0.002)
     assert abs(unweighted - shares[0]) > 0.01
 
 
-def test_a_right_angle_has_cosine_zero_and_a_reversal_minus_one() -> None:
+def test_a_right_angle_has_cosine_zero_a_reversal_minus_one_and_a_standstill_none() -> None:
     trajectory = measured(np.array([[0, 0], [1, 0], [1, 1], [1, 0.0]]))
     np.testing.assert_allclose(trajectory.turning[0], [0, -1], atol=1e-12)
-
-
-def test_a_path_that_stands_still_is_silent() -> None:
-    trajectory = measured(np.tile([1.0, 2.0], (5, 1)))
-    assert not trajectory.speed.any()
-    assert not trajectory.explained_variance.any()
-    assert not trajectory.loop_area.any()
-    assert np.isnan(trajectory.turning).all()
-    assert np.isnan(trajectory.proximity).all()
+    still = measured(np.tile([1.0, 2.0], (5, 1)))
+    assert not any(values.any() for values in (still.speed, still.explained_variance, still.loop_area))
+    assert np.isnan(still.turning).all() and np.isnan(still.proximity).all()
 
 
 def test_the_scores_keep_the_distances_between_checkpoints() -> None:
@@ -103,15 +92,12 @@ def test_two_checkpoints_have_one_component_and_one_has_no_path() -> None:
 
 
 def test_the_reference_run_moves_further_than_a_standstill_and_in_few_components() -> None:
-    trajectory = parameter_trajectory(
-        {s: calibration_model.weights_only(s) for s in calibration_model.STEPS}, calibration_model.context()
-    )
+    run = {step: calibration_model.weights_only(step) for step in calibration_model.STEPS}
+    trajectory = parameter_trajectory(run, calibration_model.context())
     assert trajectory.group == ("all", "embedding", "attention", "mlp")
     assert trajectory.explained_variance[0, :3].sum() > 0.9
     assert (trajectory.proximity > 0.8).all()
 
-
-# ---------------------------------------------------------------- its nulls
 
 N = 10
 SHAPES = ("overview", "three_d", "components", "explained_variance", "distance", "turning")
@@ -134,10 +120,7 @@ def test_a_path_that_leads_somewhere_is_beyond_a_random_walk_and_one_that_shrink
     assert verdicts((*SHAPES, "speed"), walk(1)) == {"Within its null"}
     assert verdicts(SHAPES, walk(1, 0.1) * 0.8 ** np.arange(N)[:, None]) == {"Within its null"}
     assert verdicts(SHAPES, np.ones((N, 5))) == {"No null"}
-
-
-def test_one_fast_stretch_is_beyond_an_even_pace() -> None:
-    assert verdicts(("speed",), walk(1, np.where(np.arange(N) == 5, 3, 1))) == {"Beyond its null"}
+    assert verdicts(("speed",), walk(1, np.where(np.arange(N) == 5, 3, 1))) == {"Beyond its null"}  # one fast stretch
 
 
 def test_parts_that_walk_by_themselves_move_together_by_chance() -> None:

@@ -6,9 +6,9 @@ import calibration_model
 import judging
 import numpy as np
 import pytest
-from test_logit_spectra import MODEL, P, context, wave
+from test_logit_spectra import P, context, wave
 
-from miscope.calibration.models import tracked
+from miscope.calibration.models import shape, tracked
 from miscope.core import Checkpoint, Context, MiscopeError
 from miscope.instruments.logit_spectra.measure import logit_spectra
 from miscope.instruments.losses.measure import losses
@@ -20,9 +20,8 @@ WAVES = 6 * wave(2) + 3 * wave(5)
 
 def measured(*logits: np.ndarray, of: Context | None = None, keys: tuple[int, ...] = ()) -> ProgressMeasures:
     """Of checkpoints at steps 0, 100, 200, ..."""
-    of = of or context()
-    path = [Checkpoint(100 * i, MODEL, {}, {"logits": one.astype(np.float32)}) for i, one in enumerate(logits)]
-    return followed(path, of, keys)
+    path = [Checkpoint(100 * i, shape(), {}, {"logits": one.astype(np.float32)}) for i, one in enumerate(logits)]
+    return followed(path, of or context(), keys)
 
 
 def followed(path: list[Checkpoint], of: Context, keys: tuple[int, ...] = ()) -> ProgressMeasures:
@@ -39,10 +38,8 @@ def test_keys_are_those_of_the_final_checkpoint_and_said_to_be() -> None:
     progress = measured(4 * wave(1), WAVES)
     np.testing.assert_allclose(progress.trig_loss[-1], loss(WAVES), rtol=1e-5)
     np.testing.assert_array_equal(progress.key_frequency, [2, 5])
-    assert (
-        progress.key_rule
-        == "The key frequencies have at least 8.26 % of the logits' energy at the final checkpoint, step 100."
-    )
+    rule = "The key frequencies have at least 8.26 % of the logits' energy at the final checkpoint, step 100."
+    assert progress.key_rule == rule
     np.testing.assert_allclose(progress.key_share, [0, 1], atol=1e-6)
 
 
@@ -51,6 +48,8 @@ def test_wrong_keys_leave_chance_when_kept_and_the_train_loss_when_excluded() ->
     np.testing.assert_allclose(progress.restricted_loss[:, 0], np.log(P), rtol=1e-5)
     np.testing.assert_allclose(progress.excluded_loss, progress.train_loss, rtol=1e-3)
     assert progress.key_rule == "The key frequencies are those of the settings."
+    with pytest.raises(MiscopeError, match=r"`keys` = \[2, 6\]; allowed: frequencies from 1 to 5"):
+        measured(WAVES, keys=(2, 6))
 
 
 def test_a_circuit_is_seen_beside_answers_known_by_heart_that_hide_it() -> None:
@@ -95,14 +94,8 @@ def test_without_a_key_nothing_is_made_up() -> None:
 def test_without_test_inputs_that_split_is_absent() -> None:
     plain = context()
     progress = measured(WAVES, of=replace(plain, probe=replace(plain.probe, is_train=np.ones(P * P, dtype=bool))))
-    assert np.isnan(progress.restricted_loss[2]).all()
-    assert np.isnan(progress.test_loss).all()
+    assert np.isnan(progress.restricted_loss[2]).all() and np.isnan(progress.test_loss).all()
     assert np.isfinite(progress.restricted_loss[:2]).all()
-
-
-def test_a_key_that_is_no_frequency_is_refused() -> None:
-    with pytest.raises(MiscopeError, match=r"`keys` = \[2, 6\]; allowed: frequencies from 1 to 5"):
-        measured(WAVES, keys=(2, 6))
 
 
 REFERENCE = {  # step: restricted over all pairs, excluded on train, share of cosines
@@ -122,14 +115,11 @@ def test_the_reference_run_has_its_known_progress() -> None:
 
 
 def test_wrong_keys_on_the_reference_run_show_nothing() -> None:
-    progress = followed(
-        [calibration_model.checkpoint(s) for s in (1500, 10_000, 16_900)], calibration_model.context(), (17, 25, 32, 47)
-    )
+    run = [calibration_model.checkpoint(step) for step in (1500, 10_000, 16_900)]
+    progress = followed(run, calibration_model.context(), (17, 25, 32, 47))
     assert (progress.restricted_loss[0] > 5).all()
     assert (progress.excluded_loss < 2.1 * progress.train_loss).all()
 
-
-# ---------------------------------------------------------------- what chance would show
 
 VIEWS = [f"progress_measures.{view}" for view in ("overview", "frequencies", "losses", "shares")]
 

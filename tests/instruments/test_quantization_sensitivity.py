@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judging import P, judged, over
+from judging import P, assert_told_apart, judged, path
 
 from miscope.core import Checkpoint, MiscopeError, ModelConfig
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.instrument import Artifact
 from miscope.instruments.losses.measure import instrument as losses
 from miscope.instruments.quantization_sensitivity.measure import QuantizationSensitivity, _rounded, instrument
 from miscope.model.transformer import Transformer
@@ -18,8 +17,8 @@ from miscope.workspace.analysis import compute
 TASK = ModuloAddition(11, 0.5)
 CONTEXT = TASK.context(0)
 MODEL = replace(TASK.model(), d_model=16, n_heads=2, d_head=8, d_mlp=32)
-NAMES = ("blocks.0.attn.W_K", "blocks.0.attn.W_O", "blocks.0.attn.W_Q", "blocks.0.attn.W_V")
-NAMES = (*NAMES, "blocks.0.mlp.W_in", "blocks.0.mlp.W_out", "unembed.W_U", "all")
+PARTS = ("attn.W_K", "attn.W_O", "attn.W_Q", "attn.W_V", "mlp.W_in", "mlp.W_out")
+NAMES = (*(f"blocks.0.{part}" for part in PARTS), "unembed.W_U", "all")
 
 
 def measured(given: dict[str, np.ndarray], model: ModelConfig = MODEL, **settings: int) -> QuantizationSensitivity:
@@ -53,16 +52,15 @@ def test_the_network_as_it_is_answers_as_the_losses_say() -> None:
         assert getattr(sensitivity, f"plain_{name}") == pytest.approx(getattr(plain, name), rel=1e-5)
 
 
-def test_gaussian_weights_lose_near_one_percent_at_eight_bits_and_near_nine_at_four() -> None:
-    weight = np.random.default_rng(0).normal(size=(512, 128)).astype(np.float32)
+def test_gaussian_weights_lose_near_one_percent_at_eight_bits_and_near_nine_at_four_whatever_other_outputs_are() -> (
+    None
+):
+    """One output of a head that is a thousand times larger than the rest must not take their digits."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(512, 128)).astype(np.float32)
     for bits, error in ((8, 0.0068), (4, 0.09)):
         rounded = _rounded("blocks.0.mlp.W_in", weight, bits)
         assert np.linalg.norm(rounded - weight) / np.linalg.norm(weight) == pytest.approx(error, rel=0.15)
-
-
-def test_each_output_of_each_head_has_its_own_scale() -> None:
-    """One output a thousand times larger than the rest must not take their digits."""
-    rng = np.random.default_rng(0)
     for name, shape, axis in (("blocks.0.attn.W_Q", (2, 16, 8), (1,)), ("blocks.0.attn.W_O", (2, 8, 16), (0, 1))):
         weight = rng.normal(size=shape).astype(np.float32)
         weight[..., 3] *= 1000
@@ -95,6 +93,8 @@ def test_a_sample_is_drawn_once_and_the_same_every_time() -> None:
     first, again = measured(untrained(), inputs=30), measured(untrained(), inputs=30)
     assert first.n_inputs == 30
     np.testing.assert_array_equal(first.train_loss, again.train_loss)
+    with pytest.raises(MiscopeError, match="`inputs` = -1; allowed: at least 0"):
+        measured(untrained(), inputs=-1)
 
 
 def test_a_split_without_inputs_is_absent() -> None:
@@ -112,14 +112,6 @@ def test_every_shape_has_its_matrices(change: dict[str, object]) -> None:
     assert sensitivity.error[-1, 0] < 0.01
 
 
-def test_a_negative_sample_is_refused() -> None:
-    with pytest.raises(MiscopeError, match="`inputs` = -1; allowed: at least 0"):
-        measured(untrained(), inputs=-1)
-
-
-# ---------------------------------------------------------------- its nulls
-
-
 def quantized(
     rounded: float = 0.1, noise: float = 0.1, accuracy: float = 0.5, error: float = 0.09
 ) -> QuantizationSensitivity:
@@ -132,30 +124,19 @@ def quantized(
     )  # fmt: skip
 
 
-def training(*outputs: QuantizationSensitivity, first: int = 0) -> Artifact[QuantizationSensitivity]:
-    return over({first + 100 * i: output for i, output in enumerate(outputs)})
-
-
-@pytest.mark.parametrize("view", ["losses", "matrices"])
-def test_rounding_that_costs_more_than_noise_ever_did_is_beyond_it(view: str) -> None:
-    name, start = f"quantization_sensitivity.{view}", quantized()
-    assert judged(name, training(start, quantized(1.0, 0.12))).is_beyond
-    assert judged(name, training(start, quantized(0.17, 0.12))).verdict == "Within its null"
-    lucky_at_last = training(quantized(0.1, 0.9), quantized(1.0, 0.12))
-    assert judged(name, lucky_at_last).verdict == "Within its null"
-
-
-def test_a_rounded_network_that_guesses_is_not_quantizable() -> None:
-    view = "quantization_sensitivity.overview"
-    assert judged(view, training(quantized(accuracy=1.0))).is_beyond
-    assert judged(view, training(quantized(accuracy=1 / P))).verdict == "Within its null"
+def test_rounding_that_costs_more_than_noise_ever_did_is_beyond_it() -> None:
+    start, costly = quantized(), quantized(1.0, 0.12)
+    for view in ("quantization_sensitivity.losses", "quantization_sensitivity.matrices"):
+        assert_told_apart(view, path(start, costly), path(start, quantized(0.17, 0.12)))
+        assert_told_apart(view, path(start, costly), path(quantized(0.1, 0.9), costly))  # the noise was lucky at last
+    guessing = path(quantized(accuracy=1 / P))
+    assert_told_apart("quantization_sensitivity.overview", path(quantized(accuracy=1.0)), guessing)
 
 
 def test_a_matrix_may_come_to_fit_its_grid_better_or_worse() -> None:
     view, start, worse = "quantization_sensitivity.errors", quantized(), quantized(error=0.18)
-    better = judged(view, training(start, quantized(error=0.045)))
+    better = judged(view, path(start, quantized(error=0.045)))
     assert (better.statistic, better.value, better.threshold) == ("rounding of W_in at INT4", 0.045, 0.09 / 1.5)
     assert better.is_beyond and better.is_lower
-    assert judged(view, training(start, worse)).is_beyond
-    assert judged(view, training(start, quantized(error=0.108))).verdict == "Within its null"
-    assert judged(view, training(start, worse, first=5)).reason.startswith("there is no checkpoint of step 0")
+    assert_told_apart(view, path(start, worse), path(start, quantized(error=0.108)))
+    assert judged(view, path(start, worse, first=5)).reason.startswith("there is no checkpoint of step 0")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judging import CONTEXT, P, judged, over
+from judging import CONTEXT, P, assert_told_apart, judged, path
 
 from miscope.calibration.models import shape
 from miscope.core import Checkpoint, NotApplicable, Probe
@@ -79,22 +79,17 @@ def test_two_answers_have_distances_and_no_ring_and_one_is_not_enough() -> None:
         measured({POST: laid_out(0.5)}, np.zeros_like(ANSWER))
 
 
-def test_sites_of_different_width_stand_side_by_side() -> None:
+def test_sites_of_different_width_stand_side_by_side_and_a_later_layer_begins_where_the_one_before_ended() -> None:
     geometry = measured({MLP: laid_out(0.5, 6), POST: laid_out(0.25)})
     assert geometry.site == (MLP, POST)
     assert geometry.width.tolist() == [6, 10]
     np.testing.assert_allclose(geometry.centroid[:, 6:], laid_out(0.25).reshape(P, EACH, 10).mean(axis=1), atol=3e-4)
     np.testing.assert_allclose(geometry.snr, [4, 16], rtol=1e-5)
-
-
-def test_a_later_layer_begins_where_the_one_before_ended() -> None:
     hooks = ("hook_resid_pre", "hook_attn_out", "hook_resid_post")
     named = {f"blocks.{i}.{hook}": laid_out(0.5) for i in range(2) for hook in hooks}
     later = ("blocks.1.hook_attn_out", "blocks.1.hook_resid_post")
     assert measured(named, n_layers=2).site == (PRE, "blocks.0.hook_attn_out", POST, *later)
 
-
-# ---------------------------------------------------------------- its nulls
 
 DIM = 40
 NOISE = np.random.default_rng(0).normal(size=(P * EACH, DIM))
@@ -108,32 +103,22 @@ def ring(size: float) -> np.ndarray:
 
 
 def training(*values: np.ndarray, first: int = 0) -> Artifact[RepresentationGeometry]:
-    return over({first + 100 * i: measured({POST: x}) for i, x in enumerate(values)})
+    return path(*(measured({POST: x}) for x in values), first=first)
 
 
 @pytest.mark.parametrize("view", ["overview", "separation", "circularity", "frequencies", "ring"])
 def test_a_ring_of_answers_is_beyond_chance_and_noise_is_not(view: str) -> None:
     name, flat = f"representation_geometry.{view}", ring(20) * np.where(np.arange(DIM) < 4, 1, 0.01)
-    assert judged(name, training(NOISE, flat)).is_beyond
-    assert judged(name, training(NOISE, 2 * NOISE[:, ::-1])).verdict == "Within its null"
+    assert_told_apart(name, training(NOISE, flat), training(NOISE, 2 * NOISE[:, ::-1]))
     assert judged(name, training(flat, first=500)).is_beyond
-
-
-@pytest.mark.parametrize("view", ["overview", "separation"])
-def test_answers_that_the_untrained_network_parts_as_well_are_within(view: str) -> None:
-    assert judged(f"representation_geometry.{view}", training(ring(4), ring(4.4))).verdict == "Within its null"
+    if view in ("overview", "separation"):  # the untrained network parts the answers as well
+        assert judged(name, training(ring(4), ring(4.4))).verdict == "Within its null"
+    else:
+        two = path(measured({POST: laid_out(0.5)}, ANSWER % 2))
+        assert judged(name, two).reason.startswith("fewer than 5 right answers lie on a circle")
 
 
 def test_a_fall_of_the_dimensions_is_beyond_the_untrained_network() -> None:
     view, flat = "representation_geometry.dimensions", NOISE * np.where(np.arange(DIM) < 2, 1, 0.1)
-    assert judged(view, training(NOISE, flat)).is_beyond
-    assert judged(view, training(flat, NOISE)).verdict == "Within its null"
+    assert_told_apart(view, training(NOISE, flat), training(flat, NOISE))
     assert judged(view, training(flat, first=500)).verdict == "No null"
-
-
-@pytest.mark.parametrize("view", ["circularity", "frequencies", "ring"])
-def test_few_answers_lie_on_a_circle_by_themselves(view: str) -> None:
-    two = over({0: measured({POST: laid_out(0.5)}, ANSWER % 2)})
-    assert judged(f"representation_geometry.{view}", two).reason.startswith(
-        "fewer than 5 right answers lie on a circle"
-    )

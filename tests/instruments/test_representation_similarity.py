@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from judging import CONTEXT, judged, over
+from judging import CONTEXT, assert_told_apart, judged, over
 
 from miscope.core import NotApplicable
 from miscope.instruments.representation_similarity.measure import RepresentationSimilarity, representation_similarity
@@ -44,22 +44,18 @@ def test_a_site_that_is_the_same_for_all_inputs_has_no_similarity() -> None:
         assert np.isfinite(values[1]).all()
 
 
-def test_three_inputs_are_too_few() -> None:
-    with pytest.raises(NotApplicable, match="The probe has 3 inputs"):
-        tracked(*np.random.default_rng(2).normal(size=(2, 3, DIM)))
-
-
 @pytest.mark.parametrize("view", ["overview", "change", "to_final"])
 def test_a_representation_that_is_replaced_at_once_is_beyond_an_even_pace(view: str) -> None:
     rng = np.random.default_rng(2)
     start, other, drift = rng.normal(size=(3, N, DIM)) * np.array([1, 3, 0.05])[:, None, None]
     early = tracked(*(start + i * drift + (i > 1) * other for i in range(10)))
     walked = tracked(*(start + rng.normal(size=(10, N, DIM)).cumsum(axis=0) / 10))
-    assert judged(f"representation_similarity.{view}", early).is_beyond
-    assert judged(f"representation_similarity.{view}", walked).verdict == "Within its null"
+    assert_told_apart(f"representation_similarity.{view}", early, walked)
 
 
-def test_what_is_at_the_start_as_it_is_at_the_end_is_not_judged() -> None:
+def test_what_is_at_the_start_as_it_is_at_the_end_is_not_judged_and_three_inputs_are_too_few() -> None:
     values = np.random.default_rng(3).normal(size=(N, DIM))
     null = judged("representation_similarity.to_final", tracked(values, values, values, values))
+    with pytest.raises(NotApplicable, match="The probe has 3 inputs"):
+        tracked(values[:3], values[3:6])
     assert null.reason == "resid_post is at the first checkpoint as it is at the last, or unmeasured"

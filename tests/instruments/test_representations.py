@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from judging import CONTEXT, P, judged, over
+from judging import CONTEXT, P, judged, path
 
 from miscope.calibration.models import on_planted, probe, shape
 from miscope.core import Checkpoint, Context, MiscopeError
@@ -34,6 +34,9 @@ def test_the_sample_depends_on_the_seed_alone_and_is_never_larger_than_the_setti
     few, values = measured(2000, n_inputs=10)
     np.testing.assert_allclose(few.value, values[few.chosen], atol=4e-3)
     assert len(measured(2000, n_inputs=MOST)[0].chosen) == MOST
+    for n_inputs in (3, 513):
+        with pytest.raises(MiscopeError, match=f"`n_inputs` = {n_inputs}; allowed: 4 to 512"):
+            measured(10, n_inputs=n_inputs)
 
 
 def test_a_site_that_never_varies_is_exact_and_takes_no_room() -> None:
@@ -43,14 +46,6 @@ def test_a_site_that_never_varies_is_exact_and_takes_no_room() -> None:
     assert not len(seen.code)
 
 
-@pytest.mark.parametrize("n_inputs", [3, 513])
-def test_a_sample_out_of_range_is_refused(n_inputs: int) -> None:
-    with pytest.raises(MiscopeError, match=f"`n_inputs` = {n_inputs}; allowed: 4 to 512"):
-        measured(10, n_inputs=n_inputs)
-
-
-# ---------------------------------------------------------------- its nulls
-
 ANSWERS = CONTEXT.probe.targets
 NOISE = np.random.default_rng(0).normal(size=(len(ANSWERS), 40))
 WAVES = np.pad(np.cos(2 * np.pi * np.outer(ANSWERS, [2, 5]) / P), ((0, 0), (0, 38)))
@@ -58,7 +53,7 @@ WAVES = np.pad(np.cos(2 * np.pi * np.outer(ANSWERS, [2, 5]) / P), ((0, 0), (0, 3
 
 def verdict(*values: np.ndarray, first: int = 0, context: Context = CONTEXT) -> str:
     seen = (on_planted(instrument, shape(), context, hook_resid_post=x) for x in values)
-    return judged("representations", over({first + 100 * i: output for i, output in enumerate(seen)}), context).verdict
+    return judged("representations", path(*seen, first=first), context).verdict
 
 
 def test_inputs_of_one_answer_that_come_together_are_beyond_shuffled_answers_and_the_untrained_network() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 import calibration_model
 import numpy as np
 import pytest
-from judging import CONTEXT, judged, over
+from judging import CONTEXT, judged, path
 
 from miscope.calibration.models import shape
 from miscope.catalog import builtin
@@ -20,16 +20,9 @@ def measured(weights: dict[str, np.ndarray]) -> SingularValues:
 
 
 def test_attention_is_read_head_by_head_and_biases_and_vectors_are_not() -> None:
-    values = measured(
-        {
-            "unembed.W_U": np.eye(4),
-            "blocks.10.attn.W_Q": np.stack([np.eye(4, 2), 2 * np.eye(4, 2)]),
-            "blocks.10.attn.b_Q": np.ones((2, 2)),
-            "blocks.2.mlp.W_in": np.eye(4),
-            "blocks.2.ln1.w": np.ones(4),
-            "embed.W_E": np.eye(4),
-        }
-    )
+    squares = dict.fromkeys(("unembed.W_U", "blocks.2.mlp.W_in", "embed.W_E"), np.eye(4))
+    queries = {"blocks.10.attn.W_Q": np.stack([np.eye(4, 2), 2 * np.eye(4, 2)])}
+    values = measured(squares | queries | {"blocks.10.attn.b_Q": np.ones((2, 2)), "blocks.2.ln1.w": np.ones(4)})
     heads = ("blocks.10.attn.W_Q.0", "blocks.10.attn.W_Q.1")
     assert values.matrix == ("embed.W_E", "blocks.2.mlp.W_in", *heads, "unembed.W_U")
     np.testing.assert_array_equal(values.value[3], [2, 2, np.nan, np.nan])
@@ -40,6 +33,8 @@ def test_a_diagonal_matrix_gives_its_diagonal_and_a_zero_matrix_has_no_dimension
     values = measured({"embed.W_E": np.diag([1.0, 3.0, 0.0, 0.0]), "unembed.W_U": np.zeros((3, 3))})
     np.testing.assert_allclose(values.value[0], [3, 1, 0, 0])
     assert values.participation_ratio[1] == values.effective_rank[1] == values.frobenius_norm[1] == 0
+    flat = {"embed.W_E": np.zeros((4, 4)), "pos_embed.W_pos": np.ones((1, 8))}
+    assert judged("singular_values.overview", spectra(flat)).reason == "no matrix has two directions or more"
 
 
 def test_rotating_a_matrix_and_permuting_its_columns_changes_nothing() -> None:
@@ -50,32 +45,26 @@ def test_rotating_a_matrix_and_permuting_its_columns_changes_nothing() -> None:
 
 
 def test_the_calibration_embedding_starts_with_its_known_participation_ratio() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     scale = 0.8 / np.sqrt(128)
     embedding = torch.randn(114, 128, generator=torch.Generator().manual_seed(999)).numpy() * np.float32(scale)
     values = measured({"embed.W_E": embedding})
     assert values.participation_ratio[0] == pytest.approx(86.033028, rel=1e-6)  # all 114 rows; 113 would give 85.54
 
 
-def test_the_reference_run_ends_with_its_known_norm() -> None:
-    values = singular_values(calibration_model.weights_only(16_900), calibration_model.context())
+def test_the_reference_run_ends_with_its_known_norm_and_participation_ratio_of_eigenvalues() -> None:
+    last = calibration_model.weights_only(16_900)
+    values = singular_values(last, calibration_model.context())
     assert (values.frobenius_norm**2).sum() == pytest.approx(1121, abs=1)
     assert len(values.matrix) == 5 + 4 * ModuloAddition().model().n_heads
-
-
-def test_the_reference_embedding_has_its_known_participation_ratio_of_eigenvalues() -> None:
-    embedding = calibration_model.weights_only(16_900).weights["embed.W_E"][:113]
+    embedding = last.weights["embed.W_E"][:113]
     eigenvalues = measured({"embed.W_E": embedding}).value[0] ** 2
     assert eigenvalues.sum() ** 2 / (eigenvalues**2).sum() == pytest.approx(13.2, abs=0.05)
 
 
-# ---------------------------------------------------------------- its views and nulls
-
-VIEWS = builtin().views("singular_values")
-
-
-def spectra(*paths: dict[str, np.ndarray]) -> Artifact[SingularValues]:
-    return over({100 * i: measured(one) for i, one in enumerate(paths)})
+def spectra(*weights: dict[str, np.ndarray]) -> Artifact[SingularValues]:
+    return path(*map(measured, weights))
 
 
 def gaussian(seed: int) -> dict[str, np.ndarray]:
@@ -94,7 +83,7 @@ def test_heads_are_averaged_unless_asked_for() -> None:
         view.tabulate(source, CONTEXT, heads_of="W_X")
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", builtin().views("singular_values"))
 def test_a_matrix_of_few_directions_is_beyond_random_ones_and_named(view: str) -> None:
     circle = np.stack([np.cos(np.arange(24)), np.sin(np.arange(24))], axis=1) @ gaussian(1)["embed.W_E"][:2]
     null = judged(view, spectra(gaussian(0), gaussian(0) | {"embed.W_E": circle}))
@@ -111,11 +100,6 @@ def test_gaussian_matrices_are_within_random_ones_as_often_as_is_said() -> None:
     rng = np.random.default_rng(0)
     uniform = {name: rng.uniform(-1, 1, w.shape) for name, w in gaussian(0).items()}
     assert {null.verdict for null in nulls(spectra(uniform), CONTEXT)} == {"Within its null"}
-
-
-def test_matrices_of_one_direction_or_of_zeros_are_not_judged() -> None:
-    flat = {"embed.W_E": np.zeros((4, 4)), "pos_embed.W_pos": np.ones((1, 8))}
-    assert judged("singular_values.overview", spectra(flat)).reason == "no matrix has two directions or more"
 
 
 def test_the_random_spectrum_is_drawn_beside_the_matrix_that_is_least_like_it() -> None:

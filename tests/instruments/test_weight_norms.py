@@ -16,18 +16,17 @@ def measured(*weights: dict[str, np.ndarray]) -> WeightNorms:
     return weight_norms({step: Checkpoint(step, shape(), one) for step, one in path.items()}, CONTEXT)
 
 
-def test_many_weights_that_move_a_little_go_far_in_l2_and_not_in_l_infinity() -> None:
-    still, moved = np.zeros((2, 2)), np.array([[0, 0], [0, -5.0]])
-    one, many = (
-        {"embed.W_E": still, "unembed.W_U": np.ones((10, 10))},
-        {"embed.W_E": moved, "unembed.W_U": np.full((10, 10), 1.5)},
-    )
-    norms = measured(one, many)
+def test_many_weights_that_move_a_little_go_far_in_l2_and_not_in_l_infinity_in_the_order_of_the_forward_pass() -> None:
+    still, moved, ones = np.zeros((2, 2)), np.array([[0, 0], [0, -5.0]]), np.ones((10, 10))
+    norms = measured(*({"embed.W_E": one, "unembed.W_U": many} for one, many in ((still, ones), (moved, 1.5 * ones))))
     assert norms.matrix == ("all", "embed.W_E", "unembed.W_U")
     assert norms.steps.tolist() == [0, 10]
     np.testing.assert_allclose(norms.norm[1:], [[0, 5], [10, 15]])
     np.testing.assert_allclose(norms.distance[1:], [[0, 5], [0, 5]])
     np.testing.assert_allclose(norms.largest_change, [[0, 5], [0, 5], [0, 0.5]])
+    names = ("unembed.W_U", "blocks.1.mlp.W_in", "pos_embed.W_pos", "blocks.0.attn.W_Q", "embed.W_E")
+    order = ("all", "embed.W_E", "pos_embed.W_pos", "blocks.0.attn.W_Q", "blocks.1.mlp.W_in", "unembed.W_U")
+    assert measured(dict.fromkeys(names, still)).matrix == order
 
 
 def test_the_squares_of_the_parts_sum_to_the_square_of_the_whole() -> None:
@@ -50,15 +49,6 @@ def test_a_walk_has_the_root_of_its_squared_steps_for_its_distance_and_a_straigh
     np.testing.assert_allclose(straight.distance[1], 3.0 * np.arange(5))
     assert norms.n_weights.tolist() == [4, 2, 2]
 
-
-def test_matrices_come_in_the_order_of_the_forward_pass() -> None:
-    names = ("unembed.W_U", "blocks.1.mlp.W_in", "pos_embed.W_pos", "blocks.0.attn.W_Q", "embed.W_E")
-    norms = measured({name: np.ones((2, 2)) for name in names})
-    order = ("all", "embed.W_E", "pos_embed.W_pos", "blocks.0.attn.W_Q", "blocks.1.mlp.W_in", "unembed.W_U")
-    assert norms.matrix == order
-
-
-# ---------------------------------------------------------------- its nulls
 
 VIEWS = builtin().views("weight_norms")
 

@@ -1,4 +1,4 @@
-"""The calibration: none is left out unsaid, and what is wrong is told apart. `test_contract` tries every known answer."""
+"""The calibration: nothing is left out, and what is wrong is told apart; `test_contract` tries every answer."""
 
 import json
 from pathlib import Path

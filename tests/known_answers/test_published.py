@@ -11,13 +11,14 @@ import pytest
 import workspace
 
 from miscope import catalog
-from miscope.calibration.models import seen_by, through_the_model, tracked
+from miscope.calibration.models import through_the_model, tracked
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.imports import PairAddition, ShuffledAddition, read
 from miscope.maths.clouds import circularity, components
 from miscope.maths.decomposition import participation_ratio, spectrum
 from miscope.maths.spectra import Basis, gini, power_by_frequency
 from miscope.model.inspection import activations
+from miscope.workspace.observation import observed_over_training
 
 INSTRUMENTS = catalog.builtin()
 FOLDER = workspace.SHARED / "data" / "published"
@@ -88,9 +89,10 @@ def test_the_grokked_model_has_its_published_frequencies_and_neurons(grokked: Ex
 
 
 def test_the_grokked_model_has_its_published_progress(grokked: Examined) -> None:
-    seen = seen_by(INSTRUMENTS.instrument("progress_measures"), grokked.checkpoint, grokked.context)
+    instrument = INSTRUMENTS.instrument("progress_measures")
+    seen = observed_over_training(grokked.checkpoint, grokked.context, instrument)
     paths = ({0: one} for one in (seen, grokked.measured("logit_spectra"), grokked.measured("losses")))
-    measured = tracked(INSTRUMENTS.instrument("progress_measures"), *paths, context=grokked.context)
+    measured = tracked(instrument, *paths, context=grokked.context)
     assert measured.key_frequency.tolist() == KEYS
     assert measured.restricted_loss[0, 0] == pytest.approx(2.20e-9, rel=1e-2)
     assert measured.excluded_loss[0] == pytest.approx(8.385, rel=1e-3)

@@ -26,12 +26,9 @@ def test_equal_singular_values_count_themselves(n: int) -> None:
     assert effective_rank(np.full(n, 0.7)) == pytest.approx(n)
 
 
-def test_unequal_singular_values_count_for_less() -> None:
+def test_unequal_singular_values_count_for_less_and_zeros_for_nothing() -> None:
     assert participation_ratio(np.array([3.0, 1.0])) == pytest.approx(16 / 10)
     assert effective_rank(np.array([3.0, 1.0, 0.0])) == pytest.approx(4 / 3**0.75)  # exp of ln 4 - (3/4) ln 3
-
-
-def test_a_zero_matrix_has_no_dimension() -> None:
     assert participation_ratio(np.zeros(3)) == effective_rank(np.zeros(3)) == 0
 
 
@@ -46,9 +43,9 @@ def test_components_from_the_gram_matrix_are_those_of_the_points() -> None:
     points = np.random.default_rng(1).normal(size=(8, 50))
     centred = points - points.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    found = principal_components(centred_gram(points @ points.T, np.ones(8)), np.ones(8), 7)
-    np.testing.assert_allclose(np.abs(found.scores), np.abs(u[:, :7] * s[:7]), atol=1e-9)
-    np.testing.assert_allclose(found.shares, s[:7] ** 2 / (s**2).sum())
+    measured = principal_components(centred_gram(points @ points.T, np.ones(8)), np.ones(8), 7)
+    np.testing.assert_allclose(np.abs(measured.scores), np.abs(u[:, :7] * s[:7]), atol=1e-9)
+    np.testing.assert_allclose(measured.shares, s[:7] ** 2 / (s**2).sum())
 
 
 def test_a_whole_weight_counts_as_that_many_copies_of_the_point() -> None:
@@ -60,28 +57,21 @@ def test_a_whole_weight_counts_as_that_many_copies_of_the_point() -> None:
     np.testing.assert_allclose(weighted.shares, copied.shares)
 
 
-def test_the_largest_score_of_each_component_is_positive() -> None:
+def test_the_largest_score_of_each_component_is_positive_and_points_that_do_not_differ_have_none() -> None:
     points = np.random.default_rng(3).normal(size=(8, 20))
     for sign in (1, -1):
         scores = principal_components(centred_gram(points @ points.T, np.ones(8)), np.ones(8), 5).scores
         assert (scores.max(axis=0) == np.abs(scores).max(axis=0)).all()
         points = sign * points
-
-
-def test_points_that_do_not_differ_have_no_components() -> None:
-    found = principal_components(np.zeros((4, 4)), np.ones(4), 2)
-    assert not found.scores.any()
-    assert not found.shares.any()
+    alike = principal_components(np.zeros((4, 4)), np.ones(4), 2)
+    assert not alike.scores.any() and not alike.shares.any()
 
 
 def test_a_random_walk_has_the_shares_of_the_null() -> None:
     walk = np.random.default_rng(4).normal(size=(120, 8000)).cumsum(axis=0)
-    found = principal_components(centred_gram(walk @ walk.T, np.ones(120)), np.ones(120), 3)
-    np.testing.assert_allclose(found.shares, [0.608, 0.152, 0.068], atol=0.01)
+    measured = principal_components(centred_gram(walk @ walk.T, np.ones(120)), np.ones(120), 3)
+    np.testing.assert_allclose(measured.shares, [0.608, 0.152, 0.068], atol=0.01)
     np.testing.assert_allclose(random_walk_shares(3), [0.6079, 0.1520, 0.0675], atol=1e-4)
-
-
-def test_the_null_adds_up_to_one_over_all_components() -> None:
     assert random_walk_shares(100_000).sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -106,8 +96,8 @@ def ckas(*values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_cka_is_one_under_rotation_scale_and_shift() -> None:
     rng = np.random.default_rng(0)
     x, turn = rng.normal(size=(40, 12)), np.linalg.qr(rng.normal(size=(12, 12)))[0]
-    for found in ckas(x, 3 * x @ turn - 2):
-        np.testing.assert_allclose(found, 1, atol=1e-5)
+    for measured in ckas(x, 3 * x @ turn - 2):
+        np.testing.assert_allclose(measured, 1, atol=1e-5)
 
 
 def test_cka_is_the_formula_of_the_paper() -> None:
@@ -122,11 +112,11 @@ def test_the_unbiased_kernel_gives_the_unbiased_hsic() -> None:
     rng = np.random.default_rng(2)
     n, one = 12, np.ones(12)
     k, m = (np.asarray(x @ x.T) for x in (rng.normal(size=(n, 4)), rng.normal(size=(n, 7))))
-    found = (without_bias(k.astype("f4")).astype(float) * without_bias(m.astype("f4"))).sum() / (n * (n - 3))
+    measured = (without_bias(k.astype("f4")).astype(float) * without_bias(m.astype("f4"))).sum() / (n * (n - 3))
     np.fill_diagonal(k, 0)
     np.fill_diagonal(m, 0)
     parts = np.trace(k @ m) + one @ k @ one * (one @ m @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * one @ k @ m @ one
-    assert found == pytest.approx(parts / (n * (n - 3)), rel=1e-4)
+    assert measured == pytest.approx(parts / (n * (n - 3)), rel=1e-4)
 
 
 @pytest.mark.parametrize(("n", "dim"), [(60, 200), (200, 60), (100, 100)])
@@ -145,16 +135,14 @@ def test_two_stretched_clouds_turned_at_random_have_the_cka_of_their_dimensions(
     stretch = np.array([5.0, 3, 1, 1, 0.5])
     values = [np.linalg.qr(rng.normal(size=(50, 5)))[0] * stretch for _ in range(40)]
     grams = [kernel(x.astype(np.float32)) for x in values]
-    found = ckas(*values)[0][~np.eye(40, dtype=bool)].mean()
-    assert found == pytest.approx(np.mean([dimension(gram) for gram in grams]) / 49, rel=0.05)
+    measured = ckas(*values)[0][~np.eye(40, dtype=bool)].mean()
+    assert measured == pytest.approx(np.mean([dimension(gram) for gram in grams]) / 49, rel=0.05)
 
 
 def test_inputs_that_are_all_one_have_no_similarity() -> None:
     cka, debiased = ckas(np.full((9, 4), 0.3), np.random.default_rng(5).normal(size=(9, 4)))
-    for found in (cka, debiased):
-        assert np.isnan(found[0]).all()
-        assert np.isnan(found[:, 0]).all()
-        assert found[1, 1] == 1
+    for measured in (cka, debiased):
+        np.testing.assert_array_equal(measured, [[np.nan, np.nan], [np.nan, 1]])
     assert np.isnan(dimension(kernel(np.full((9, 4), 0.3, dtype=np.float32))))
 
 

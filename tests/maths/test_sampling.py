@@ -11,15 +11,18 @@ def sgld(oracle: Oracle, start: np.ndarray, dynamics: Dynamics, **settings: int)
     return of_two(oracle, lambda w, batch: oracle(w, batch)[0], start, dynamics, **settings)
 
 
+PLAIN = Dynamics(1e-3, 100, 1)
+
+
 def quadratic(a: np.ndarray) -> Oracle:
     """The loss sum of a w^2 / 2."""
     return lambda w, batch: ((w**2) @ a / 2, w * a)
 
 
-def settled(a: np.ndarray, dynamics: Dynamics, n_draws: int, n_chains: int = 400) -> float:
+def settled(a: np.ndarray, dynamics: Dynamics, n_draws: int) -> float:
     """What the chains make of the learning coefficient, the first half of the draws left out."""
-    found = sgld(quadratic(a), np.zeros(len(a)), dynamics, n_chains=n_chains, n_draws=n_draws)
-    return dynamics.n_beta * float(found.excess[:, n_draws // 2 :].mean())
+    measured = sgld(quadratic(a), np.zeros(len(a)), dynamics, n_chains=400, n_draws=n_draws)
+    return dynamics.n_beta * float(measured.excess[:, n_draws // 2 :].mean())
 
 
 def expected(a: np.ndarray, dynamics: Dynamics) -> float:
@@ -28,39 +31,30 @@ def expected(a: np.ndarray, dynamics: Dynamics) -> float:
     return float((dynamics.n_beta * a / (h * (1 - dynamics.step_size * h / 4))).sum() / 2)
 
 
-@pytest.mark.parametrize(
-    ("a", "dynamics", "n_draws", "value"),
-    [
-        (np.ones(6), Dynamics(1e-3, 100, 1), 1000, 3.0472),
-        (np.array([1, 0.1, 0.01, 0, 0]), Dynamics(1e-3, 100, 1), 8000, 1.2138),
+def test_a_quadratic_loss_gives_its_closed_form_with_the_bias_of_the_step() -> None:
+    for a, dynamics, n_draws, value in (
+        (np.ones(6), PLAIN, 1000, 3.0472),
+        (np.array([1, 0.1, 0.01, 0, 0]), PLAIN, 8000, 1.2138),
         (np.logspace(-3, 0, 50), Dynamics(2e-3, 200, 5), 1500, None),
-    ],
-)
-def test_a_quadratic_loss_gives_its_closed_form_with_the_bias_of_the_step(
-    a: np.ndarray, dynamics: Dynamics, n_draws: int, value: float | None
-) -> None:
-    known = expected(a, dynamics)
-    assert value is None or known == pytest.approx(value, rel=1e-4)
-    assert settled(a, dynamics, n_draws) == pytest.approx(known, rel=0.01)
-
-
-def test_directions_that_move_nothing_count_for_nothing() -> None:
-    dynamics = Dynamics(1e-3, 100, 1)
-    flat = np.concatenate([np.ones(2), np.zeros(4)])
-    assert settled(flat, dynamics, 1000) == pytest.approx(expected(np.ones(2), dynamics), rel=0.02)
+    ):
+        known = expected(a, dynamics)
+        assert value is None or known == pytest.approx(value, rel=1e-4)
+        assert settled(a, dynamics, n_draws) == pytest.approx(known, rel=0.01)
+    flat = np.concatenate([np.ones(2), np.zeros(4)])  # directions that move nothing count for nothing
+    assert settled(flat, PLAIN, 1000) == pytest.approx(expected(np.ones(2), PLAIN), rel=0.02)
 
 
 @pytest.mark.parametrize("step_size", [1e-3, 1e-2, 3e-2])
 def test_the_temperature_is_one_but_for_what_long_steps_add(step_size: float) -> None:
     dynamics = Dynamics(step_size, 100, 1)
-    found = sgld(quadratic(np.ones(6)), np.zeros(6), dynamics, n_chains=400, n_draws=600)
-    assert found.temperature[:, 300:].mean() == pytest.approx(1 / (1 - step_size * 101 / 4), rel=0.03)
+    measured = sgld(quadratic(np.ones(6)), np.zeros(6), dynamics, n_chains=400, n_draws=600)
+    assert measured.temperature[:, 300:].mean() == pytest.approx(1 / (1 - step_size * 101 / 4), rel=0.03)
 
 
 def test_chains_on_their_way_out_are_cold() -> None:
-    found = sgld(quadratic(np.zeros(200)), np.zeros(200), Dynamics(1e-3, 1, 10), n_chains=20, n_draws=600)
+    measured = sgld(quadratic(np.zeros(200)), np.zeros(200), Dynamics(1e-3, 1, 10), n_chains=20, n_draws=600)
     spread = 1 - (1 - 1e-3 * 10 / 2) ** (2 * np.arange(1, 601))  # of what they will have in the end
-    np.testing.assert_allclose(found.temperature.mean(axis=0)[50:], spread[50:], rtol=0.1)
+    np.testing.assert_allclose(measured.temperature.mean(axis=0)[50:], spread[50:], rtol=0.1)
 
 
 def test_the_noise_of_batches_is_taken_from_the_excess() -> None:
@@ -71,18 +65,14 @@ def test_the_noise_of_batches_is_taken_from_the_excess() -> None:
         loss, gradient = quadratic(np.ones(6))(w, batch)
         return loss + height[batch], gradient
 
-    plain, with_noise = (
-        sgld(loss, np.zeros(6), Dynamics(1e-3, 100, 1), n_chains=4, n_draws=1000)
-        for loss in (quadratic(np.ones(6)), noisy)
-    )
+    oracles = (quadratic(np.ones(6)), noisy)
+    plain, with_noise = (sgld(oracle, np.zeros(6), PLAIN, n_chains=4, n_draws=1000) for oracle in oracles)
     np.testing.assert_allclose(with_noise.excess, plain.excess, atol=1e-9)
 
 
 def test_the_same_seed_gives_the_same_chains_and_another_does_not() -> None:
-    one, again, other = (
-        sgld(quadratic(np.ones(6)), np.zeros(6), Dynamics(1e-3, 100, 1), n_chains=2, n_draws=10, seed=seed).excess
-        for seed in (0, 0, 1)
-    )
+    bowl, settings = quadratic(np.ones(6)), {"n_chains": 2, "n_draws": 10}
+    one, again, other = (sgld(bowl, np.zeros(6), PLAIN, **settings, seed=seed).excess for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, again)
     assert (one[:, 1:] != other[:, 1:]).all()
 
@@ -114,17 +104,13 @@ def regression(inputs: int, hidden: int, outputs: int, n: int) -> Oracle:
 
 
 @pytest.mark.parametrize(("sizes", "coefficient"), [((5, 3, 5), 6.5), ((4, 3, 8), 6.0), ((3, 8, 4), 6.0)])
-def test_reduced_rank_regression_has_about_the_coefficient_that_theory_gives(
-    sizes: tuple[int, int, int], coefficient: float
-) -> None:
+def test_reduced_rank_regression_has_about_the_coefficient_that_theory_gives(sizes, coefficient) -> None:
     """At a truth of rank 0, where both layers are 0; at a finite n the estimate lies within a quarter.
 
     Source: Aoyagi and Watanabe 2005, Stochastic complexities of reduced rank regression (Neural Networks 18(7)).
     """
-    inputs, hidden, outputs = sizes
-    n = 20_000
-    dynamics = Dynamics(1e-4, n / np.log(n), 10)
-    start = np.zeros(hidden * (inputs + outputs))
-    found = sgld(regression(*sizes, n), start, dynamics, n_chains=30, n_draws=6000)
-    assert dynamics.n_beta * found.excess[:, 3000:].mean() == pytest.approx(coefficient, rel=0.25)
-    assert found.temperature[:, 3000:].mean() == pytest.approx(1, abs=0.1)
+    (inputs, hidden, outputs), n = sizes, 20_000
+    dynamics, start = Dynamics(1e-4, n / np.log(n), 10), np.zeros(hidden * (inputs + outputs))
+    measured = sgld(regression(*sizes, n), start, dynamics, n_chains=30, n_draws=6000)
+    assert dynamics.n_beta * measured.excess[:, 3000:].mean() == pytest.approx(coefficient, rel=0.25)
+    assert measured.temperature[:, 3000:].mean() == pytest.approx(1, abs=0.1)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from miscope.model.layers import relu_in_place
-from miscope.model.rows import bag_plan, embedding_bag, gather, gather_plan
+from miscope.model.rows import BagPlan, GatherPlan, embedding_bag, gather
 
 SHAPES = [(1, 1, 1, 1), (7, 3, 5, 4), (200, 3, 9, 8), (5, 6, 50, 2)]
 
@@ -18,7 +18,7 @@ def test_weighted_sums_and_their_gradients_are_those_of_an_embedding_bag(
     index = torch.randint(0, n_values, (n_bags, n_pos), generator=draw)
     results = []
     for function in (
-        lambda v, w: embedding_bag(v, w, bag_plan(index, n_values)),
+        lambda v, w: embedding_bag(v, w, BagPlan(index, n_values)),
         lambda v, w: F.embedding_bag(index, v, per_sample_weights=w, mode="sum"),
     ):
         values = torch.randn(n_values, d, generator=torch.Generator().manual_seed(1)).requires_grad_()
@@ -32,7 +32,7 @@ def test_weighted_sums_and_their_gradients_are_those_of_an_embedding_bag(
 
 def test_weighted_sums_by_hand() -> None:
     values = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
-    plan = bag_plan(torch.tensor([[0, 2], [1, 1]]), 3)
+    plan = BagPlan(torch.tensor([[0, 2], [1, 1]]), 3)
     out = embedding_bag(values, torch.tensor([[0.5, 1.0], [2.0, -1.0]]), plan)
     assert out.tolist() == [[3.5, 35.0], [2.0, 20.0]]
 
@@ -40,7 +40,7 @@ def test_weighted_sums_by_hand() -> None:
 def test_a_look_up_and_its_gradient_are_those_of_an_index() -> None:
     value = torch.randint(0, 9, (40,), generator=torch.Generator().manual_seed(0))
     results = []
-    for function in (lambda t: gather(t, gather_plan(value, 9)), lambda t: t[:, value]):
+    for function in (lambda t: gather(t, GatherPlan(value, 9)), lambda t: t[:, value]):
         table = torch.linspace(-1, 1, 36).view(4, 9).requires_grad_()
         out = function(table)
         (out * torch.linspace(0, 1, out.numel()).view_as(out)).sum().backward()

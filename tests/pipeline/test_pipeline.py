@@ -9,32 +9,38 @@ from workspace import Workspace
 
 pytestmark = pytest.mark.pipeline
 
+MEASURED = {"analyze@tiny", "render@tiny", "report@tiny"}
+
 
 def test_a_second_repro_runs_nothing(own_copy: Workspace) -> None:
     assert own_copy.repro() == set()
 
 
-def test_editing_one_analyzer_runs_its_stages_and_changes_its_artifacts_alone(own_copy: Workspace) -> None:
+def test_editing_one_instrument_computes_its_artifacts_alone_and_a_comment_nothing(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
-    own_copy.edit("src/miscope/analyzers/attention_patterns.py", '"""', '"""An edit. ')
-    assert own_copy.repro() == {"analyze@tiny", "render@tiny", "report@tiny"}
+    own_copy.edit("src/miscope/instruments/attention_patterns/measure.py", '"""', '"""An edit. ')
+    assert own_copy.repro() <= MEASURED
+    assert own_copy.bytes_of("artifacts/tiny") == before
+    own_copy.edit("src/miscope/instruments/attention_patterns/measure.py", "@dataclass", "EDIT = 1\n\n\n@dataclass")
+    assert own_copy.repro() <= MEASURED
     changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
-    assert changed
-    assert {Path(name).parts[:2] for name in changed} == {("instruments", "attention_patterns")}
+    assert {Path(name).parts[:2] for name in changed - {"views/attention_patterns/drawn_from"}} == {
+        ("instruments", "attention_patterns")
+    }
 
 
 def test_an_edit_that_changes_numbers_draws_them_again(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
     own_copy.edit("params.yaml", "dominant_frequencies: {threshold: 3.0}", "dominant_frequencies: {threshold: 1.0}")
-    assert own_copy.repro() == {"analyze@tiny", "render@tiny", "report@tiny"}
+    assert own_copy.repro() == MEASURED
     changed = {Path(name).parts[:2] for name in _changed(before, own_copy.bytes_of("artifacts/tiny"))}
     assert {parts for parts in changed if parts[0] == "views"} == {("views", "dominant_frequencies")}
 
 
 def test_editing_a_view_draws_those_of_its_instrument_and_computes_nothing(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
-    own_copy.edit("src/miscope/views/losses/overview.py", 'reading="', 'reading="An edit. ')
-    assert own_copy.repro() == {"render@tiny", "report@tiny"}
+    own_copy.edit("src/miscope/instruments/losses/views.py", 'reading="', 'reading="An edit. ')
+    assert own_copy.repro() <= MEASURED
     changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
     assert changed == {"views/losses/drawn_from", "views/losses/overview.json", "report.html"}  # readings stand in both
 
@@ -45,7 +51,7 @@ def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace
     out = own_copy.run("dvc", "repro", "report").stdout
     for instrument in ("losses", "neuron_spectra", "attention_patterns", "singular_values", "dominant_frequencies"):
         assert f"tiny {instrument}: 1 computed, 11 fresh, 0 removed" in out
-        after = own_copy.bytes_of(f"artifacts/tiny/instruments/{instrument}")
+        after = _outputs(own_copy, instrument)
         assert set(after) == {f"{step:06d}.npz" for step in (*range(0, 201, 20), 50)}
         assert all(before[f"instruments/{instrument}/{name}"] == after[name] for name in after if name != "000050.npz")
     assert "checkpoints/000050.safetensors" in own_copy.bytes_of("artifacts/tiny")
@@ -63,9 +69,7 @@ def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace
 def test_a_checkpoint_no_longer_asked_for_takes_its_artifacts_with_it(own_copy: Workspace) -> None:
     own_copy.edit("params.yaml", "every: 20", "every: 40")
     own_copy.repro()
-    assert set(own_copy.bytes_of("artifacts/tiny/instruments/losses")) == {
-        f"{step:06d}.npz" for step in range(0, 201, 40)
-    }
+    assert set(_outputs(own_copy, "losses")) == {f"{step:06d}.npz" for step in range(0, 201, 40)}
 
 
 def test_an_experiment_varies_one_variant_and_its_metrics_compare(own_copy: Workspace) -> None:
@@ -88,25 +92,28 @@ def test_a_mistake_in_params_is_one_line_and_writes_nothing(tmp_path: Path) -> N
     assert not (made.path / "artifacts").exists()
 
 
-def _outs(made: Workspace) -> dict[str, bytes]:
-    """All but the states to resume from, which are scratch."""
-    return {
-        name: content for name, content in made.bytes_of("artifacts/tiny").items() if not name.startswith("resume/")
-    }
-
-
-def _changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-
-
 def test_a_mistake_in_params_loses_nothing_that_was_made(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
     own_copy.edit("params.yaml", "modulus: 13", "modulos: 13")
     done = own_copy.run("dvc", "repro", "report", is_checked=False)
-    assert (
-        "error: params.yaml: `variants.tiny`: `modulos` is unknown. Did you mean `modulus`?"
-        in done.stderr + done.stdout
-    )
+    said = "error: params.yaml: `variants.tiny`: `modulos` is unknown. Did you mean `modulus`?"
+    assert said in done.stderr + done.stdout
     assert own_copy.bytes_of("artifacts/tiny") == before
     own_copy.edit("params.yaml", "modulos: 13", "modulus: 13")
     assert own_copy.repro() == set()
+
+
+def _outs(made: Workspace) -> dict[str, bytes]:
+    """All but the states to resume from, which are scratch."""
+    everything = made.bytes_of("artifacts/tiny")
+    return {name: content for name, content in everything.items() if not name.startswith("resume/")}
+
+
+def _outputs(made: Workspace, instrument: str) -> dict[str, bytes]:
+    """All but the nulls, which are of the whole artifact."""
+    files = made.bytes_of(f"artifacts/tiny/instruments/{instrument}")
+    return {name: content for name, content in files.items() if name.endswith(".npz")}
+
+
+def _changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

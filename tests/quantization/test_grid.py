@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from miscope.core import MiscopeError
-from miscope.quantization.activations import affine, fake_quantize_range, quantize_range, quantize_rows
 from miscope.quantization.grid import nearest_grid, pack_nibbles
-from miscope.quantization.kernels import unpack_nibbles
+from miscope.quantization.kernels import affine, fake_quantize_range, quantize_range, quantize_rows, unpack_nibbles
 
 
 def gaussian(d_in: int, d_out: int) -> np.ndarray:

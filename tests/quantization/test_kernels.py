@@ -19,7 +19,7 @@ from miscope.model import Linear
 from miscope.quantization.grid import Scheme, nearest_grid
 from miscope.quantization.kernels import code_limit
 from miscope.quantization.linear import QuantLinear
-from miscope.quantization.prepared import grid_of
+from miscope.quantization.linear import grid_of
 
 torch.set_grad_enabled(False)
 own = Linear(96, 32, has_bias=True)

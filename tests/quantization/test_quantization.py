@@ -30,8 +30,7 @@ from miscope.quantization import (
     stored_bytes,
 )
 from miscope.quantization.kernels import CALLS, code_limit
-from miscope.quantization.linear import QuantLinear
-from miscope.quantization.prepared import GridLinear, ObservedLinear
+from miscope.quantization.linear import GridLinear, ObservedLinear, QuantLinear
 
 SCHEMES = [Scheme(8), Scheme(4), Scheme(4, group_size=8), Scheme(8, "static"), Scheme(4, "static")]
 CONFIG = ModelConfig(

@@ -1,6 +1,8 @@
 """Plugins as a user might write them, good and bad, for the tests of the loader."""
 
 from collections.abc import Iterator
+from itertools import repeat
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -24,11 +26,8 @@ class Net(ScalableModule):
         return 100.0 * tokens
 
     def configure_optimizers(self, learning_rate: float, weight_decay: float, betas: Any) -> torch.optim.Optimizer:
-        first, last = self.layers[0], self.layers[3]
-        groups = [
-            {"params": first.parameters(), "lr": learning_rate},
-            {"params": last.parameters(), "lr": learning_rate / 2},
-        ]
+        rates = {self.layers[0]: learning_rate, self.layers[3]: learning_rate / 2}
+        groups = [{"params": layer.parameters(), "lr": rate} for layer, rate in rates.items()]
         return torch.optim.SGD(groups, momentum=0.9)
 
 
@@ -42,24 +41,21 @@ class Plane:
 
     def build(self, split: str) -> Any:
         rows = self.rows if split == "train" else self.rows[:16]
-        return rows if self.form == "counted" else Forever(rows) if split == "train" else Once(rows)
+        return rows if self.form == "counted" else Examples(rows, is_endless=split == "train")
 
     def token_count(self) -> int | None:
         return len(self.rows) if self.form == "counted" else None
 
 
-class Once(IterableDataset):
-    def __init__(self, rows: list[Any]) -> None:
-        self.rows = rows
+class Examples(IterableDataset):
+    """Rows as they come, once or for ever."""
+
+    def __init__(self, rows: list[Any], is_endless: bool = False) -> None:
+        self.rows, self.is_endless = rows, is_endless
 
     def __iter__(self) -> Iterator[Any]:
-        yield from self.rows
-
-
-class Forever(Once):
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            yield from self.rows
+        for rows in repeat(self.rows) if self.is_endless else [self.rows]:
+            yield from rows
 
 
 class NoForward(nn.Module):
@@ -114,7 +110,4 @@ class Logits(nn.Module):
         self.embed, self.out = nn.Embedding(64, width), nn.Linear(width, 64)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Any:
-        class Output:
-            logits = self.out(self.embed(input_ids))
-
-        return Output()
+        return SimpleNamespace(logits=self.out(self.embed(input_ids)))

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
-import published
 import pytest
-from drawn_runs import TRUE, changed, drawn
+from runs import TINY, TRUE, changed, chinchilla, chinchilla_law, drawn, published
 
 from miscope.core import MiscopeError
 from miscope.scaling.documents import plain
@@ -27,14 +26,12 @@ def test_intervals_hold_the_law_that_made_the_runs(study: Fit) -> None:
     law = study.parametric["squared"]
     asked = law.targets[0]
     assert asked.budget == pytest.approx(1e22)
-    ratio = TRUE.best_tokens(1e22) / TRUE.best_parameters(1e22)
+    size, tokens = TRUE.best_parameters(1e22), TRUE.best_tokens(1e22)
     for answer, truth in (
         *((law.estimates[name], getattr(TRUE, name)) for name in ("E", "alpha", "beta")),
-        (law.answers["a"], TRUE.exponent),
-        (asked.parameters, TRUE.best_parameters(1e22)),
-        (asked.tokens, TRUE.best_tokens(1e22)),
-        (asked.tokens_per_parameter, ratio),
-    ):
+        (law.answers["a"], TRUE.exponent), (asked.parameters, size), (asked.tokens, tokens),
+        (asked.tokens_per_parameter, tokens / size),
+    ):  # fmt: skip
         assert answer.low < truth < answer.high
     assert asked.predicted_loss.high - asked.predicted_loss.low > asked.loss.high - asked.loss.low
 
@@ -76,6 +73,13 @@ def test_too_few_runs_are_refused_whole() -> None:
     assert refused.held_out is None
 
 
+def test_exponents_that_the_linear_programme_cannot_take_are_no_law() -> None:
+    wild = changed(drawn(0.003), {0: {"loss": 1.7}, 3: {"loss": 3.3}})
+    points = Points(*(np.delete(v, [2, 5]) for v in (wild.parameters, wild.tokens, wild.loss)))
+    draws = redrawn_laws(points, "asymmetric", fitted(points, "asymmetric"), 1, seed=0)
+    assert 0 < draws.E[0] < wild.loss.max()
+
+
 def test_the_methods_are_laid_side_by_side_with_the_bias_of_isoflop(study: Fit) -> None:
     assert set(study.disagreement.a) == {"squared", "IsoFLOP, parabola", "IsoFLOP, akima"}
     assert "differ by a factor" in study.disagreement.sentence
@@ -110,12 +114,9 @@ def test_a_known_floor_is_pinned_beside_the_free_fit_and_a_loss_below_it_is_list
     assert any("below the source's entropy" in reason for run in fit.outliers for reason in run.reasons)
 
 
-def test_the_law_is_asked_for_runs_that_it_has_not_seen(study: Fit) -> None:
+def test_the_law_is_asked_for_runs_that_it_has_not_seen_and_the_checklist_is_answered(study: Fit) -> None:
     assert study.held_out.n == 7
     assert study.held_out.mean_absolute_relative_error < 0.02
-
-
-def test_the_checklist_answers_or_says_that_nothing_was_recorded(study: Fit) -> None:
     answers = {item.question: item.answer for item in study.checklist}
     assert answers["How is N counted?"] == "all but embeddings"
     assert answers["Which model?"] == "Toy"
@@ -129,20 +130,15 @@ def test_wrong_settings_are_one_line(wrong: dict) -> None:
         FitSettings(**wrong)
 
 
-# ---------------------------------------------------------------- published
-
-
 def test_the_standard_errors_of_the_replication_are_repeated() -> None:
     """With 150 draws, within their own scatter; `make bench-fit` says it with 1,000."""
-    points, law = published.chinchilla(), published.chinchilla_law()
-    draws = redrawn_laws(points, "huber", law, 150, seed=0)
+    draws = redrawn_laws(chinchilla(), "huber", chinchilla_law(), 150, seed=0)
     for name, expected in {"A": 124.52, "alpha": 0.01540, "beta": 0.02060}.items():
         assert np.std(getattr(draws, name), ddof=1) == pytest.approx(expected, rel=0.2)
 
 
 def test_fifteen_tiny_runs_cannot_say_the_floor() -> None:
-    runs = read(published.path("tiny_cpu_isoflop_sweep_markov2_entropy2.4704.csv"))
-    fit = fit_of(replace(runs, entropy=2.4704), QUICK)
+    fit = fit_of(replace(read(published(TINY)), entropy=2.4704), QUICK)
     floor = fit.parametric["squared"].estimates["E"]
     assert pytest.approx(1.23, abs=0.01) == fit.parametric["squared"].law.E
     assert floor.value is None

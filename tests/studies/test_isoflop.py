@@ -3,15 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
-import published
 import pytest
+from runs import CHINCHILLA, TINY, published
 
 from miscope.maths.power_laws import Law
 from miscope.scaling import isoflop
 from miscope.scaling.fit import SHAPES, IsoflopFit, Shape
 from miscope.scaling.results import read
 
-CHINCHILLA = Law(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 BUDGETS = np.geomspace(1e19, 1e22, 5)
 
 
@@ -28,7 +27,7 @@ def answered(curves: tuple[isoflop.Curve, ...], shape: Shape, sigma: float = 0.0
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_near_the_minimum_the_best_size_is_found(shape: Shape) -> None:
+def test_near_the_minimum_the_best_size_is_right(shape: Shape) -> None:
     answer = answered(sweep(CHINCHILLA, width=2), shape)
     for minimum in answer.minima:
         assert minimum.parameters.value == pytest.approx(CHINCHILLA.best_parameters(minimum.budget), rel=0.01)
@@ -48,12 +47,9 @@ def test_a_parabola_is_biased_without_any_noise_as_much_as_was_published(width: 
 
 
 def test_akima_is_less_biased_on_a_wide_grid() -> None:
-    wide = sweep(CHINCHILLA, 30, n_sizes=15)
-    ratio = {
-        shape: answered(wide, shape).minima[0].parameters.value / CHINCHILLA.best_parameters(BUDGETS[0])
-        for shape in SHAPES
-    }
-    assert abs(np.log(ratio["akima"])) < 0.5 * abs(np.log(ratio["parabola"]))
+    wide, best = sweep(CHINCHILLA, 30, n_sizes=15), CHINCHILLA.best_parameters(BUDGETS[0])
+    off = {shape: abs(np.log(answered(wide, shape).minima[0].parameters.value / best)) for shape in SHAPES}
+    assert off["akima"] < 0.5 * off["parabola"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -67,14 +63,11 @@ def test_a_minimum_at_the_edge_is_refused_and_says_where_to_look(shape: Shape, o
     assert answer.a.refusal.kind == "too few budgets"
 
 
-def test_a_curve_that_bends_down_has_no_interior_minimum() -> None:
+def test_a_curve_that_bends_down_has_no_interior_minimum_and_two_budgets_make_no_line() -> None:
     sizes = np.geomspace(1e6, 1e8, 5)
     losses = np.array([3.0, 2.96, 3.3, 3.2, 3.0])  # least at the second, yet bent down on the whole
     curve = isoflop.Curve(1e18, sizes, losses, np.ones(5), 6.0)
     assert isoflop.refusal_of(curve, "parabola").kind == "no interior minimum"
-
-
-def test_two_budgets_make_no_line() -> None:
     assert answered(sweep(CHINCHILLA, 3)[:2], "parabola").a.refusal.kind == "too few budgets"
 
 
@@ -112,7 +105,7 @@ def test_runs_are_gathered_by_budget_and_size_and_seeds_are_averaged() -> None:
 
 
 def test_a_tiny_sweep_has_minima_inside_that_grow_with_compute() -> None:
-    runs = read(published.path("tiny_cpu_isoflop_sweep_markov2_entropy2.4704.csv"))
+    runs = read(published(TINY))
     curves = isoflop.curves(runs.budget, runs.parameters, runs.tokens, runs.loss)
     lowest = [curve.parameters[curve.loss.argmin()] for curve in curves]
     assert lowest == [7616, 16032, 27520]

@@ -10,31 +10,27 @@ import workspace
 from ruamel.yaml import YAML
 
 from miscope.core import MiscopeError
-from miscope.scaling import command, planner
+from miscope.scaling import study as studies
 from miscope.scaling.documents import Plan
 from miscope.scaling.study import Grid, Rate, Study, load, study
 
 NET: dict[str, Any] = {
-    "model": {"_target_": "own_plugins.Net"},
-    "dataset": {"_target_": "own_plugins.Plane"},
-    "loss": "squared_error",
-    "budgets": [20_000],
-    "sizes": [{"width": 8}, {"width": 16}],
-    "learning_rate": 0.01,
-    "batch_size": 4,
+    "model": {"_target_": "own_plugins.Net"}, "dataset": {"_target_": "own_plugins.Plane"}, "loss": "squared_error",
+    "budgets": [20_000], "sizes": [{"width": 8}, {"width": 16}], "learning_rate": 0.01, "batch_size": 4,
     "max_epochs": 100,
-}
+}  # fmt: skip
 GPT: dict[str, Any] = {
     "model": {"name": "gpt", "d_vocab": 8, "n_ctx": 16},
     "dataset": {"name": "markov", "vocabulary": 8, "length": 16, "entropy_nats": 1.2},
-    "budgets": [2e8, 5e8],
-    "sizes": [1500, 3000],
-    "learning_rate": {"rate": 0.01, "at": 16},
-}
+    "budgets": [2e8, 5e8], "sizes": [1500, 3000], "learning_rate": {"rate": 0.01, "at": 16},
+}  # fmt: skip
+
+
+yaml = YAML(typ="safe", pure=True).load
 
 
 def planned(spec: dict[str, Any], **changes: Any) -> Plan:
-    return planner.plan(study("tiny", {**spec, **changes}))
+    return studies.plan(study("tiny", {**spec, **changes}))
 
 
 def test_a_budget_buys_c_over_6_n_tokens_to_within_a_batch() -> None:
@@ -62,70 +58,51 @@ def test_a_point_keeps_its_id_when_others_come_or_go_and_loses_it_when_it_change
     assert ids == {point.id for point in elsewhere.points}
 
 
-def test_a_grid_moves_with_the_budget() -> None:
+def test_a_grid_moves_with_the_budget_and_the_rate_with_the_width() -> None:
     grid = Grid(per_budget=3, around=100, at=1e6, growth=0.5, span=16)
     assert grid.targets(1e6) == pytest.approx([25, 100, 400])
     assert grid.targets(4e6) == pytest.approx([50, 200, 800])
-
-
-def test_the_rate_follows_the_width() -> None:
     rate = Rate(0.01, "width", at=8, power=-0.5)
     assert rate.of({"width": 32}) == pytest.approx(0.005)
-    with pytest.raises(
-        MiscopeError, match=r"`learning_rate.width` = 'width' is no number of the model; it has: d_model"
-    ):
+    with pytest.raises(MiscopeError, match=r"`learning_rate.width` = 'width' is no number of the model; it has: d_mod"):
         rate.of({"d_model": 32})
 
 
-def test_a_size_that_misses_its_target_is_said() -> None:
+def test_what_is_odd_about_a_plan_is_noted() -> None:
     assert planned(GPT).notes == ()
-    (note,) = planned(GPT, sizes=[30], budgets=[1e8]).notes
-    assert note.startswith("30 parameters were asked for; the nearest model has ")
-
-
-def test_a_model_without_sizes_is_given_them_or_refused() -> None:
-    assert [p.parameters for p in planned(NET).points] == [49, 97]
-    with pytest.raises(MiscopeError, match=r"`own_plugins.Net` has no `size_configs`, so `scaling.tiny.sizes` must be"):
-        planned(NET, sizes=[100, 200])
-
-
-def test_repeated_data_are_said_or_refused() -> None:
-    plan = planned(NET)
-    assert [point.epochs for point in plan.points] == [1.0625, 0.5625]  # 64 examples
-    assert plan.notes[0].startswith("1 of 2 points see data more than once, up to 1.1 times")
-    with pytest.raises(
-        MiscopeError, match=r"are 1\.1 times the data \(64 tokens\); allowed: scaling.tiny.max_epochs = 1"
-    ):
-        planned(NET, max_epochs=1)
+    (missed,) = planned(GPT, sizes=[30], budgets=[1e8]).notes
+    assert missed.startswith("30 parameters were asked for; the nearest model has ")
+    repeated = planned(NET)
+    assert [(point.parameters, point.epochs) for point in repeated.points] == [(49, 1.0625), (97, 0.5625)]  # of 64
+    assert repeated.notes[0].startswith("1 of 2 points see data more than once, up to 1.1 times")
+    notes = planned(NET, sizes=[{"width": 8}, {"width": 8}]).notes
+    assert "1 of 1 points make fewer than 20 updates, down to 17." in notes
+    assert "1 sizes fell together with another; 1 points are left." in notes
     endless = planned(NET, dataset={"_target_": "own_plugins.Plane", "form": "iterable"}, max_epochs=1)
     assert [point.epochs for point in endless.points] == [None, None]
 
 
-def test_a_budget_that_buys_no_batch_is_refused() -> None:
-    with pytest.raises(MiscopeError, match="buys 2 tokens for 49 parameters, less than one batch of 4"):
-        planned(NET, budgets=[500])
+REFUSED: dict[str, dict[str, Any]] = {
+    r"`own_plugins.Net` has no `size_configs`, so `scaling.tiny.sizes` must be": {"sizes": [100, 200]},
+    r"are 1\.1 times the data \(64 tokens\); allowed: scaling.tiny.max_epochs = 1": {"max_epochs": 1},
+    "buys 2 tokens for 49 parameters, less than one batch of 4": {"budgets": [500]},
+    "`scaling.tiny.keep_checkpoints` is for models whose weights the instruments": {"keep_checkpoints": True},
+}
 
 
-def test_short_runs_and_sizes_that_fall_together_are_said() -> None:
-    notes = planned(NET, sizes=[{"width": 8}, {"width": 8}]).notes
-    assert "1 of 1 points make fewer than 20 updates, down to 17." in notes
-    assert "1 sizes fell together with another; 1 points are left." in notes
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_cannot_be_trained_is_refused_before_anything_runs(message: str) -> None:
+    with pytest.raises(MiscopeError, match=message):
+        planned(NET, **REFUSED[message])
 
 
 def test_the_hours_are_said_before_anything_runs() -> None:
     plan = planned(GPT, budgets=[1e8])
-    seconds = command.expected_seconds(plan)
+    seconds = studies.expected_seconds(plan)
     assert seconds.keys() == {point.id for point in plan.points}
     assert all(value > 0 for value in seconds.values())
-    *_, last = command.lines_of(plan)
+    *_, last = studies.lines_of(plan)
     assert re.match(r"Expected here: \d+\.\d\d h", last)
-
-
-def test_checkpoints_of_another_architecture_are_refused_before_anything_runs() -> None:
-    with pytest.raises(
-        MiscopeError, match=r"`scaling.tiny.keep_checkpoints` is for models whose weights the instruments"
-    ):
-        planned(NET, keep_checkpoints=True)
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
@@ -133,10 +110,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no list": ({"budgets": 1e9}, "`scaling.tiny.budgets` = 1000000000.0 must be a list of numbers above 0"),
     "a negative size": ({"sizes": [-1]}, "`scaling.tiny.sizes` = [-1] must be a list of numbers above 0"),
     "half a grid": ({"sizes": {"around": 100}}, "`scaling.tiny.sizes` says no `at`, `per_budget`"),
-    "a method that is none": (
-        {"fit": {"methods": ["hubert"]}},
-        "fit.methods[0]` = 'hubert'; allowed: huber",
-    ),
+    "a method that is none": ({"fit": {"methods": ["hubert"]}}, "fit.methods[0]` = 'hubert'; allowed: huber"),
     "an unknown setting of the fit": ({"fit": {"drawz": 50}}, "`scaling.tiny.fit`: `drawz` is unknown"),
     "an unknown key of the grid": ({"sizes": {"middle": 1}}, "`scaling.tiny.sizes`: `middle` is unknown"),
     "a rate without a rate": ({"learning_rate": {"at": 3}}, "`scaling.tiny.learning_rate` says no `rate`"),
@@ -164,8 +138,7 @@ def test_a_key_that_is_missing_or_a_study_that_is_not_declared_is_named(tmp_path
 
 
 def test_the_shipped_study_is_fifteen_runs_over_three_budgets() -> None:
-    params = YAML(typ="safe", pure=True).load((workspace.REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    shipped = study("markov", params["scaling"]["markov"])
+    shipped = study("markov", yaml((workspace.REPOSITORY / "params.yaml").read_text())["scaling"]["markov"])
     assert isinstance(shipped.sizes, Grid)
     assert (len(shipped.budgets), shipped.sizes.per_budget, len(shipped.seeds)) == (3, 5, 1)
 
@@ -186,9 +159,9 @@ def test_the_examples_of_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "my_lab" / "noise.py").write_text(f"import torch\n{dataset}")
     monkeypatch.syspath_prepend(str(tmp_path))
     (declared,) = (text for text in re.findall(r"```yaml\n(.*?)```", DOCS, re.S) if "my_lab" in text)
-    spec = YAML(typ="safe", pure=True).load(declared)["scaling"]["mlp"]
-    plan = planner.plan(study("mlp", spec, tmp_path))
+    spec = yaml(declared)["scaling"]["mlp"]
+    plan = studies.plan(study("mlp", spec, tmp_path))
     assert len(plan.points) == 2 * 3
     assert not [note for note in plan.notes if "were asked for" in note]
     noise = {"dataset": {"_target_": "my_lab.noise.Noise"}, "budgets": [1e8], "max_epochs": 100}
-    assert len(planner.plan(study("noise", spec | noise, tmp_path)).points) == 3
+    assert len(studies.plan(study("noise", spec | noise, tmp_path)).points) == 3

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from drawn_runs import TRUE, changed, drawn, workspace
+from runs import TRUE, changed, drawn, workspace
 
 from miscope.core import MiscopeError
 from miscope.scaling import documents, page, results, views
@@ -49,14 +49,10 @@ def test_the_stages_write_a_fit_and_a_file_and_a_table_of_every_picture(root: Pa
     assert fit.set_aside == (SetAside("r2", "the disk was full", "settings"),)
 
 
-def test_a_fit_is_read_as_it_was_written(root: Path, tmp_path: Path) -> None:
-    file = documents.path(root, "toy", "fit.json")
-    documents.write(tmp_path / "again.json", Fit.of_study(root, "toy"))
-    assert (tmp_path / "again.json").read_bytes() == file.read_bytes()
-
-
-def test_plotting_twice_gives_the_same_bytes_and_removes_what_is_drawn_no_more(root: Path) -> None:
-    folder = documents.path(root, "toy", "figures")
+def test_a_fit_is_read_and_drawn_again_to_the_same_bytes_and_what_is_drawn_no_more_is_removed(root: Path) -> None:
+    file, folder = (documents.path(root, "toy", name) for name in ("fit.json", "figures"))
+    documents.write(file.with_name("again.json"), Fit.of_study(root, "toy"))
+    assert file.with_name("again.json").read_bytes() == file.read_bytes()
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "old.json").write_text("{}")
     page.write(root, "toy")
@@ -116,9 +112,6 @@ def test_without_a_law_the_curves_are_drawn_alone() -> None:
     assert page.estimates(one_budget)["refused"].str.startswith("too few budgets").all()
 
 
-# ---------------------------------------------------------------- what is read
-
-
 def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
     runs = changed(drawn(0.01), {4: {"loss": float("nan")}})
     again = results.of_study(workspace(tmp_path, runs), "toy")
@@ -129,18 +122,18 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert again.flops_per_parameter_token == 6.0
 
 
-@pytest.mark.parametrize(
-    "given,left_out", [("N,D,loss", "budget"), ("C,N,L", "tokens"), ("C,tokens,loss", "parameters")]
-)
-def test_any_two_of_size_data_and_compute_will_do(tmp_path: Path, given: str, left_out: str) -> None:
-    runs = drawn(0.01)
-    columns = {"N": runs.parameters, "D": runs.tokens, "tokens": runs.tokens, "C": runs.budget, "loss": runs.loss,
-               "L": runs.loss}  # fmt: skip
-    file = tmp_path / "runs.csv"
-    pd.DataFrame({name: columns[name] for name in given.split(",")}).to_csv(file, index=False)
-    again = results.read(file)
-    np.testing.assert_allclose(getattr(again, left_out), getattr(runs, left_out))
-    assert again.ids[0] == "row 1"
+def test_any_two_of_size_data_and_compute_will_do(tmp_path: Path) -> None:
+    runs, file = drawn(0.01), tmp_path / "runs.csv"
+    n, d, c = runs.parameters, runs.tokens, runs.budget
+    for left_out, given in {
+        "budget": {"N": n, "D": d},
+        "tokens": {"C": c, "N": n},
+        "parameters": {"C": c, "tokens": d},
+    }.items():
+        pd.DataFrame({**given, "L": runs.loss}).to_csv(file, index=False)
+        again = results.read(file)
+        np.testing.assert_allclose(getattr(again, left_out), getattr(runs, left_out))
+        assert again.ids[0] == "row 1"
 
 
 RUN = {"id": "a", "budget": 6e9, "parameters": 1e3, "tokens": 1e6, "loss": 2.0}
@@ -164,12 +157,9 @@ def test_a_file_that_is_no_results_is_one_line(tmp_path: Path, content: dict, sa
         results.read(file)
 
 
-def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
+def test_a_missing_file_names_the_command_and_unknown_settings_of_the_fit_are_named(tmp_path: Path) -> None:
     with pytest.raises(MiscopeError, match="dvc repro run@toy"):
         results.of_study(tmp_path, "toy")
-
-
-def test_unknown_settings_of_the_fit_are_named(tmp_path: Path) -> None:
     files.write(tmp_path / "params.yaml", "variants: {}\nscaling: {toy: {fit: {drews: 100}}}\n")
     with pytest.raises(MiscopeError, match=r"drews.*Did you mean `draws`"):
         fit_settings(tmp_path, "toy")

@@ -1,6 +1,7 @@
-"""Devices: two processes make the updates of one; what is not there is refused."""
+"""Devices, batches, rates, optimizers: two processes make the updates of one; what is not there is refused."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,95 +9,76 @@ from pathlib import Path
 
 import pytest
 import torch
+from trainings import FAMILY, MODEL, trainer, variant
 
-from miscope.core import MiscopeError, Recipe, Variant
-from miscope.families.modulo_addition import ModuloAddition
+from miscope.core import MiscopeError, Recipe
+from miscope.training.batches import Batches
 from miscope.training.device import device_for
 from miscope.training.loop import train
 from miscope.training.optimization import learning_rate
-from miscope.training.trainer import lone
-from miscope.workspace import files
-
-FAMILY = ModuloAddition(13, 0.5)
-MODEL = replace(FAMILY.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
+from miscope.workspace.files import Folder
 
 
-def variant(**recipe: object) -> Variant:
-    return Variant("tiny", "modulo_addition", FAMILY, 1, 1, MODEL, replace(Recipe(steps=40), **recipe), (0, 40))
+def in_two_processes(code: str, folder: Path) -> None:
+    (folder / "process.py").write_text("import torch\ntorch.set_num_threads(1)\n" + code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "process.py"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
 
 
-PROCESS = """
+FORTY_UPDATES = """
 import json
-from dataclasses import replace
 from pathlib import Path
-import torch
-from miscope.core import Recipe, Variant
-from miscope.families.modulo_addition import ModuloAddition
-from miscope.training.device import device_for
-from miscope.training.trainer import lone
+from trainings import trainer, variant
 
-torch.set_num_threads(1)
-family = ModuloAddition(13, 0.5)
-model = replace(family.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
-variant = Variant("tiny", "modulo_addition", family, 1, 1, model, Recipe(steps=40), (0, 40))
-run = lone(variant, device_for(variant.recipe))
+run = trainer(variant())
 for _ in range(40):
     run.advance()
-ended = run.models[0].evaluate(run.step)
+ended = run.models[0].evaluate(40)
 if run.device.writes:
-    losses = {"train": ended.train_loss, "test": ended.test_loss}
-    Path("losses.json").write_text(json.dumps(losses | {"world": run.device.world}))
+    Path("ended.json").write_text(json.dumps(ended.numbers() | {"world": run.device.world}))
 """
 
 
 def test_two_processes_agree_with_one_over_forty_updates(tmp_path: Path) -> None:
-    (tmp_path / "process.py").write_text(PROCESS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "process.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "losses.json").read_text())
-    assert found["world"] == 2
-    alone = lone(variant(), device_for(variant().recipe))
+    in_two_processes(FORTY_UPDATES, tmp_path)
+    together = json.loads((tmp_path / "ended.json").read_text())
+    assert together["world"] == 2
+    alone = trainer(variant())
     for _ in range(40):
         alone.advance()
-    expected = alone.evaluate()
-    assert found["train"] == pytest.approx(expected.train_loss, rel=1e-6)
-    assert found["test"] == pytest.approx(expected.test_loss, rel=1e-6)
+    expected = alone.models[0].evaluate(40)
+    assert together["train_loss"] == pytest.approx(expected.train_loss, rel=1e-6)
+    assert together["test_loss"] == pytest.approx(expected.test_loss, rel=1e-6)
 
 
 WHOLE = """
 from dataclasses import replace
 from pathlib import Path
-import torch
-from miscope import store
-from miscope.core import Adaptive, Recipe, Variant
-from miscope.families.modulo_addition import ModuloAddition
+from trainings import variant
+from miscope.core import Adaptive
 from miscope.training.loop import train
+from miscope.workspace.files import Folder
 
-torch.set_num_threads(1)
-family = ModuloAddition(13, 0.5)
-model = replace(family.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
-recipe = Recipe(steps=60, eval_every=5, resume_points=3)
-variant = Variant("tiny", "modulo_addition", family, 1, 1, model, recipe, (0, 30, 60), Adaptive(4, "train_loss"))
-train(variant, files.Folder(Path("two")))
+train(replace(variant(0, 30, 60, eval_every=5), adaptive=Adaptive(4, "train_loss")), Folder(Path("two")))
 """
 
 
 def test_two_processes_write_one_whole_training_and_go_on_from_it(tmp_path: Path) -> None:
-    (tmp_path / "whole.py").write_text(WHOLE)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "whole.py"]
-    folder = files.Folder(tmp_path / "two")
+    folder = Folder(tmp_path / "two")
     for updates in (range(61, 200), range(1)):  # the second time nothing is left to do
-        subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+        in_two_processes(WHOLE, tmp_path)
         record = json.loads(folder.record.read_text())
         assert record["device"]["processes"] == 2
         assert record["this_time"]["updates"] in updates
-    assert len(folder.checkpoint_steps()) > 3
-    kept = {path.name for path in (folder.path / "checkpoints").iterdir()}
-    alone = replace(variant(), recipe=Recipe(steps=60), checkpoint_steps=(0, 60))
+    kept = folder.checkpoint_steps()
+    assert len(kept) > 3
     with pytest.raises(MiscopeError, match="`tiny` was begun by 2 processes, and this call has 1"):
-        train(alone, folder)
-    assert {path.name for path in (folder.path / "checkpoints").iterdir()} == kept
+        train(variant(0, 60), folder)
+    assert folder.checkpoint_steps() == kept
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -106,21 +88,22 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused() -> None:
 
 
 def test_bfloat16_says_in_the_record_what_it_costs(tmp_path: Path) -> None:
-    record = train(variant(precision="bfloat16"), files.Folder(tmp_path / "v"))
+    record = train(variant(0, 40, precision="bfloat16"), Folder(tmp_path / "v"))
     assert "bfloat16" in record["warning"]
-    assert "warning" not in train(variant(), files.Folder(tmp_path / "w"))
+    assert "warning" not in train(variant(0, 40), Folder(tmp_path / "w"))
 
 
 def test_micro_batches_make_the_update_of_the_whole_batch() -> None:
-    whole, parts = (lone(variant(accumulate=n), device_for(variant().recipe)) for n in (1, 4))
+    whole, parts = (trainer(variant(accumulate=n)) for n in (1, 4))
     for _ in range(10):
         assert parts.advance().item() == pytest.approx(whole.advance().item(), rel=1e-6)
 
 
 def test_an_epoch_of_minibatches_sees_each_example_at_most_once() -> None:
-    run = lone(variant(batch_size=16), device_for(variant().recipe))
-    n = len(run.batches.split.train)
-    seen = [tuple(row) for step in range(n // 16) for batch in run.batches.at(step)[0] for row in batch.tokens.tolist()]
+    recipe = variant(batch_size=16).recipe
+    batches = Batches(FAMILY, 1, recipe, MODEL, device_for(recipe))
+    n = len(FAMILY.split(1).train)
+    seen = [tuple(row) for step in range(n // 16) for batch in batches.at(step)[0] for row in batch.tokens.tolist()]
     assert len(seen) == len(set(seen)) == 16 * (n // 16)
 
 
@@ -133,16 +116,16 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
 
 
 def test_an_optimizer_of_torchs_takes_its_own_settings() -> None:
-    run = lone(variant(optimizer={"_target_": "torch.optim.RMSprop", "alpha": 0.5}), device_for(variant().recipe))
-    assert isinstance(run.optimizer, torch.optim.RMSprop)
-    assert run.optimizer.param_groups[0]["alpha"] == 0.5
-    assert run.optimizer.param_groups[0]["lr"] == variant().recipe.learning_rate
+    (optimizer,) = trainer(variant(optimizer={"_target_": "torch.optim.RMSprop", "alpha": 0.5})).optimizers
+    assert isinstance(optimizer, torch.optim.RMSprop)
+    assert optimizer.param_groups[0]["alpha"] == 0.5
+    assert optimizer.param_groups[0]["lr"] == variant().recipe.learning_rate
     with pytest.raises(MiscopeError, match="no_such"):
-        lone(variant(optimizer={"_target_": "torch.optim.RMSprop", "no_such": 1}), device_for(variant().recipe))
+        trainer(variant(optimizer={"_target_": "torch.optim.RMSprop", "no_such": 1}))
 
 
 @pytest.mark.parametrize("name", ["adamax", "torch.optim.Nothing", "torch.nn.Linear"])
 def test_an_unknown_optimizer_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(MiscopeError, match=f"`optimizer` = '{name}'") as caught:
-        lone(variant(optimizer=name), device_for(variant().recipe))
+        trainer(variant(optimizer=name))
     assert "\n" not in str(caught.value)

@@ -1,35 +1,21 @@
-"""A ensemble: each member ends where it would have come alone, with files of its own."""
+"""An ensemble: each member ends where it would have come alone, with files of its own."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from trainings import MODEL, members
 
-from miscope.core import MiscopeError, Recipe, Variant
+from miscope.core import MiscopeError
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.training.loop import train
 from miscope.workspace import files, store
 
-FAMILY = ModuloAddition(13, 0.5)
-MODEL = replace(FAMILY.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
-
-
-def members(steps: int = 40, **recipe: object) -> list[Variant]:
-    chosen = replace(Recipe(steps=steps, eval_every=10, resume_points=2, ensemble="seeds"), **recipe)
-    alike = Variant(
-        "a", "modulo_addition", FAMILY, 1, 1, MODEL, chosen, tuple(s for s in (0, 20, 40, 60) if s <= steps)
-    )
-    return [
-        alike,
-        replace(alike, name="b", seed=2, data_seed=5),
-        replace(alike, name="c", seed=3, recipe=replace(chosen, learning_rate=3e-3, weight_decay=0.1)),
-    ]
-
 
 def weights(folder: files.Folder, step: int) -> np.ndarray:
-    found = store.load_checkpoint(folder.checkpoint(step)).weights
-    return np.concatenate([found[name].ravel() for name in sorted(found)])
+    by_name = store.load_checkpoint(folder.checkpoint(step)).weights
+    return np.concatenate([by_name[name].ravel() for name in sorted(by_name)])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +31,7 @@ def weights(folder: files.Folder, step: int) -> np.ndarray:
 def test_each_member_is_its_lone_run_but_for_rounding(
     recipe: dict[str, object], act_fn: str, steps: tuple[int, ...], apart: float, tmp_path: Path
 ) -> None:
-    first, *others = (replace(v, model=replace(MODEL, act_fn=act_fn)) for v in members(**recipe))
+    first, *others = (replace(v, model=replace(MODEL, act_fn=act_fn)) for v in members(0, 20, 40, **recipe))
     train(first, files.Folder(tmp_path / "a"), members=others)
     for variant in (first, *others):
         alone = files.Folder(tmp_path / "alone" / variant.name)
@@ -57,7 +43,7 @@ def test_each_member_is_its_lone_run_but_for_rounding(
 
 
 def test_whoever_comes_next_finds_its_work_done(tmp_path: Path) -> None:
-    first, second, third = members()
+    first, second, third = members(0, 20, 40)
     done = train(first, files.Folder(tmp_path / "a"), members=[second, third])
     assert done["this_time"] == done["this_time"] | {"updates": 40, "checkpoints": 9}
     record = train(second, files.Folder(tmp_path / "b"), members=[first, third])
@@ -67,12 +53,13 @@ def test_whoever_comes_next_finds_its_work_done(tmp_path: Path) -> None:
 
 
 def test_a_longer_ensemble_goes_on_from_its_states_to_the_same_bytes(tmp_path: Path) -> None:
-    for where, steps in (("later", 40), ("later", 60), ("once", 60)):
-        first, *others = members(steps)
+    steps = (0, 20, 40, 60)
+    for where, asked, updates in (("later", steps[:3], 40), ("later", steps, 20), ("once", steps, 60)):
+        first, *others = members(*asked)
         record = train(first, files.Folder(tmp_path / where / "a"), members=others)
-        assert record["this_time"]["updates"] == {("later", 40): 40, ("later", 60): 20, ("once", 60): 60}[where, steps]
+        assert record["this_time"]["updates"] == updates
     for name in "abc":
-        for step in (0, 20, 40, 60):
+        for step in steps:
             later, once = (files.Folder(tmp_path / where / name).checkpoint(step) for where in ("later", "once"))
             assert later.read_bytes() == once.read_bytes()
 

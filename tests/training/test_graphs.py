@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from replays import FAMILY, MODEL, RECIPES, assert_same, eager, members, replayed, trainer, variant
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from trainings import FAMILY, MODEL, RECIPES, assert_same, eager, members, replayed, trainer, variant
 
 from miscope import catalog
 from miscope.core import Branch, MiscopeError, Recipe, Variant
@@ -52,19 +52,14 @@ def test_a_cpu_trains_as_it_always_did() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_warm_ups_leave_no_trace(recipe: dict[str, object]) -> None:
     (run, capture), expected = replayed(variant(**recipe)), eager(variant(**recipe))
-    for _ in range(50):
-        assert torch.equal(run.advance(), expected.advance())
+    assert_same(run, expected, updates=50)
     assert (run.step, capture.captures, run.fallback_reason) == (50, 1, "")
-    assert_same(run, expected)
 
 
 def test_a_rate_on_the_device_moves_the_weights_as_a_plain_number_does() -> None:
     exact = variant(learning_rate=2.0**-10)  # a float32 holds it
     (run, _), expected = replayed(exact), trainer(exact)
-    for _ in range(20):
-        run.advance()
-        expected.advance()
-    assert_same(run, expected)
+    assert_same(run, expected, updates=20)
 
 
 def test_a_schedule_overwrites_the_rate_in_place() -> None:
@@ -89,21 +84,16 @@ def test_a_restored_run_captures_anew_and_goes_on_to_the_same_bytes(
     for _ in range(3):
         run.advance()
     run.restore(20, kept)
-    for _ in range(20):
-        run.advance()
-        expected.advance()
+    assert_same(run, expected, updates=20)
     assert capture.captures == 2
-    assert_same(run, expected)
 
 
 def test_a_branch_captures_anew_where_it_departs() -> None:
     later = replace(variant().recipe, weight_decay=0.0, learning_rate=5e-3)
     departing = variant(branch=Branch("parent", 10, FAMILY, 7, later))
     (run, capture), expected = replayed(departing), eager(departing)
-    for _ in range(20):
-        assert torch.equal(run.advance(), expected.advance())
+    assert_same(run, expected, updates=20)
     assert capture.captures == 2
-    assert_same(run, expected)
 
 
 WAITED_FOR = {"_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "_unique2", "bincount", "equal"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from replays import FAMILY, RECIPES, assert_same, eager, members, trainer, variant
 from torch import Tensor
+from trainings import FAMILY, RECIPES, assert_same, eager, members, trainer, variant
 
 from miscope.core import Branch
 from miscope.training.graphs import Replayed, replaying
@@ -22,9 +22,8 @@ def test_fifty_replays_are_fifty_eager_updates_to_the_bit(recipe: dict[str, obje
     there = members(device="cuda", **recipe) if is_ensemble else [variant(device="cuda", **recipe)]
     run, expected = replaying(trainer(*there), there[0].recipe), eager(*there)
     for _ in range(50):
-        assert torch.equal(run.advance(), expected.advance())
+        assert_same(run, expected, updates=1)
         assert run.is_replaying, run.fallback_reason
-    assert_same(run, expected)
 
 
 @pytest.mark.parametrize("recipe", [{}, {"schedule": "cosine", "warmup_steps": 7}])
@@ -57,10 +56,8 @@ def test_a_branch_on_a_gpu_is_replayed_on_both_sides_of_where_it_departs() -> No
     later = replace(variant(device="cuda").recipe, weight_decay=0.0, schedule="cosine")
     departing = variant(device="cuda", branch=Branch("parent", 10, FAMILY, 7, later))
     run, expected = replaying(trainer(departing), departing.recipe), eager(departing)
-    for _ in range(20):
-        assert torch.equal(run.advance(), expected.advance())
+    assert_same(run, expected, updates=20)
     assert run.is_replaying, run.fallback_reason
-    assert_same(run, expected)
 
 
 def test_an_update_that_the_host_waits_for_is_refused_and_leaves_the_gpu_in_order() -> None:

@@ -9,46 +9,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import workspace
+from trainings import FAMILY, trainer, variant
 
-from miscope.core import MiscopeError, Recipe, Variant
-from miscope.families.modulo_addition import ModuloAddition
-from miscope.training.device import device_for
+from miscope.core import MiscopeError
+from miscope.model.transformer import Transformer
+from miscope.model.weights import load_weights
 from miscope.training.loop import train
-from miscope.training.trainer import lone
 from miscope.workspace import files, store
 
-
-def variant(**recipe: object) -> Variant:
-    family = ModuloAddition(13, 0.5)
-    model = replace(family.model(), d_model=32, n_heads=2, d_head=16, d_mlp=64)
-    chosen = replace(Recipe(steps=60), **recipe)
-    return Variant("tiny", "modulo_addition", family, 1, 1, model, chosen, (0, 25, 60))
+STEPS = (0, 25, 60)
 
 
 def test_the_same_variant_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     one, two = (files.Folder(tmp_path / name) for name in ("one", "two"))
-    train(variant(), one)
+    train(variant(*STEPS), one)
     torch.manual_seed(0)  # what others do with the global generator does not matter
-    train(variant(), two)
-    for path in (
-        "checkpoints/000000.safetensors",
-        "checkpoints/000025.safetensors",
-        "checkpoints/000060.safetensors",
-        "curves.csv",
-    ):
-        assert (one.path / path).read_bytes() == (two.path / path).read_bytes()
+    train(variant(*STEPS), two)
+    for left, right in ((one.curves, two.curves), *((one.checkpoint(s), two.checkpoint(s)) for s in STEPS)):
+        assert left.read_bytes() == right.read_bytes()
 
 
 def test_the_curve_has_each_evaluation_and_each_checkpoint_once(tmp_path: Path) -> None:
     folder = files.Folder(tmp_path / "v")
-    train(variant(eval_every=20), folder)
+    train(variant(*STEPS, eval_every=20), folder)
     with folder.curves.open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps == [0, 20, 25, 40, 60]
@@ -56,14 +45,11 @@ def test_the_curve_has_each_evaluation_and_each_checkpoint_once(tmp_path: Path) 
 
 
 def test_the_losses_are_those_of_the_checkpoint_in_float64(tmp_path: Path) -> None:
-    from miscope.model.transformer import Transformer
-    from miscope.model.weights import load_weights
-
     folder = files.Folder(tmp_path / "v")
-    train(variant(), folder)
+    train(variant(*STEPS), folder)
     with folder.curves.open() as file:
         curve = {int(row["step"]): row for row in csv.DictReader(file)}
-    split = variant().family.split(1)
+    split = FAMILY.split(1)
     for step in folder.checkpoint_steps():
         checkpoint = store.load_checkpoint(folder.checkpoint(step))
         model = load_weights(Transformer(checkpoint.model), checkpoint.weights)
@@ -77,7 +63,7 @@ def test_the_losses_are_those_of_the_checkpoint_in_float64(tmp_path: Path) -> No
 
 def test_the_record_says_what_was_trained_on_what_and_at_what_cost(tmp_path: Path) -> None:
     folder = files.Folder(tmp_path / "v")
-    train(variant(), folder)
+    train(variant(*STEPS), folder)
     record = json.loads(folder.record.read_text())
     assert record["seeds"] == {"seed": 1, "data_seed": 1}
     assert record["tokens"] == 60 * 84 * 3
@@ -89,16 +75,15 @@ def test_the_record_says_what_was_trained_on_what_and_at_what_cost(tmp_path: Pat
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_what_to_change(tmp_path: Path) -> None:
-    with pytest.raises(
-        MiscopeError, match=r"train loss of `tiny` is (nan|inf) at step \d+; lower variants.tiny.learning_rate"
-    ):
-        train(variant(learning_rate=1e6, weight_decay=0.0, steps=60), files.Folder(tmp_path / "v"))
+    said = r"train loss of `tiny` is (nan|inf) at step \d+; lower variants.tiny.learning_rate"
+    with pytest.raises(MiscopeError, match=said):
+        train(variant(learning_rate=1e6, weight_decay=0.0), files.Folder(tmp_path / "v"))
 
 
 def test_training_leaves_the_global_generator_as_it_was() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    lone(variant(), device_for(variant().recipe)).advance()
+    trainer(variant()).advance()
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -17,11 +17,10 @@ from miscope.core import MiscopeError
 from miscope.workspace import files
 
 HEADER = "adapter.json"  # the file of a checkpoint's folder that says which architecture it is of
-OURS = {
+KNOWN: dict[str, "type[BaseAdapter] | str"] = {  # architecture type -> its adapter, or the dotted path of one of ours
     "custom-transformer": "miscope.adapters.custom_transformer.CustomTransformerAdapter",
     "qwen": "miscope.adapters.huggingface.QwenAdapter",
 }
-_theirs: dict[str, type["BaseAdapter"]] = {}
 
 
 @runtime_checkable
@@ -101,14 +100,6 @@ def whole_folder(path: Path, architecture: str) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-# ---------------------------------------------------------------- adapters by architecture type
-
-
-def architectures() -> tuple[str, ...]:
-    """Every architecture type that an adapter is known for."""
-    return (*OURS, *sorted(_theirs))
-
-
 def register(adapter: type[BaseAdapter]) -> type[BaseAdapter]:
     """Make an adapter known by its architecture type; it may stand above the class as a decorator.
 
@@ -116,15 +107,10 @@ def register(adapter: type[BaseAdapter]) -> type[BaseAdapter]:
         MiscopeError: the type has an adapter already.
     """
     name = adapter.get_architecture_type()
-    if name in architectures():
+    if name in KNOWN:
         raise MiscopeError(f"The architecture `{name}` has an adapter already, {adapter_class(name).__name__}.")
-    _theirs[name] = adapter
+    KNOWN[name] = adapter
     return adapter
-
-
-def unregister(name: str) -> None:
-    """Forget an adapter that was registered."""
-    _theirs.pop(name, None)
 
 
 def adapter_class(name: str) -> type[BaseAdapter]:
@@ -133,10 +119,10 @@ def adapter_class(name: str) -> type[BaseAdapter]:
     Raises:
         MiscopeError: there is none; it names those known.
     """
-    name = catalog.known("adapter for the architecture", name, architectures())
-    if name in _theirs:
-        return _theirs[name]
-    module, _, cls = OURS[name].rpartition(".")
+    adapter = KNOWN[catalog.known("adapter for the architecture", name, tuple(KNOWN))]
+    if not isinstance(adapter, str):
+        return adapter
+    module, _, cls = adapter.rpartition(".")
     return getattr(catalog.imported(module, f"The adapter `{name}`"), cls)
 
 
@@ -152,7 +138,7 @@ def load(path: Path | str) -> BaseAdapter:
     header = path / HEADER
     if header.is_file():
         return adapter_class(json.loads(header.read_text(encoding="utf-8"))["architecture"]).load_checkpoint(path)
-    for cls in map(adapter_class, architectures()):
+    for cls in map(adapter_class, KNOWN):
         if cls.claims(path):
             return cls.load_checkpoint(path)
-    raise MiscopeError(f"No adapter knows what {path} holds. Known: {', '.join(architectures())}.")
+    raise MiscopeError(f"No adapter knows what {path} holds. Known: {', '.join(KNOWN)}.")

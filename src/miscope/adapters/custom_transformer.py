@@ -27,10 +27,7 @@ class CharacterTokenizer:
         return {character: i for i, character in enumerate(self.characters)}
 
     def encode(self, text: str) -> list[int]:
-        """
-        Raises:
-            MiscopeError: the text has a character that no token stands for.
-        """
+        """Token ids; a character that no token stands for is refused by a MiscopeError."""
         if unknown := sorted(set(text) - self._ids.keys()):
             raise MiscopeError(f"The text has {unknown[0]!r}, which none of the {len(self._ids)} tokens stands for.")
         return [self._ids[character] for character in text]

@@ -15,17 +15,10 @@ from miscope.core import MiscopeError
 
 @torch.no_grad()
 def generate(
-    adapter: BaseAdapter,
-    input_ids: Int[Tensor, "batch pos"],
-    attention_mask: Int[Tensor, "batch pos"] | None = None,
-    *,
-    max_new_tokens: int,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    seed: int = 0,
+    adapter: BaseAdapter, input_ids: Int[Tensor, "batch pos"], attention_mask: Int[Tensor, "batch pos"] | None = None,
+    *, max_new_tokens: int, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 0,
     end: int | None = None,
-) -> Int[Tensor, "batch longer"]:
+) -> Int[Tensor, "batch longer"]:  # fmt: skip
     """The prompts, padded at the left if at all, with what follows them.
 
     Temperature 0 takes the likeliest token. `top_k` 0 and `top_p` 1 leave all tokens. A row that has produced `end`
@@ -40,8 +33,12 @@ def generate(
     adapter.eval()
     try:
         for _ in range(max_new_tokens):
-            logits = adapter(input_ids, attention_mask)[:, -1]
-            token = _next(logits.double().cpu(), temperature, top_k, top_p, generator).to(input_ids.device)
+            logits = adapter(input_ids, attention_mask)[:, -1].double().cpu()
+            if temperature:
+                shares = allowed(logits / temperature, top_k, top_p).exp()
+                token = torch.multinomial(shares, 1, generator=generator)[:, 0].to(input_ids.device)
+            else:
+                token = logits.argmax(dim=-1).to(input_ids.device)
             if end is not None:
                 token = torch.where(has_ended, end, token)
                 has_ended |= token == end
@@ -53,14 +50,6 @@ def generate(
     finally:
         adapter.train(was_training)
     return input_ids
-
-
-def _next(
-    logits: Float[Tensor, "batch vocab"], temperature: float, top_k: int, top_p: float, generator: torch.Generator
-) -> Int[Tensor, " batch"]:
-    if temperature == 0:
-        return logits.argmax(dim=-1)
-    return torch.multinomial(allowed(logits / temperature, top_k, top_p).exp(), 1, generator=generator)[:, 0]
 
 
 def allowed(logits: Float[Tensor, "batch vocab"], top_k: int, top_p: float) -> Float[Tensor, "batch vocab"]:
@@ -78,8 +67,8 @@ def allowed(logits: Float[Tensor, "batch vocab"], top_k: int, top_p: float) -> F
 
 
 def _check(max_new_tokens: int, temperature: float, top_k: int, top_p: float) -> None:
-    numbers = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k}
-    wrong = {name: (value, "0 or more") for name, value in numbers.items() if not value >= 0}
-    wrong |= {} if 0 < top_p <= 1 else {"top_p": (top_p, "above 0, to 1")}
-    for name, (value, allowed_values) in wrong.items():
-        raise MiscopeError(f"`{name}` = {value}; allowed: {allowed_values}.")
+    for name, value in {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k}.items():
+        if not value >= 0:
+            raise MiscopeError(f"`{name}` = {value}; allowed: 0 or more.")
+    if not 0 < top_p <= 1:
+        raise MiscopeError(f"`top_p` = {top_p}; allowed: above 0, to 1.")

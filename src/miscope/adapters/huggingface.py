@@ -55,7 +55,7 @@ class HuggingFaceAdapter(BaseAdapter):
     @classmethod
     def load_checkpoint(cls, path: Path) -> "HuggingFaceAdapter":
         """From a folder with config.json, safetensors and, if there is one, tokenizer.json; float32, to evaluate."""
-        kind = _model_type(path)
+        kind = read_config(path).get("model_type")
         if kind not in cls.model_types:
             allowed = ", ".join(cls.model_types)
             raise MiscopeError(f"{path} holds a model of type {kind!r}; `{cls.architecture}` takes {allowed}.")
@@ -79,7 +79,7 @@ class HuggingFaceAdapter(BaseAdapter):
 
     @classmethod
     def claims(cls, path: Path) -> bool:
-        return _model_type(path) in cls.model_types
+        return read_config(path).get("model_type") in cls.model_types
 
     def core(self) -> Transformer:
         """Our own transformer with copies of these weights, so that hooks and instruments see every activation.
@@ -99,10 +99,6 @@ class QwenAdapter(HuggingFaceAdapter):
 
     architecture: ClassVar[str] = "qwen"
     model_types: ClassVar[tuple[str, ...]] = ("qwen2", "qwen3")
-
-
-def _model_type(path: Path) -> str | None:
-    return read_config(path).get("model_type")
 
 
 def _check_weights(path: Path) -> None:
@@ -153,11 +149,7 @@ BACK = {ours: theirs for theirs, ours in TABLE.items()}
 
 
 def to_core(weights: Mapping[str, Tensor], config: ModelConfig) -> Transformer:
-    """Our transformer with copies of the weights.
-
-    Raises:
-        MiscopeError: a weight is missing, unknown or of another shape; it names which.
-    """
+    """Our transformer with copies of the weights. One that is missing, unknown or of another shape is refused."""
     model = Transformer(config, seed=None)
     wanted = {_renamed(name, BACK): value.shape for name, value in model.state_dict().items()}
     _check_names(wanted.keys(), weights.keys(), "The weights")
@@ -179,10 +171,6 @@ def from_core(model: Transformer) -> dict[str, Tensor]:
 
 
 def _check_names(wanted: Set[str], stored: Set[str], what: str) -> None:
-    """
-    Raises:
-        MiscopeError: names are missing or unknown.
-    """
     faults = {"missing": sorted(wanted - stored), "unknown": sorted(stored - wanted)}
     said = [f"{len(names)} {fault}: {', '.join(names[:4])}" for fault, names in faults.items() if names]
     if said:

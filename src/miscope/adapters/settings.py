@@ -15,11 +15,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def core_config(config: Mapping[str, Any]) -> ModelConfig:
-    """The shape of a model whose config.json says `config`.
-
-    Raises:
-        MiscopeError: it uses what our transformer does not compute.
-    """
+    """The shape of a model whose config.json says `config`; what our transformer does not compute is refused."""
     kind = config.get("model_type")
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     refused = {
@@ -37,23 +33,11 @@ def core_config(config: Mapping[str, Any]) -> ModelConfig:
     d_model, n_heads = config["hidden_size"], config["num_attention_heads"]
     groups = config.get("num_key_value_heads") or n_heads
     return ModelConfig(
-        n_layers=config["num_hidden_layers"],
-        d_model=d_model,
-        n_heads=n_heads,
-        d_head=config.get("head_dim") or d_model // n_heads,
-        d_mlp=config["intermediate_size"],
-        n_ctx=config["max_position_embeddings"],
-        d_vocab=config["vocab_size"],
-        d_vocab_out=config["vocab_size"],
-        act_fn="silu",
-        normalization="RMS",
-        initialisation="gpt2",
-        positions="rotary",
-        rotary_base=float(rope.get("rope_theta", config.get("rope_theta", 10_000.0))),
-        n_key_value_heads=0 if groups == n_heads else groups,
-        gated_mlp=True,
-        use_qk_norm=kind == "qwen3",
-        has_qkv_biases=kind == "qwen2",
-        has_tied_embeddings=bool(config.get("tie_word_embeddings", False)),
-        eps=config["rms_norm_eps"],
-    )
+        n_layers=config["num_hidden_layers"], d_model=d_model, n_heads=n_heads,
+        d_head=config.get("head_dim") or d_model // n_heads, d_mlp=config["intermediate_size"],
+        n_ctx=config["max_position_embeddings"], d_vocab=config["vocab_size"], d_vocab_out=config["vocab_size"],
+        act_fn="silu", normalization="RMS", initialisation="gpt2", gated_mlp=True, eps=config["rms_norm_eps"],
+        positions="rotary", rotary_base=float(rope.get("rope_theta", config.get("rope_theta", 10_000.0))),
+        n_key_value_heads=0 if groups == n_heads else groups, use_qk_norm=kind == "qwen3",
+        has_qkv_biases=kind == "qwen2", has_tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+    )  # fmt: skip

@@ -20,24 +20,13 @@ from torch import Tensor, nn
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge import generalized_components as components
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
-from transformer_lens.model_bridge.generalized_components import (
-    AttentionBridge,
-    BlockBridge,
-    EmbeddingBridge,
-    GatedMLPBridge,
-    LinearBridge,
-    MLPBridge,
-    NormalizationBridge,
-    PosEmbedBridge,
-    UnembeddingBridge,
-)
 from transformer_lens.model_bridge.generalized_components.base import GeneralizedComponent
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from miscope.core import Checkpoint, MiscopeError, ModelConfig
-from miscope.model.hooks import Hook, untouched
-from miscope.model.layers import LayerNorm, Linear
+from miscope.model.layers import Hook, LayerNorm, Linear, untouched
 from miscope.model.transformer import Transformer, check_tokens
 from miscope.model.weights import load_weights
 from miscope.quantization.linear import QuantLinear
@@ -74,11 +63,7 @@ class LensModel(nn.Module):
     def forward(
         self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, attention_mask: Tensor | None = None
     ) -> Tensor:
-        """Logits at all positions.
-
-        Raises:
-            MiscopeError: tokens that the model cannot take, or a mask that hides some.
-        """
+        """Logits at all positions. Tokens that the model cannot take, and a mask that hides some, are refused."""
         if attention_mask is not None and not bool(attention_mask.all()):
             raise MiscopeError("`attention_mask` hides tokens; the model reads all: give sequences of one length.")
         if inputs_embeds is None:
@@ -89,16 +74,11 @@ class LensModel(nn.Module):
         if self.has_positions:
             x = x + self.pos(torch.arange(n_pos, device=x.device).expand(batch, -1))
         for block in self.layers:
-            x = block(x, None, _watched)
+            x = block(x, None, lambda name, x: x)  # a hook: nothing is overwritten that the bridge's hooks may hold
         return self.head(self.ln_out(x))
 
 
-def _watched(name: str, x: Tensor) -> Tensor:
-    """A hook that is not `untouched`: the model must overwrite nothing that a hook of the bridge may hold."""
-    return x
-
-
-class LensAttention(AttentionBridge):
+class LensAttention(components.AttentionBridge):
     """Fires the bridge's hooks of scores, pattern and turned queries and keys from our hook: an edit takes effect."""
 
     fired = ("hook_attn_scores", "hook_pattern")
@@ -113,7 +93,7 @@ class LensAttention(AttentionBridge):
         return getattr(self, name)(x) if name in self.fired else x
 
 
-class LensNorm(NormalizationBridge):
+class LensNorm(components.NormalizationBridge):
     """TransformerLens' norm, which has hooks of its own and no need of our hook."""
 
     def forward(self, x: Tensor, hook: Hook = untouched) -> Tensor:
@@ -133,7 +113,7 @@ class MiscopeAdapter(ArchitectureAdapter):
         self.supports_generation = self.supports_causal_loss = is_causal
         self.supports_fold_ln = self.supports_center_writing_weights = True
         self.weight_processing_conversions = {**self._qkvo_weight_conversions(include_biases=True)}
-        qkvo: dict[str, GeneralizedComponent] = {name: LinearBridge(name=name) for name in "qkvo"}
+        qkvo: dict[str, GeneralizedComponent] = {name: components.LinearBridge(name=name) for name in "qkvo"}
         if cfg.use_qk_norm:
             qkvo |= {n: LensNorm(name=n, config=cfg, uses_rms_norm=True) for n in ("q_norm", "k_norm")}
         parts: dict[str, GeneralizedComponent] = {
@@ -141,21 +121,21 @@ class MiscopeAdapter(ArchitectureAdapter):
             "attn": LensAttention(name="attn", config=cfg, submodules=qkvo, is_causal=is_causal),
         }
         if not cfg.attn_only:
-            linears = {"in": LinearBridge(name="fc_in"), "out": LinearBridge(name="fc_out")}
-            linears |= {"gate": LinearBridge(name="fc_gate")} if cfg.gated_mlp else {}
-            kind = GatedMLPBridge if cfg.gated_mlp else MLPBridge
+            linears = {"in": components.LinearBridge(name="fc_in"), "out": components.LinearBridge(name="fc_out")}
+            linears |= {"gate": components.LinearBridge(name="fc_gate")} if cfg.gated_mlp else {}
+            kind = components.GatedMLPBridge if cfg.gated_mlp else components.MLPBridge
             parts |= {"ln2": self._norm("ln2"), "mlp": kind(name="mlp", config=cfg, submodules=linears)}
-        blocks = BlockBridge(name="layers", config=cfg, submodules=parts)
+        blocks = components.BlockBridge(name="layers", config=cfg, submodules=parts)
         if cfg.attn_only:  # names of what is not there
             absent = ("hook_resid_mid", "hook_mlp_out")
             blocks.hook_aliases = {name: at for name, at in blocks.hook_aliases.items() if name not in absent}
         is_learned = cfg.positional_embedding_type != "rotary"
         self.component_mapping = {
-            "embed": EmbeddingBridge(name="tok_embed"),
-            **({"pos_embed": PosEmbedBridge(name="pos")} if is_learned else {}),
+            "embed": components.EmbeddingBridge(name="tok_embed"),
+            **({"pos_embed": components.PosEmbedBridge(name="pos")} if is_learned else {}),
             "blocks": blocks,
             "ln_final": self._norm("ln_out"),
-            "unembed": UnembeddingBridge(name="head"),
+            "unembed": components.UnembeddingBridge(name="head"),
         }
 
     def _norm(self, name: str) -> GeneralizedComponent:
@@ -168,23 +148,16 @@ ArchitectureAdapterFactory.register_adapter(ARCHITECTURE, MiscopeAdapter)
 
 
 def _lens_config(config: ModelConfig) -> TransformerBridgeConfig:
-    shared = (
-        *("n_layers", "d_model", "n_heads", "d_head", "n_ctx", "d_vocab", "d_vocab_out", "act_fn"),
-        *("eps", "gated_mlp", "use_qk_norm"),
-    )
     has_rms = config.normalization == "RMS"
     return TransformerBridgeConfig(
-        **{name: getattr(config, name) for name in shared},
-        d_mlp=config.d_mlp or None,
-        attn_only=not config.d_mlp,
-        normalization_type=None if config.normalization == "none" else config.normalization,
-        uses_rms_norm=has_rms,
-        final_rms=has_rms,
-        attention_dir="causal" if config.is_causal else "bidirectional",
-        n_key_value_heads=config.n_key_value_heads or None,
+        n_layers=config.n_layers, d_model=config.d_model, n_heads=config.n_heads, d_head=config.d_head,
+        d_mlp=config.d_mlp or None, n_ctx=config.n_ctx, d_vocab=config.d_vocab, d_vocab_out=config.d_vocab_out,
+        act_fn=config.act_fn, eps=config.eps, gated_mlp=config.gated_mlp, use_qk_norm=config.use_qk_norm,
+        normalization_type=None if config.normalization == "none" else config.normalization, uses_rms_norm=has_rms,
+        final_rms=has_rms, attn_only=not config.d_mlp, n_key_value_heads=config.n_key_value_heads or None,
+        attention_dir="causal" if config.is_causal else "bidirectional", architecture=ARCHITECTURE,
         positional_embedding_type="rotary" if config.positions == "rotary" else "standard",
-        architecture=ARCHITECTURE,
-    )
+    )  # fmt: skip
 
 
 def _in_lens_form(module: nn.Module) -> None:

@@ -1,7 +1,7 @@
 """Models and runs whose numbers are known, and how an instrument is put to them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.instrument import Artifact, Instrument, OverTraining, PerCheckpoint
+from miscope.instrument import Artifact, Instrument, PerCheckpoint
 from miscope.maths.spectra import Basis
-from miscope.workspace.observation import observed, observed_over_training
+from miscope.workspace.observation import observed
 
 
 def through_the_model(instrument: Instrument, checkpoint: Checkpoint, context: Context) -> Any:
@@ -26,12 +26,6 @@ def on_planted(instrument: Instrument, model: ModelConfig, context: Context, **a
     """What the instrument measures on activations put in its hands: `hook_resid_post` is layer 0's, `logits` itself."""
     named = {name if name == "logits" else f"blocks.0.{name}": x.astype(np.float32) for name, x in activations.items()}
     return instrument.compute(Checkpoint(0, model, {}, named), context)
-
-
-def seen_by(instrument: Instrument, checkpoint: Checkpoint, context: Context) -> Checkpoint:
-    """The checkpoint as an instrument over training sees it."""
-    assert isinstance(instrument, OverTraining), instrument.name
-    return observed_over_training(checkpoint, context, instrument)
 
 
 def tracked(instrument: Instrument, *paths: Mapping[int, Any], context: Context, **settings: Any) -> Any:
@@ -48,24 +42,13 @@ def probe(n: int, p: int = 5) -> Context:
 
 def shape(**changes: Any) -> ModelConfig:
     """A model of one layer, as small as can be."""
-    smallest: dict[str, Any] = {
-        "n_layers": 1,
-        "d_model": 4,
-        "n_heads": 1,
-        "d_head": 4,
-        "d_mlp": 0,
-        "n_ctx": 1,
-        "d_vocab": 5,
-    }
-    return ModelConfig(**(smallest | {"d_vocab_out": 5} | changes))
+    smallest = ModelConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_mlp=0, n_ctx=1, d_vocab=5, d_vocab_out=5)
+    return replace(smallest, **changes)
 
 
 def run_of(model: ModelConfig, name: str, path: Float[np.ndarray, "n row column"]) -> dict[int, Checkpoint]:
     """Checkpoints at steps 0, 1, 2, ... of one matrix."""
     return {step: Checkpoint(step, model, {name: at.astype(np.float32)}) for step, at in enumerate(path)}
-
-
-# ---------------------------------------------------------------- modular addition, solved by hand
 
 
 @dataclass(frozen=True)
@@ -100,10 +83,8 @@ class Addition:
     @property
     def model(self) -> ModelConfig:
         n = len(self.frequencies)
-        return ModelConfig(
-            n_layers=1, d_model=6 * n, n_heads=n, d_head=2, d_mlp=n * self.n_phases, n_ctx=3, d_vocab=self.p + 1,
-            d_vocab_out=self.p,
-        )  # fmt: skip
+        sizes = {"d_model": 6 * n, "n_heads": n, "d_head": 2, "d_mlp": n * self.n_phases}
+        return shape(**sizes, n_ctx=3, d_vocab=self.p + 1, d_vocab_out=self.p)
 
     @property
     def phases(self) -> Float[np.ndarray, " phase"]:
@@ -145,8 +126,7 @@ class Addition:
         weights = {
             "embed.W_E": _placed((self.p + 1, 3 * n), (0, 0), circles.T),
             "pos_embed.W_pos": np.zeros((3, 3 * n)),
-            "blocks.0.attn.W_Q": np.zeros((n // 2, 3 * n, 2)),
-            "blocks.0.attn.W_K": np.zeros((n // 2, 3 * n, 2)),
+            **{f"blocks.0.attn.{name}": np.zeros((n // 2, 3 * n, 2)) for name in ("W_Q", "W_K")},
             # even attention gives a third of each position, and `=` has nothing
             "blocks.0.attn.W_V": 3 * np.stack([_placed((3 * n, 2), (0, 0), one.T) for one in head]),
             "blocks.0.attn.W_O": np.stack([_placed((2, 3 * n), (0, n), one) for one in head]),
@@ -155,9 +135,6 @@ class Addition:
             "unembed.W_U": _placed((3 * n, self.p), (2 * n, 0), circles),
         }
         return Checkpoint(step, self.model, _frozen(weights))
-
-
-# ---------------------------------------------------------------- induction, built by hand
 
 
 @dataclass(frozen=True)
@@ -184,9 +161,8 @@ class Induction:
     @property
     def model(self) -> ModelConfig:
         v, n = self.family.n_tokens, self.family.length + 1
-        return ModelConfig(
-            n_layers=2, d_model=3 * (v + 1) + n, n_heads=2, d_head=n, d_mlp=0, n_ctx=n, d_vocab=v + 1, d_vocab_out=v
-        )
+        sizes = {"n_layers": 2, "d_model": 3 * (v + 1) + n, "n_heads": 2, "d_head": n}
+        return shape(**sizes, n_ctx=n, d_vocab=v + 1, d_vocab_out=v)
 
     @property
     def loss(self) -> float:
@@ -205,23 +181,22 @@ class Induction:
             "pos_embed.W_pos": _placed((n, d), (0, place), np.eye(n)),
             "unembed.W_U": _placed((d, model.d_vocab_out), (answer, 0), one[:, : model.d_vocab_out]),
         }
-        heads = (
-            (_placed((d, n), (place, 0), size * np.eye(n)), _placed((d, n), (place, 0), size * np.eye(n, k=1)),
-             _placed((d, n), (token, 0), one), _placed((n, d), (0, before), one)),
-            (_placed((d, n), (token, 0), size * one), _placed((d, n), (before, 0), size * one),
-             _placed((d, n), (token, 0), one), _placed((n, d), (0, answer), self.gain * one)),
-        )  # fmt: skip
-        for layer, matrices in enumerate(heads):
-            for name, matrix in zip(("W_Q", "W_K", "W_V", "W_O"), matrices, strict=True):
+        heads = (  # where each one's query, key and value read and its output writes, and what
+            ((place, size * np.eye(n)), (place, size * np.eye(n, k=1)), (token, one), (before, one)),
+            ((token, size * one), (before, size * one), (token, one), (answer, self.gain * one)),
+        )
+        for layer, blocks in enumerate(heads):
+            for name, (at, block) in zip(("W_Q", "W_K", "W_V", "W_O"), blocks, strict=True):
+                matrix = _placed((n, d), (0, at), block) if name == "W_O" else _placed((d, n), (at, 0), block)
                 weights[f"blocks.{layer}.attn.{name}"] = np.stack([matrix, np.zeros_like(matrix)])
         return Checkpoint(0, model, _frozen(weights))
 
 
-def _placed(size: Sequence[int], corner: tuple[int, int], block: np.ndarray) -> np.ndarray:
+def _placed(size: tuple[int, int], corner: tuple[int, int], block: np.ndarray) -> np.ndarray:
     """Zeros of a size with a block that begins at a corner."""
-    found = np.zeros(tuple(size))
-    found[corner[0] : corner[0] + block.shape[0], corner[1] : corner[1] + block.shape[1]] = block
-    return found
+    matrix = np.zeros(size)
+    matrix[corner[0] : corner[0] + block.shape[0], corner[1] : corner[1] + block.shape[1]] = block
+    return matrix
 
 
 def _frozen(weights: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

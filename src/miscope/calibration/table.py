@@ -12,7 +12,7 @@ from typing import Literal
 
 from miscope.catalog import Catalog
 from miscope.core import MiscopeError
-from miscope.instrument import Answer, Case
+from miscope.instrument import Case
 from miscope.keys import digest_of_code
 from miscope.workspace import Workspace
 from miscope.workspace.files import pretty_json, write
@@ -77,32 +77,21 @@ def cases(catalog: Catalog) -> tuple[Case, ...]:
 def measured(catalog: Catalog, progress: Callable[[Iterable[Case]], Iterable[Case]] = iter) -> Table:
     """Try all cases; what goes wrong in one is a row of the table."""
     rows = [row for case in progress(cases(catalog)) for row in _rows(case)]
-    tried = {row.instrument for row in rows}
-    rows += [_without(name) for name in catalog.names if name not in tried]
+    untried = sorted(set(catalog.names) - {row.instrument for row in rows})
+    rows += [Row(name, "", "", None, None, None, "no known answer", "") for name in untried]
     return Table(tuple(sorted(rows, key=lambda row: row.instrument)), _code(catalog))
 
 
 def _rows(case: Case) -> Iterator[Row]:
     try:
         for answer in case.answers():
-            yield _row(case, answer)
+            numbers = (float(x) for x in (answer.expected, answer.measured, answer.tolerance))
+            expected, value, tolerance = (x if math.isfinite(x) else None for x in numbers)
+            verdict: Verdict = "right" if answer.is_right else "wrong"
+            yield Row(case.instrument, answer.quantity, case.words, expected, value, tolerance, verdict, case.source)
     except Exception as error:  # an instrument that breaks on a known model is a finding
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         yield Row(case.instrument, why, case.words, None, None, None, "failed", case.source)
-
-
-def _row(case: Case, answer: Answer) -> Row:
-    numbers = (float(x) for x in (answer.expected, answer.measured, answer.tolerance))
-    expected, value, tolerance = (x if math.isfinite(x) else None for x in numbers)
-    verdict: Verdict = "right" if answer.is_right else "wrong"
-    return Row(case.instrument, answer.quantity, case.words, expected, value, tolerance, verdict, case.source)
-
-
-def _without(instrument: str) -> Row:
-    return Row(instrument, "", "", None, None, None, "no known answer", "")
-
-
-# ---------------------------------------------------------------- files
 
 
 def file(workspace: Workspace) -> Path:
@@ -110,9 +99,8 @@ def file(workspace: Workspace) -> Path:
 
 
 def save(workspace: Workspace, table: Table) -> None:
-    counts = {"passed": table.passed, "total": table.total}
-    rows = list(map(asdict, table.rows))
-    write(file(workspace), pretty_json({"code": dict(table.code), **counts, "rows": rows}))
+    content = {"code": dict(table.code), "passed": table.passed, "total": table.total}
+    write(file(workspace), pretty_json(content | {"rows": list(map(asdict, table.rows))}))
 
 
 def load(workspace: Workspace) -> Table:
@@ -138,6 +126,8 @@ def stale(table: Table, catalog: Catalog) -> tuple[str, ...]:
 
 
 def _code(catalog: Catalog) -> dict[str, str]:
-    plugins = [catalog.plugin(name) for name in catalog.names]
-    roots = {p.name: code_of(p.instrument, p.source()) for p in plugins}
-    return {p.name: digest_of_code(*roots[p.name], *([p.source("known")] if p.has("known") else [])) for p in plugins}
+    digests = {}
+    for plugin in map(catalog.plugin, catalog.names):
+        known = [plugin.source("known")] if plugin.has("known") else []
+        digests[plugin.name] = digest_of_code(*code_of(plugin.instrument, plugin.source()), *known)
+    return digests

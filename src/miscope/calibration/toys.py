@@ -45,19 +45,17 @@ class Toy:
         if isinstance(instrument, PerCheckpoint):
             steps = sampled_steps(tuple(self.checkpoints), {**instrument.settings, **settings})
             own = {name: value for name, value in settings.items() if name != "checkpoints"}
-            outputs = {step: instrument.compute(self._seen(instrument, step), self.context, **own) for step in steps}
+            seen = {step: observed(self.checkpoints[step], self.context, [instrument])[0] for step in steps}
+            outputs = {step: instrument.compute(one, self.context, **own) for step, one in seen.items()}
             return Artifact(outputs, outputs.__getitem__)
         look = lambda step: observed_over_training(self.checkpoints[step], self.context, instrument)  # noqa: E731
-        seen: list[Any] = [Artifact(self.checkpoints, look)] if instrument.sees_checkpoints else []
-        seen += [curve()] if instrument.reads_curve else []
+        first: list[Any] = [Artifact(self.checkpoints, look)] if instrument.sees_checkpoints else []
+        first += [curve()] if instrument.reads_curve else []
         upstream = [_upstream(self.name, needed) for needed in instrument.needs]
-        return instrument.compute(*seen, *upstream, self.context, **settings)
+        return instrument.compute(*first, *upstream, self.context, **settings)
 
     def nulls(self, instrument: Instrument, artifact: Any) -> tuple[Null, ...]:
         return tuple(instrument.nulls(artifact, self.context)) if instrument.nulls else ()
-
-    def _seen(self, instrument: PerCheckpoint, step: int) -> Checkpoint:
-        return observed(self.checkpoints[step], self.context, [instrument])[0]
 
 
 def curve() -> Mapping[str, np.ndarray]:
@@ -75,18 +73,16 @@ def toys() -> Mapping[str, Toy]:
     induction = InductionHeads(n_tokens=16, length=23, max_period=8, test_periods=(5, 7))
     heads: dict[str, Any] = {"d_model": 32, "n_heads": 4, "d_head": 8}
     solved_addition, solved_induction = Addition(), Induction()
-    return {
-        toy.name: toy
-        for toy in (
-            _toy("redrawn", addition.context(0), replace(addition.model(), **small), _redrawn),
-            _toy("walk", addition.context(0), replace(addition.model(), **small), _walk),
-            _toy("redrawn_parity", parity.context(0), replace(parity.model(), **small), _redrawn),
-            _toy("sparse_parity", sparse.context(0), replace(sparse.model(), **small), _walk, is_blank=False),
-            _toy("redrawn_induction", induction.context(0), replace(induction.model(), **heads), _redrawn),
-            _solved("solved", ModuloAddition(solved_addition.p, 0.4).context(0), solved_addition),
-            _solved("solved_induction", solved_induction.family.context(0), solved_induction),
-        )
-    }
+    made = (
+        _toy("redrawn", addition.context(0), replace(addition.model(), **small), _redrawn),
+        _toy("walk", addition.context(0), replace(addition.model(), **small), _walk),
+        _toy("redrawn_parity", parity.context(0), replace(parity.model(), **small), _redrawn),
+        _toy("sparse_parity", sparse.context(0), replace(sparse.model(), **small), _walk, is_blank=False),
+        _toy("redrawn_induction", induction.context(0), replace(induction.model(), **heads), _redrawn),
+        _solved("solved", ModuloAddition(solved_addition.p, 0.4).context(0), solved_addition),
+        _solved("solved_induction", solved_induction.family.context(0), solved_induction),
+    )
+    return {toy.name: toy for toy in made}
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ import numpy as np
 
 from miscope.core import Context, Examples, Family, MiscopeError, ModelConfig, Recipe, Split
 
+KINDS = {"model": ModelConfig, "recipe": Recipe, "split": Split, "context": Context}  # what they give
 METHODS = ("model", "recipe", "positions", "split", "context", "label")
 
 
@@ -24,34 +25,24 @@ def family_lacks(cls: type) -> Iterator[str]:
 
 @lru_cache(maxsize=64)
 def check_family(family: Family, code: str) -> None:
-    """Draw a split and a probe, and look at them; once per family, settings and code.
-
-    Raises:
-        MiscopeError: one line that says what does not fit.
-    """
+    """Draw a split and a probe, and refuse what does not fit, in one line; once per family, settings and code."""
     name = type(family).__name__
     try:
         faults = list(_faults(family))
     except MiscopeError:
         raise
     except Exception as error:  # whatever the user's methods raise
-        raise MiscopeError(
-            f"{name}: {type(error).__name__} in its methods: {' '.join(str(error).split())[:200]}"
-        ) from None
+        said = " ".join(str(error).split())[:200]
+        raise MiscopeError(f"{name}: {type(error).__name__} in its methods: {said}") from None
     if faults:
         raise MiscopeError(f"{name} is no family yet: {'; '.join(faults)}.")
 
 
 def _faults(family: Family) -> Iterator[str]:
     model, split, context = family.model(), family.split(0), family.context(0)
-    for found, kind, method in (
-        (model, ModelConfig, "model"),
-        (family.recipe(), Recipe, "recipe"),
-        (split, Split, "split"),
-        (context, Context, "context"),
-    ):
-        if not isinstance(found, kind):
-            yield f"`{method}` gives {type(found).__name__}, not {kind.__name__}"
+    for value, (method, kind) in zip((model, family.recipe(), split, context), KINDS.items(), strict=True):
+        if not isinstance(value, kind):
+            yield f"`{method}` gives {type(value).__name__}, not {kind.__name__}"
             return
     for part in fields(split):
         yield from _faults_of(getattr(split, part.name), part.name, family, model)

@@ -18,7 +18,6 @@ small weights: without norms two layers of 4 heads learn all pairs they train on
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,13 +35,11 @@ class IndirectObject(Family):
     """
 
     solved_loss: ClassVar[float] = 1e-2
-    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {
-            "One layer of one head answers either name: accuracy stays at 1/2, the logit difference at 0.": {
-                "model": {"n_layers": 1, "n_heads": 1}
-            }
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "One layer of one head answers either name: accuracy stays at 1/2, the logit difference at 0.": {
+            "model": {"n_layers": 1, "n_heads": 1}
         }
-    )
+    }
 
     n_names: int = 10
     train_fraction: float = 0.75  # of the ordered pairs of names
@@ -79,21 +76,15 @@ class IndirectObject(Family):
     def context(self, data_seed: int) -> Context:
         first, second, is_second = self._sequences()
         subject, other = np.where(is_second, [second, first], [first, second])
+        tokens, corrupted = (self._tokens(first, second, repeated) for repeated in (subject, other))
+        chosen = np.random.default_rng(data_seed).permutation(self._n_pairs()) < self._n_train()
         return Context(
-            probe=Probe(
-                tokens=self._tokens(first, second, subject),
-                targets=other,
-                is_train=np.repeat(self._is_train(data_seed), 2),
-                distractors=subject,
-                corrupted=self._tokens(first, second, other),
-            ),
-            answer_position=5,
+            probe=Probe(tokens, other, np.repeat(chosen, 2), distractors=subject, corrupted=corrupted),
+            answer_position=5, position_names=("BOS", "A", "B", "MID", "S", "to"),
             basis=Basis("fourier", self.n_names, is_native=False),
-            position_names=("BOS", "A", "B", "MID", "S", "to"),
             latents={"subject": subject, "indirect object": other, "order": is_second.astype(np.int64)},
-            solved_accuracy=self.solved_accuracy,
-            solved_loss=self.solved_loss,
-        )
+            solved_accuracy=self.solved_accuracy, solved_loss=self.solved_loss,
+        )  # fmt: skip
 
     def label(self, seed: int, data_seed: int) -> str:
         return f"ioi_n{self.n_names}_s{seed}_d{data_seed}_f{self.train_fraction:g}"
@@ -106,9 +97,6 @@ class IndirectObject(Family):
     def _tokens(self, first: np.ndarray, second: np.ndarray, subject: np.ndarray) -> np.ndarray:
         bos, mid, to = (np.full_like(first, self.n_names + i) for i in range(3))
         return np.stack([bos, first, second, mid, subject, to], axis=1)
-
-    def _is_train(self, data_seed: int) -> np.ndarray:
-        return np.random.default_rng(data_seed).permutation(self._n_pairs()) < self._n_train()
 
     def _n_pairs(self) -> int:
         return self.n_names * (self.n_names - 1)

@@ -10,7 +10,6 @@ arXiv:2404.07129 (how the circuit forms). The tokens of a block are distinct her
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,9 +27,9 @@ class InductionHeads(Family):
     Token `n_tokens` is the first. The test has periods that training never sees.
     """
 
-    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {"One layer cannot look for what came before a token, and fails.": {"model": {"n_layers": 1}}}
-    )
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "One layer cannot look for what came before a token, and fails.": {"model": {"n_layers": 1}}
+    }
 
     n_tokens: int = 64
     length: int = 47  # tokens after the first
@@ -76,18 +75,18 @@ class InductionHeads(Family):
         return tuple(range(self.length + 1))
 
     def stream(self, data_seed: int, step: int, batch_size: int) -> Examples:
-        drawn = self._drawn(np.random.default_rng([data_seed, 1, step]), self._train_periods(), batch_size)
-        return drawn.everywhere if self.is_asked_everywhere else drawn.examples
+        rng = np.random.default_rng([data_seed, 1, step])
+        return self._drawn(rng, self._train_periods(), batch_size, self.is_asked_everywhere)[0]
 
     def split(self, data_seed: int) -> Split:
-        train, test = self._samples(data_seed)
-        return Split(train.examples, test.examples)
+        (train, _), (test, _) = self._samples(data_seed)
+        return Split(train, test)
 
     def context(self, data_seed: int) -> Context:
-        samples = self._samples(data_seed)
-        tokens = np.concatenate([sample.examples.tokens for sample in samples])
-        following = np.concatenate([sample.examples.targets for sample in samples])
-        period = np.concatenate([sample.period for sample in samples])
+        (train, train_period), (test, test_period) = self._samples(data_seed)
+        tokens = np.concatenate([train.tokens, test.tokens])
+        following = np.concatenate([train.targets, test.targets])
+        period = np.concatenate([train_period, test_period])
         answer, distractor = (tokens[np.arange(len(tokens)), self.length + k - period] for k in (1, 2))
         other = np.select(
             [tokens == answer[:, None], tokens == distractor[:, None]], [distractor[:, None], answer[:, None]], tokens
@@ -98,13 +97,11 @@ class InductionHeads(Family):
             answer_position=self.length,
             basis=Basis("fourier", self.n_tokens, is_native=False),
             position_names=("start", *(str(i) for i in range(1, self.length + 1))),
-            latents=MappingProxyType(
-                {
-                    "period": np.unique(period, return_inverse=True)[1],
-                    "place in the block": (self.length - 1) % period,
-                    "previous token": tokens[:, -2],
-                }
-            ),
+            latents={
+                "period": np.unique(period, return_inverse=True)[1],
+                "place in the block": (self.length - 1) % period,
+                "previous token": tokens[:, -2],
+            },
         )
 
     def label(self, seed: int, data_seed: int) -> str:
@@ -113,38 +110,25 @@ class InductionHeads(Family):
     def _train_periods(self) -> list[int]:
         return [p for p in range(self.min_period, self.max_period + 1) if p not in self.test_periods]
 
-    def _samples(self, data_seed: int) -> "tuple[_Drawn, _Drawn]":
-        """Of the stream, and of the periods held out."""
+    def _samples(self, data_seed: int) -> list[tuple[Examples, np.ndarray]]:
+        """Of the stream, and of the periods held out; each with the periods of its sequences."""
         parts = ((2, self._train_periods()), (3, list(self.test_periods)))
-        train, test = (self._drawn(np.random.default_rng([data_seed, k]), p, N_EXAMPLES) for k, p in parts)
-        return train, test
+        return [self._drawn(np.random.default_rng([data_seed, k]), periods, N_EXAMPLES) for k, periods in parts]
 
-    def _drawn(self, rng: np.random.Generator, periods: list[int], n: int) -> "_Drawn":
+    def _drawn(
+        self, rng: np.random.Generator, periods: list[int], n: int, is_asked_everywhere: bool = False
+    ) -> tuple[Examples, np.ndarray]:
+        """Sequences and the length of each one's block; asked where the present token has occurred before.
+
+        What followed it then follows it now.
+        """
         period = rng.choice(periods, n)
         block = rng.random((n, self.n_tokens)).argsort(axis=1)[:, : max(periods)]
         at = np.arange(self.length + 1)
-        content = np.take_along_axis(block, at % period[:, None], axis=1)
-        tokens = np.concatenate([np.full((n, 1), self.n_tokens), content[:, :-1]], axis=1)
-        return _Drawn(tokens, content, period)
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Sequences, the token that comes next at every position, and the length of each sequence's block."""
-
-    tokens: np.ndarray
-    following: np.ndarray
-    period: np.ndarray
-
-    @property
-    def everywhere(self) -> Examples:
-        return Examples(self.tokens, self.following)
-
-    @property
-    def examples(self) -> Examples:
-        """Asked where the present token has occurred before: what followed it then follows it now."""
-        is_foretold = np.arange(self.tokens.shape[1]) > self.period[:, None]
-        return Examples(self.tokens, np.where(is_foretold, self.following, -1))
+        following = np.take_along_axis(block, at % period[:, None], axis=1)
+        tokens = np.concatenate([np.full((n, 1), self.n_tokens), following[:, :-1]], axis=1)
+        is_asked = (at > period[:, None]) | is_asked_everywhere
+        return Examples(tokens, np.where(is_asked, following, -1)), period
 
 
 family = InductionHeads

@@ -59,12 +59,8 @@ class ModuloAddition(Family):
 
     def split(self, data_seed: int) -> Split:
         tokens, answers = self._grid()
-        order, n_train = self._order(data_seed), self._n_train()
-        train, test = order[:n_train], order[n_train:]
-        return Split(
-            train=Examples(tokens[train], answers[train, None]),
-            test=Examples(tokens[test], answers[test, None]),
-        )
+        parts = np.split(self._order(data_seed), [self._n_train()])
+        return Split(*(Examples(tokens[part], answers[part, None]) for part in parts))
 
     def context(self, data_seed: int) -> Context:
         tokens, answers = self._grid()
@@ -72,14 +68,11 @@ class ModuloAddition(Family):
         is_train[self._order(data_seed)[: self._n_train()]] = True
         is_grid = self._n_pairs() == self.modulus**2
         return Context(
-            probe=Probe(tokens, answers, is_train),
-            answer_position=2,
+            probe=Probe(tokens, answers, is_train), answer_position=2, position_names=("a", "b", "="),
             basis=Basis("fourier", self.modulus, is_native=self.operation.replace(" ", "") in ("a+b", "a-b")),
-            grid=(self.modulus, self.modulus) if is_grid else None,
-            grid_axes=("a", "b") if is_grid else (),
+            grid=(self.modulus, self.modulus) if is_grid else None, grid_axes=("a", "b") if is_grid else (),
             latents={"a": tokens[:, 0], "b": tokens[:, 1], "answer": answers},
-            position_names=("a", "b", "="),
-        )
+        )  # fmt: skip
 
     def label(self, seed: int, data_seed: int) -> str:
         name = "modadd" if self.operation == "a + b" else f"mod({self.operation.replace(' ', '')})"

@@ -15,8 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from miscope.core import Context, Examples, Family, MiscopeError, ModelConfig, Probe, Recipe, Split
-from miscope.maths.spectra import Basis
-from miscope.maths.walsh import bits
+from miscope.maths.spectra import Basis, bits
 
 
 @dataclass(frozen=True)
@@ -72,19 +71,13 @@ class Parity(Family):
         flipped = tokens.copy()
         flipped[rows, rng.integers(n, size=n_inputs)] ^= 1
         answers = ones[rng.permutation(n_inputs) if self.is_shuffled else rows] % 2
+        corrupted = None if self.is_shuffled else flipped
         names = tuple(f"x{i + 1}" for i in range(n))
         return Context(
-            probe=Probe(
-                tokens, answers, is_train, distractors=1 - answers, corrupted=None if self.is_shuffled else flipped
-            ),
-            answer_position=n,
-            basis=Basis("fourier", 2),
-            grid=(2,) * n,
-            grid_axes=names,
-            position_names=(*names, "="),
-            solved_loss=self.solved_loss,
-            latents={"number of ones": ones},
-        )
+            probe=Probe(tokens, answers, is_train, distractors=1 - answers, corrupted=corrupted),
+            answer_position=n, position_names=(*names, "="), basis=Basis("fourier", 2), grid=(2,) * n, grid_axes=names,
+            solved_loss=self.solved_loss, latents={"number of ones": ones},
+        )  # fmt: skip
 
     def label(self, seed: int, data_seed: int) -> str:
         shuffled = "_shuffled" if self.is_shuffled else ""

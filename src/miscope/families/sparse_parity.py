@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from miscope.core import Context, Examples, Family, MiscopeError, ModelConfig, Probe, Recipe, Split
-from miscope.maths.spectra import Basis
-from miscope.maths.walsh import bits
+from miscope.maths.spectra import Basis, bits
 
 LARGEST_CUBE = 14  # bits up to which the probe is every input
 SAMPLE = 1024  # test inputs, and inputs on which the loss of a stream is measured; a quarter of a smaller cube
@@ -85,15 +84,11 @@ class SparseParity(Family):
         latents = {"relevant ones": ones, "other ones": examples.tokens[:, :n].sum(axis=1) - ones}
         return Context(
             probe=Probe(examples.tokens, answers, np.isin(codes, train), distractors=1 - answers, corrupted=corrupted),
-            answer_position=n,
-            basis=Basis("fourier", 2),
-            grid=(2,) * n if is_cube else None,
-            grid_axes=names if is_cube else (),
-            position_names=(*names, "="),
-            solved_loss=self.solved_loss,
-            relevant_axes=tuple(relevant.tolist()),
-            latents={name: found for name, found in latents.items() if found.any()},
-        )
+            answer_position=n, position_names=(*names, "="), basis=Basis("fourier", 2),
+            grid=(2,) * n if is_cube else None, grid_axes=names if is_cube else (),
+            relevant_axes=tuple(relevant.tolist()), solved_loss=self.solved_loss,
+            latents={name: count for name, count in latents.items() if count.any()},
+        )  # fmt: skip
 
     def label(self, seed: int, data_seed: int) -> str:
         train = f"_t{self.n_train}" if self.n_train else ""

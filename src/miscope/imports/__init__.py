@@ -10,12 +10,9 @@
         folder: ../checkpoints_of_tiny_qwen      # step0, step1000, ..., each in Hugging Face's layout
         path: corpus.txt
 
-`declare` writes an entry of the first kind to params.yaml, for `python -m miscope import`. The stage that trains other
-variants calls `bring_in` where a variant `is_imported`: it reads the weights, checks every name and shape, and writes
-checkpoints, curve, metrics and record.
-
-`weight_files` reads files in TransformerLens' names and in the layouts of published models, `tasks` are what imported
-models are examined on, `checkpoints` holds the functions.
+`declare` writes an entry of the first kind to params.yaml, for `python -m miscope import`. The stage that trains calls
+`bring_in` where a variant `is_imported`: it checks every name and shape, and writes checkpoints, curve and record.
+`weight_files` reads TransformerLens' names and layouts of published models, `tasks` are what models are examined on.
 """
 
 from miscope.imports.checkpoints import bring_in, declare, is_imported

@@ -1,8 +1,7 @@
 """Weights that were trained elsewhere, as the checkpoints, curve, metrics and record of a variant.
 
 Losses are measured here, at the imported steps alone, on the variant's own data. What only its training knew (tokens,
-FLOPs, seconds) is absent. DVC does not watch files outside of the workspace: when they change, `dvc repro -f
-train@NAME`.
+FLOPs, seconds) is absent. DVC watches no file outside of the workspace: when one changes, `dvc repro -f train@NAME`.
 """
 
 import io
@@ -84,19 +83,14 @@ def bring_in(workspace: Workspace, variant: Variant) -> dict[str, Any]:
         MiscopeError: a file is not there, cannot be read, or holds weights of another shape or architecture; or the
             variant asks for what only a training has.
     """
-    is_text = isinstance(variant.family, ImportedText)
-    networks, source = _of_folders(variant) if is_text else _of_files(workspace.root, variant)
-    return _written(workspace, variant, networks, source)
-
-
-def _written(workspace: Workspace, variant: Variant, networks: Networks, source: Mapping[str, Any]) -> dict[str, Any]:
-    """Write each network as it comes, then what is said of all; `source` stands in the record under `imported`."""
     from miscope.model.weights import weights
     from miscope.training.batches import Batches
     from miscope.training.device import device_for
     from miscope.training.record import write_record
     from miscope.training.trainer import evaluation
 
+    is_text = isinstance(variant.family, ImportedText)
+    networks, source = _of_folders(variant) if is_text else _of_files(workspace.root, variant)
     folder, device = workspace.folder(variant.name), device_for(variant.recipe)
     batches = Batches(variant.family, variant.data_seed, variant.recipe, variant.model, device)
     curve, n_parameters = [], 0
@@ -135,11 +129,7 @@ def _of_files(root: Path, variant: Variant) -> tuple[Networks, dict[str, Any]]:
 
 
 def _files(root: Path, variant: Variant) -> dict[int, Path]:
-    """Step -> file, in order of steps.
-
-    Raises:
-        MiscopeError: there is none, or a single file does not say its step.
-    """
+    """Step -> file, in order of steps; a single file must say its step."""
     assert variant.imported is not None, variant.name
     path, step = root / variant.imported.path, variant.imported.step
     if path.is_dir():

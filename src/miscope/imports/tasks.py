@@ -19,9 +19,8 @@ from tokenizers import Tokenizer
 
 from miscope.adapters.settings import core_config, read_config
 from miscope.core import Context, Examples, MiscopeError, ModelConfig, Probe, Recipe, Split
-from miscope.families._stories import stories
 from miscope.families.modulo_addition import ModuloAddition
-from miscope.families.text import Text
+from miscope.families.text import Text, text_of
 from miscope.maths.spectra import Basis
 
 STEP = re.compile(r"(?:step|checkpoint-)?(\d+)")
@@ -86,11 +85,7 @@ class ImportedText(Text):
 
 
 def checkpoint_folders(folder: Path) -> dict[int, Path]:
-    """Step -> sub-folder, in order of steps.
-
-    Raises:
-        MiscopeError: there is none, two are of one step, or one holds a model and its name says no step.
-    """
+    """Step -> sub-folder, in order of steps; each must have a name that says its step, and no two the same one."""
     models = sorted(path.parent for path in folder.glob("*/config.json"))
     if not models:
         raise MiscopeError(f"`folder` = {str(folder)!r} has no sub-folder with a config.json, such as step1000.")
@@ -107,11 +102,8 @@ def checkpoint_folders(folder: Path) -> dict[int, Path]:
 
 @lru_cache(maxsize=4)
 def _encoded(path: str, tokenizer: Path) -> np.ndarray:
-    try:
-        text = Path(path).read_text(encoding="utf-8") if path else stories()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MiscopeError(f"`path` = {path!r} cannot be read as UTF-8 text: {error}.") from None
-    return np.array(Tokenizer.from_file(str(tokenizer)).encode(text, add_special_tokens=False).ids, dtype=np.int64)
+    ids = Tokenizer.from_file(str(tokenizer)).encode(text_of(path), add_special_tokens=False).ids
+    return np.array(ids, dtype=np.int64)
 
 
 # ---------------------------------------------------------------- modular addition as published

@@ -100,16 +100,12 @@ def _model(raw: Arrays, task: ModelConfig) -> ModelConfig:
         raise MiscopeError(f"has W_Q of shape {shape}, which is not of heads that read {d_model} numbers.")
     w_in = raw.get("blocks.0.mlp.W_in")
     return replace(
-        task,
-        n_layers=n_layers,
-        d_model=d_model,
-        n_heads=n_heads,
-        d_head=_other(sizes, d_model),
+        task, n_layers=n_layers, d_model=d_model, n_heads=n_heads, d_head=_other(sizes, d_model),
         d_mlp=0 if w_in is None else _other(w_in.shape, d_model),
         d_vocab_out=_other(raw["unembed.W_U"].shape, d_model),
         normalization="LN" if "ln1.b" in leaves else "RMS" if "ln1.w" in leaves else "none",
         has_biases=any(_leaf(name).startswith("b_") for name in raw),
-    )
+    )  # fmt: skip
 
 
 def _d_model(raw: Arrays, task: ModelConfig) -> int:

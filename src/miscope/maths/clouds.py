@@ -12,6 +12,9 @@ from jaxtyping import Float, Int
 from miscope.maths.null_distributions import RARE
 from miscope.maths.spectra import Basis, energy_by_frequency
 
+Points = Float[np.ndarray, "n dim"]
+Scores = Float[np.ndarray, "n component"]
+Pairs = Float[np.ndarray, "n n"]
 CLOUDS = 200
 HEAD = 32  # dimensions; more make rings likelier
 RING_COMPONENTS = 4  # of how many principal components the circularity is the mean
@@ -28,18 +31,16 @@ class Clouds(NamedTuple):
 def clouds(values: Float[np.ndarray, "batch dim"], ends: Int[np.ndarray, " cls"]) -> Clouds:
     """Of points sorted by class, class i ending before row `ends[i]`; sums of squares in the precision of `values`.
 
-    From the Gram matrix G of centred points, (sum l)^2 / sum l^2 is tr(G)^2 / ||G||_F^2: no eigenvalues are needed.
-    Points that differ by less than 1e-6 of their size count as one. With n points the ratio is at most n - 1, and too
-    small: 1 / it is larger by about 1 / n, so classes of different sizes cannot be compared.
+    (sum l)^2 / sum l^2 is tr(G)^2 / ||G||_F^2 of the Gram matrix G of centred points, which count as one if they differ
+    by less than 1e-6 of their size. Of n points it is at most n - 1, and 1 / it is too large by about 1 / n.
 
     Source: Gao et al. 2017, doi:10.1101/214262, equation 3.
     """
-    found = [_cloud(part) for part in np.split(values, ends[:-1])]
-    centroid, variance, ratio = zip(*found, strict=True)
+    centroid, variance, ratio = zip(*map(_cloud, np.split(values, ends[:-1])), strict=True)
     return Clouds(np.stack(centroid), np.array(variance), np.array(ratio))
 
 
-def _cloud(points: Float[np.ndarray, "n dim"]) -> tuple[Float[np.ndarray, " dim"], float, float]:
+def _cloud(points: Points) -> tuple[Float[np.ndarray, " dim"], float, float]:
     mean = points.mean(axis=0, dtype=np.float64)
     centred = points - mean.astype(points.dtype)
     trace = float(np.vdot(centred, centred))
@@ -49,34 +50,31 @@ def _cloud(points: Float[np.ndarray, "n dim"]) -> tuple[Float[np.ndarray, " dim"
     return mean, trace / len(points), trace**2 / float(np.vdot(gram, gram))
 
 
-def squared_distances(points: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n n"]:
+def squared_distances(points: Points) -> Pairs:
     """Between every two points; in float64, on centred points, so that near ones keep their digits."""
     x = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     squares = np.einsum("ij,ij->i", x, x)
     return np.clip(squares[:, None] + squares - 2 * (x @ x.T), 0, None)
 
 
-def least_of_pairs(values: Float[np.ndarray, "n n"]) -> tuple[float, int, int]:
-    """The least entry above the diagonal of a symmetric matrix, with its row and column; NaN entries are passed over.
-
-    NaN and (0, 0) where all are NaN.
-    """
+def least_of_pairs(values: Pairs) -> tuple[float, int, int]:
+    """The least entry above the diagonal of a symmetric matrix, its row and its column; NaN, 0, 0 where all are NaN."""
     rows, columns = np.triu_indices(len(values), 1)
-    found = values[rows, columns]
-    if np.isnan(found).all():
+    entries = values[rows, columns]
+    if np.isnan(entries).all():
         return float("nan"), 0, 0
-    at = int(np.nanargmin(found))
-    return float(found[at]), int(rows[at]), int(columns[at])
+    at = int(np.nanargmin(entries))
+    return float(entries[at]), int(rows[at]), int(columns[at])
 
 
 class Components(NamedTuple):
     """Points in the axes of their greatest variance, each axis turned so that its score of largest size is positive."""
 
-    scores: Float[np.ndarray, "n component"]
+    scores: Scores
     shares: Float[np.ndarray, " component"]  # of the variance; 0 where the points do not differ
 
 
-def components(points: Float[np.ndarray, "n dim"]) -> Components:
+def components(points: Points) -> Components:
     """All principal components of a few points, by the singular values of the centred points."""
     centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
@@ -86,10 +84,7 @@ def components(points: Float[np.ndarray, "n dim"]) -> Components:
     return Components(scores * np.where(largest < 0, -1, 1), s**2 / total if total else np.zeros_like(s))
 
 
-# ---------------------------------------------------------------- rings
-
-
-def circularity(scores: Float[np.ndarray, "n component"]) -> float:
+def circularity(scores: Scores) -> float:
     """Mean over the first four components of the share that one frequency has of the component's energy; in [0, 1].
 
     The points are numbered around Z_n; 1 where each component is a wave of one frequency. Circles of equal size share
@@ -136,24 +131,17 @@ class Chance(NamedTuple):
 def rare_rings(n: int) -> Chance:
     """What centroids show that one untrained attention head makes of n answers a + b mod n: more than random points.
 
-    Its centroid of an answer is the sum over a of a random score of a times a random vector of b. Over the answers the
-    spectrum of that is the product of two, so that a few frequencies have most of it in all components.
+    Its centroid of an answer is the sum over a of a random score of a times a random vector of b: over the answers the
+    spectrum is a product, so that a few frequencies have most of it in all components.
     """
-    rng = np.random.default_rng(0)
-    drawn = [_ring_of(_head(n, rng)) for _ in range(CLOUDS)]
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(CLOUDS):
+        score, vectors = np.fft.fft(rng.normal(size=(n, 1)), axis=0), np.fft.fft(rng.normal(size=(n, HEAD)), axis=0)
+        score[0] = 0  # about their mean
+        points = np.fft.ifft(score * vectors, axis=0).real
+        scores = points @ np.linalg.eigh(points.T @ points)[1][:, ::-1][:, :RING_COMPONENTS]
+        drawn.append((circularity(scores), ring(scores[:, 0], scores[:, 1]).alignment))
     return Chance(*np.quantile(drawn, 1 - RARE, axis=0).tolist())
-
-
-def _head(n: int, rng: np.random.Generator) -> Float[np.ndarray, "n component"]:
-    """The centroids' scores on their largest principal components."""
-    score, vectors = np.fft.fft(rng.normal(size=(n, 1)), axis=0), np.fft.fft(rng.normal(size=(n, HEAD)), axis=0)
-    score[0] = 0  # about their mean
-    points = np.fft.ifft(score * vectors, axis=0).real
-    return points @ np.linalg.eigh(points.T @ points)[1][:, ::-1][:, :RING_COMPONENTS]
-
-
-def _ring_of(scores: Float[np.ndarray, "n component"]) -> Chance:
-    return Chance(circularity(scores), ring(scores[:, 0], scores[:, 1]).alignment)
 
 
 @lru_cache(maxsize=256)
@@ -170,9 +158,7 @@ def rare_snr(n_classes: int, n_points: int, dim: float) -> float:
     return float(np.quantile(drawn, 1 - RARE)) * between / within
 
 
-def rare_mean_of_pairs(
-    values: Float[np.ndarray, "n n"], rows: Int[np.ndarray, " pair"], columns: Int[np.ndarray, " pair"]
-) -> float:
+def rare_mean_of_pairs(values: Pairs, rows: Int[np.ndarray, " pair"], columns: Int[np.ndarray, " pair"]) -> float:
     """The mean entry at these pairs, if the n are shuffled."""
     rng = np.random.default_rng(0)
     orders = (rng.permutation(len(values)) for _ in range(CLOUDS))

@@ -30,26 +30,17 @@ def coded(values: Float32[np.ndarray, "row column"], bits: int) -> Codes:
     low, levels = x.min(axis=0), 2**bits - 1
     unit = (x.max(axis=0) - low) / np.float32(levels)
     varies = unit > 0
-    code = np.clip(np.rint((x - low)[:, varies] / unit[varies]), 0, levels)
-    return Codes(_packed(code.astype(">u2"), bits), np.where(is_there, low, np.float32("nan")), unit)
+    code = np.clip(np.rint((x - low)[:, varies] / unit[varies]), 0, levels).astype(">u2")
+    words = np.unpackbits(np.ascontiguousarray(code).view(np.uint8).reshape(-1, 2), axis=1)  # the highest bit first
+    return Codes(np.packbits(words[:, WORD - bits :]), np.where(is_there, low, np.float32("nan")), unit)
 
 
 def decoded(codes: Codes, n_rows: int, bits: int) -> Float32[np.ndarray, "row column"]:
     """The matrix of so many rows that was coded in so many bits."""
     varies = codes.unit > 0
-    levels = _unpacked(codes.code, bits, n_rows * int(varies.sum())).reshape(n_rows, -1)
+    n = n_rows * int(varies.sum())
+    words = np.pad(np.unpackbits(codes.code, count=n * bits).reshape(n, bits), ((0, 0), (WORD - bits, 0)))
+    levels = np.packbits(words, axis=1).view(">u2")[:, 0].astype(np.float32)
     values = np.tile(codes.low, (n_rows, 1))
-    values[:, varies] += codes.unit[varies] * levels
+    values[:, varies] += codes.unit[varies] * levels.reshape(n_rows, -1)
     return values
-
-
-def _packed(code: np.ndarray, bits: int) -> UInt8[np.ndarray, " byte"]:
-    """The lower bits of big-endian words."""
-    words = np.unpackbits(np.ascontiguousarray(code).view(np.uint8).reshape(-1, 2), axis=1)
-    return np.packbits(words[:, WORD - bits :])
-
-
-def _unpacked(packed: UInt8[np.ndarray, " byte"], bits: int, n: int) -> Float32[np.ndarray, " item"]:
-    lower = np.unpackbits(packed, count=n * bits).reshape(n, bits)
-    words = np.pad(lower, ((0, 0), (WORD - bits, 0)))
-    return np.packbits(words, axis=1).view(">u2")[:, 0].astype(np.float32)

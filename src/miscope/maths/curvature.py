@@ -44,21 +44,14 @@ def extreme_eigenvalues(
         for _ in range(2):  # once more: the first pass leaves what rounding brings back
             image = image - basis[:n].T @ (basis[:n] @ image)
         beside[n - 1] = np.linalg.norm(image)
-        values, ends = _of_tridiagonal(diagonal[:n], beside[: n - 1])
-        errors = beside[n - 1] * np.abs(ends)
+        off = beside[: n - 1]
+        values, vectors = np.linalg.eigh(np.diag(diagonal[:n]) + np.diag(off, 1) + np.diag(off, -1))
+        errors = beside[n - 1] * np.abs(vectors[-1])
         is_whole = beside[n - 1] <= 1e-12 * np.abs(values).max()  # the space is invariant: nothing is left to find
         if n == most or is_whole or (n > 2 and errors[-1] <= tolerance * abs(values[-1])):
             break
         basis[n] = image / beside[n - 1]
     return Extremes(float(values[-1]), float(errors[-1]), float(values[0]), float(errors[0]), n)
-
-
-def _of_tridiagonal(
-    diagonal: Float[np.ndarray, " n"], beside: Float[np.ndarray, " less"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Eigenvalues in rising order, and the last entry of each eigenvector."""
-    values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-    return values, vectors[-1]
 
 
 class Trace(NamedTuple):
@@ -69,12 +62,10 @@ class Trace(NamedTuple):
 def trace(products: Products, size: int, *, n_vectors: int = 16, seed: int = 0) -> Trace:
     """Hutchinson's estimate: the mean of z . A z over vectors z of random signs; exact for a diagonal matrix.
 
-    Source: Hutchinson 1990, A stochastic estimator of the trace of the influence matrix (Communications in Statistics
-    19(2)).
+    Source: Hutchinson 1990, A stochastic estimator of the trace of the influence matrix, Comm. in Statistics 19(2).
     """
-    rng = np.random.default_rng(seed)
-    found = np.empty(n_vectors)
+    rng, estimates = np.random.default_rng(seed), np.empty(n_vectors)
     for i in range(n_vectors):
         signs = rng.integers(0, 2, (1, size)) * 2.0 - 1
-        found[i] = signs[0] @ products(signs)[0]
-    return Trace(float(found.mean()), float(found.std(ddof=1) / np.sqrt(n_vectors)))
+        estimates[i] = signs[0] @ products(signs)[0]
+    return Trace(float(estimates.mean()), float(estimates.std(ddof=1) / np.sqrt(n_vectors)))

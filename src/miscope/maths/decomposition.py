@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
+Gram = Float[np.ndarray, "n n"]  # inner products of n points
+Kernel = Float32[np.ndarray, "n n"]
+
 
 def participation_ratio(values: Float[np.ndarray, " rank"]) -> float:
     """(sum v)^2 / sum v^2: n when n values are equal, 1 when one has everything, 0 when all are zero.
 
-    Of singular values it is ours; of covariance eigenvalues (their squares) it is the smaller number that
-    papers on dimensionality give. Say which.
-
-    Source: Gao et al. 2017, doi:10.1101/214262, equation 3.
+    Source: Gao et al. 2017, doi:10.1101/214262, equation 3, there of eigenvalues, the squares of singular values.
     """
     values = np.asarray(values, dtype=np.float64)
     squares = (values**2).sum()
@@ -40,17 +40,14 @@ def spectrum(matrix: Float[np.ndarray, "row column"]) -> Float[np.ndarray, " ran
 class PrincipalComponents(NamedTuple):
     """Scores of n weighted points on their principal components, and each component's share of the variance."""
 
-    scores: Float[np.ndarray, "n component"]  # in the units of the points
+    scores: Float[np.ndarray, "n component"]  # in the units of the points; each component's largest one is positive
     shares: Float[np.ndarray, " component"]  # descending; of the total variance, so they may sum to less than 1
 
 
-def principal_components(
-    gram: Float[np.ndarray, "n n"], weights: Float[np.ndarray, " n"], n_components: int
-) -> PrincipalComponents:
+def principal_components(gram: Gram, weights: Float[np.ndarray, " n"], n_components: int) -> PrincipalComponents:
     """Exact PCA of n points from their inner products alone: n x n, however wide the points are.
 
-    `gram` is of points centred on their mean under `weights`. Each component's score of largest magnitude is positive.
-    Points that do not differ have scores and shares 0.
+    `gram` is of points centred on their mean under `weights`. Points that do not differ have scores and shares 0.
 
     Source: Schoelkopf et al. 1998, doi:10.1162/089976698300017467, section 2 (linear kernel).
     """
@@ -64,17 +61,15 @@ def principal_components(
     return PrincipalComponents(scores * np.where(largest < 0, -1, 1), kept / total if total > 0 else kept)
 
 
-def centred_gram(gram: Float[np.ndarray, "n n"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n n"]:
+def centred_gram(gram: Gram, weights: Float[np.ndarray, " n"]) -> Gram:
     """Inner products of the points after their mean under `weights` is taken away, from those before."""
     share = weights / weights.sum()
     row = gram @ share
     return gram - row[:, None] - row[None, :] + share @ row
 
 
-def linear_cka(gram: Float[np.ndarray, "n n"], other: Float[np.ndarray, "n n"]) -> float:
-    """Similarity in [0, 1] of two descriptions of n points, from their centred inner products; NaN if one is constant.
-
-    1 under rotation and isotropic scaling.
+def linear_cka(gram: Gram, other: Gram) -> float:
+    """Similarity of two sets of n points by centred inner products: 1 under rotation and scaling; NaN where one is 0.
 
     Source: Kornblith et al. 2019, arXiv:1905.00414, section 3.
     """
@@ -83,19 +78,15 @@ def linear_cka(gram: Float[np.ndarray, "n n"], other: Float[np.ndarray, "n n"]) 
 
 
 def random_walk_shares(n_components: int) -> Float[np.ndarray, " component"]:
-    """Shares of variance that a random walk in high dimension gives its principal components: 6 / (pi^2 k^2).
-
-    The null of every trajectory PCA: .608, .152, .068, ... with nothing learned. For points that are even in time.
+    """Shares of variance of a long, even random walk in high dimension: 6 / (pi^2 k^2), that is .608, .152, .068, ...
 
     Source: Antognini and Sohl-Dickstein 2018, arXiv:1806.08805, section 3.
     """
     return 6 / (np.pi * np.arange(1, n_components + 1)) ** 2
 
 
-def kernel(values: Float[np.ndarray, "n dim"]) -> Float32[np.ndarray, "n n"]:
-    """Inner products of the inputs after their mean is taken away: linear CKA is the cosine of two of these.
-
-    Zero where all inputs are one up to rounding.
+def kernel(values: Float[np.ndarray, "n dim"]) -> Kernel:
+    """Inner products of inputs less their mean, 0 where all are one up to rounding; linear CKA is two kernels' cosine.
 
     Source: Kornblith et al. 2019, arXiv:1905.00414, section 3.
     """
@@ -106,14 +97,13 @@ def kernel(values: Float[np.ndarray, "n dim"]) -> Float32[np.ndarray, "n n"]:
     return centred @ centred.T
 
 
-def without_bias(gram: Float32[np.ndarray, "n n"]) -> Float32[np.ndarray, "n n"]:
+def without_bias(gram: Kernel) -> Kernel:
     """The kernel of the debiased CKA: no input is compared with itself, and rows sum to zero without the diagonal.
 
     Source: Song et al. 2012, JMLR 13, theorem 2 (the unbiased HSIC, as an inner product); Nguyen et al. 2021,
     arXiv:2010.15327, section 3 (its use in CKA).
     """
-    n = len(gram)
-    open_ = gram.astype(np.float64)
+    n, open_ = len(gram), gram.astype(np.float64)
     np.fill_diagonal(open_, 0)
     rows = open_.sum(axis=0) / (n - 2)
     centred = open_ - rows - rows[:, None] + rows.sum() / (n - 1)
@@ -122,16 +112,13 @@ def without_bias(gram: Float32[np.ndarray, "n n"]) -> Float32[np.ndarray, "n n"]
 
 
 def cosines_of_all(kernels: Float32[np.ndarray, "item cell"]) -> Float32[np.ndarray, "item item"]:
-    """Cosine of every two rows, in [-1, 1] and 1 on the diagonal; NaN where a row is zero.
-
-    `kernels` is used up: its rows are scaled to length 1.
-    """
+    """Cosine of every two rows, which it scales to length 1; 1 on the diagonal, NaN where a row is zero."""
     sizes = np.sqrt(np.einsum("ij,ij->i", kernels, kernels, dtype=np.float64))
     kernels /= np.where(sizes > 0, sizes, 1)[:, None].astype(np.float32)
-    found = np.clip(kernels @ kernels.T, -1, 1)
-    np.fill_diagonal(found, 1)
-    found[sizes == 0] = found[:, sizes == 0] = np.nan
-    return found
+    cosines = np.clip(kernels @ kernels.T, -1, 1)
+    np.fill_diagonal(cosines, 1)
+    cosines[sizes == 0] = cosines[:, sizes == 0] = np.nan
+    return cosines
 
 
 def turns(units: Float32[np.ndarray, "item cell"]) -> Float[np.ndarray, " pair"]:
@@ -148,11 +135,10 @@ def turns(units: Float32[np.ndarray, "item cell"]) -> Float[np.ndarray, " pair"]
     return np.where(is_there[:-1] & is_there[1:], degrees, np.nan)
 
 
-def dimension(gram: Float32[np.ndarray, "n n"]) -> float:
+def dimension(gram: Kernel) -> float:
     """Participation ratio of a kernel's eigenvalues; NaN where it is zero.
 
-    Two kernels on n inputs that have dimensions g and h and nothing else in common have CKA sqrt(g h) / (n - 1) in the
-    mean over rotations of the inputs' space.
+    Two kernels of n inputs with dimensions g and h and nothing else in common have a mean CKA of sqrt(g h) / (n - 1).
 
     Source: Gao et al. 2017, doi:10.1101/214262, equation 3; the chance level is ours: the mean of tr(K Q L Q') over
     rotations Q of the n - 1 dimensions that centring leaves is tr(K) tr(L) / (n - 1).

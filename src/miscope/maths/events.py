@@ -13,12 +13,11 @@ from jaxtyping import Float, Int
 
 from miscope.maths.statistics import lasting_from
 
+Steps = Int[np.ndarray, " n"]
+Values = Float[np.ndarray, " n"]
 LEAST_WORTH = 0.01  # share of a curve's squares about its mean that a change point must explain, however low the noise
 Cost = Literal["l2", "linear"]  # a segment is a level, or a line over steps
-FEWEST: dict[Cost, int] = {
-    "l2": 2,
-    "linear": 3,
-}  # checkpoints of a segment: a level needs two, a slope three to be more than a chord
+FEWEST: dict[Cost, int] = {"l2": 2, "linear": 3}  # checkpoints of a segment: a slope of two would be a chord
 
 
 class Onset(NamedTuple):
@@ -31,8 +30,8 @@ class Onset(NamedTuple):
     width: int  # steps from the last below 10 % of the way to the first lastingly beyond 90 %
 
 
-def onset(steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"], share: float = 0.5) -> Onset | None:
-    """The lasting passage of `share` of the way from the first value to the last; None: the curve made no such move.
+def onset(steps: Steps, values: Values) -> Onset | None:
+    """The lasting passage of half of the way from the first value to the last; None: the curve made no such move.
 
     A curve that ends within a tenth of its range from where it began, or is not finite throughout, has none.
     """
@@ -43,10 +42,8 @@ def onset(steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"], share: 
     if extent == 0 or abs(way) < 0.1 * extent:
         return None
     gone = (values - values[0]) / way
-    at = int(lasting_from(gone >= share))
-    early, late = (int(lasting_from(gone >= part)) for part in (0.1, 0.9))
-    last = len(steps) - 1
-    width = int(steps[min(late, last)] - steps[max(early - 1, 0)])
+    early, at, late = (int(lasting_from(gone >= part)) for part in (0.1, 0.5, 0.9))
+    width = int(steps[min(late, len(steps) - 1)] - steps[max(early - 1, 0)])
     return Onset(int(steps[at - 1]), int(steps[at]), float(values[0]), float(values[-1]), width)
 
 
@@ -70,9 +67,6 @@ def sign_test(n_for: int, n_against: int) -> float:
     return float(binomtest(n_for, n).pvalue) if n else 1.0
 
 
-# ---------------------------------------------------------------- change points
-
-
 class ChangePoint(NamedTuple):
     """A curve is another after step `before`, from step `by` on."""
 
@@ -80,18 +74,16 @@ class ChangePoint(NamedTuple):
     by: int
 
 
-def noise(values: Float[np.ndarray, " n"]) -> float:
-    """The standard deviation of what is not smooth in a curve: of neighbours' differences, robustly, over sqrt 2.
+def noise(values: Values) -> float:
+    """The standard deviation of what is not smooth in a curve, by its neighbours' median absolute difference.
 
-    From the median absolute deviation, over 0.6745 for Gaussians; few jumps do not move it.
-
-    Source: Donoho and Johnstone 1994, Biometrika 81(3), section 4.2 (the finest scale, and its median).
+    Source: Donoho and Johnstone 1994, Biometrika 81(3), section 4.2 (the finest scale, and its median over 0.6745).
     """
     moves = np.diff(np.asarray(values, dtype=np.float64))
     return float(np.median(np.abs(moves - np.median(moves))) / (0.6745 * np.sqrt(2))) if len(moves) else 0.0
 
 
-def usual_penalty(values: Float[np.ndarray, " n"]) -> float:
+def usual_penalty(values: Values) -> float:
     """What a change point costs: 2 noise^2 ln n, and at least a hundredth of the curve's squares about its mean.
 
     Source: Yao 1988, Statistics and Probability Letters 6(3) (the Schwarz criterion for the number of levels); the
@@ -103,10 +95,7 @@ def usual_penalty(values: Float[np.ndarray, " n"]) -> float:
 
 
 def change_points(
-    steps: Int[np.ndarray, " n"],
-    values: Float[np.ndarray, " n"],
-    penalty: float | None = None,
-    cost: Cost = "l2",
+    steps: Steps, values: Values, penalty: float | None = None, cost: Cost = "l2"
 ) -> tuple[ChangePoint, ...]:
     """Where a curve takes another level (`l2`), or another line over steps (`linear`): the cheapest way to cut it.
 
@@ -123,84 +112,60 @@ def change_points(
 
     time = np.asarray(steps, dtype=np.float64)
     lines = [np.ones_like(time), time / max(np.ptp(time), 1)] if cost == "linear" else []
-    found = ruptures.Pelt(model=cost, min_size=FEWEST[cost], jump=1).fit(np.stack([values, *lines], axis=1))
-    cuts = found.predict(pen=usual_penalty(values) if penalty is None else penalty)[:-1]
+    fitted = ruptures.Pelt(model=cost, min_size=FEWEST[cost], jump=1).fit(np.stack([values, *lines], axis=1))
+    cuts = fitted.predict(pen=usual_penalty(values) if penalty is None else penalty)[:-1]
     return tuple(ChangePoint(int(steps[i - 1]), int(steps[i])) for i in cuts)
 
 
-class Elbow(NamedTuple):
-    """How many change points each penalty leaves, and the penalty behind which their number no longer falls fast."""
+def elbow(steps: Steps, values: Values, cost: Cost = "l2") -> float | None:
+    """The penalty in the middle of the longest stretch that leaves the same number of changes; None: no penalty does.
 
-    penalty: Float[np.ndarray, " penalty"]  # ascending
-    n_changes: Int[np.ndarray, " penalty"]
-    at: float  # the penalty of the elbow
+    Of 24 in equal ratios, from a ten-thousandth of the curve's squares about its mean to all of them.
 
-
-def elbow(
-    steps: Int[np.ndarray, " n"],
-    values: Float[np.ndarray, " n"],
-    cost: Cost = "l2",
-    n_penalties: int = 24,
-) -> Elbow | None:
-    """Of penalties in equal ratios, from a ten-thousandth of the curve's squares about its mean to all of them.
-
-    The elbow is the middle of the longest stretch of penalties that leave the same number of changes, one or more.
-    None: no penalty finds a change.
-
-    Source: Haynes et al. 2017, arXiv:1412.3617 (a range of penalties, and the elbow of their numbers of changes); that
-    it is read off as the longest stretch is ours.
+    Source: Haynes et al. 2017, arXiv:1412.3617 (a range of penalties and its elbow); the longest stretch is ours.
     """
     values = np.asarray(values, dtype=np.float64)
     squares = ((values - values.mean()) ** 2).sum()
-    penalties = squares * np.logspace(-4, 0, n_penalties)
+    penalties = squares * np.logspace(-4, 0, 24)
     counts = np.array([len(change_points(steps, values, penalty, cost)) for penalty in penalties], dtype=np.int64)
     if not counts.any():
         return None
     longest = np.bincount(counts[counts > 0]).argmax()
-    return Elbow(penalties, counts, float(np.exp(np.log(penalties[counts == longest]).mean())))
-
-
-# ---------------------------------------------------------------- sharpness
+    return float(np.exp(np.log(penalties[counts == longest]).mean()))
 
 
 class Sharpness(NamedTuple):
-    """A move as a logistic curve a + b / (1 + exp((t50 - t) / width)) of the logarithm of the step, or of the step."""
+    """A move as a logistic curve a + b / (1 + exp((ln t50 - ln t) / width)) of the logarithm of the step t."""
 
     midpoint: float  # t50 in steps
-    width: float  # of ln step, or in steps; from 10 to 90 % of the way it takes 4.4 widths
+    width: float  # of ln step; from 10 to 90 % of the way it takes 4.4 widths
     r2: float  # share of the variance that the fit explains; below 0.9 the curve is no such move
 
 
-def sharpness(
-    steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"], clock: Literal["log", "linear"] = "log"
-) -> Sharpness | None:
+def sharpness(steps: Steps, values: Values) -> Sharpness | None:
     """How sharp a curve's move is, which a picture on a logarithmic axis alone does not show.
 
-    On the clock `log` step 0 is left out. None: the curve makes no lasting move, or no logistic fits it.
+    Step 0 is left out. None: the curve makes no lasting move, or no logistic fits it.
 
     Source: least squares; Schaeffer et al. 2023, arXiv:2304.15004 (what looks sharp depends on the axes).
     """
-    seen = np.asarray(steps) > 0 if clock == "log" else np.ones(len(steps), dtype=bool)
-    at, y = np.asarray(steps)[seen], np.asarray(values, dtype=np.float64)[seen]
+    at, y = np.asarray(steps)[steps > 0], np.asarray(values, dtype=np.float64)[steps > 0]
     moved = onset(at, y)
     if moved is None or len(y) < 5:
         return None
     from scipy.optimize import curve_fit
 
-    time = np.log(at) if clock == "log" else at.astype(np.float64)
-    ends = np.log([max(moved.before, at[0]), moved.by]) if clock == "log" else np.array([moved.before, moved.by])
-    start, extent = [moved.start, moved.end - moved.start, ends.mean(), np.ptp(time) / 20], float(np.ptp(time))
+    time, middle = np.log(at), np.log([max(moved.before, at[0]), moved.by]).mean()
+    extent = float(np.ptp(time))
+    start = [moved.start, moved.end - moved.start, middle, extent / 20]
     bounds = ([-np.inf, -np.inf, time[0] - extent, 1e-6 * extent], [np.inf, np.inf, time[-1] + extent, 10 * extent])
     try:
         fitted = curve_fit(_logistic, time, y, p0=start, bounds=bounds, maxfev=2000)[0]
     except RuntimeError:  # no fit in so many trials
         return None
     residual = ((y - _logistic(time, *fitted)) ** 2).sum()
-    midpoint = float(np.exp(fitted[2]) if clock == "log" else fitted[2])
-    return Sharpness(midpoint, float(fitted[3]), float(1 - residual / ((y - y.mean()) ** 2).sum()))
+    return Sharpness(float(np.exp(fitted[2])), float(fitted[3]), float(1 - residual / ((y - y.mean()) ** 2).sum()))
 
 
-def _logistic(
-    t: Float[np.ndarray, " n"], low: float, way: float, middle: float, width: float
-) -> Float[np.ndarray, " n"]:
+def _logistic(t: Values, low: float, way: float, middle: float, width: float) -> Values:
     return np.asarray(low + way / (1 + np.exp(np.clip((middle - t) / width, -700, 700))))

@@ -43,5 +43,5 @@ SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 def _joined(sign: str, x: np.ndarray, y: np.ndarray, p: int) -> np.ndarray:
     inverse = np.array([0, *(pow(i, -1, p) for i in range(1, p))])
-    found = {"+": x + y, "-": x - y, "*": x * y, "/": x * inverse[np.maximum(y, 0)]}[sign] % p
-    return np.where((x < 0) | (y < 0) | ((sign == "/") & (y == 0)), -1, found)
+    joined = {"+": x + y, "-": x - y, "*": x * y, "/": x * inverse[np.maximum(y, 0)]}[sign] % p
+    return np.where((x < 0) | (y < 0) | ((sign == "/") & (y == 0)), -1, joined)

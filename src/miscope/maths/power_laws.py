@@ -5,7 +5,6 @@
 Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.3 and equation 4.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize, nnls
 
+Points = Float[np.ndarray, " point"]
 Number = float | Float[np.ndarray, "..."]
 NAMES = ("E", "A", "B", "alpha", "beta")
 SEARCHED = (0.02, 3.0)  # the exponents among which the grid looks
@@ -33,7 +33,8 @@ class Law:
     @property
     def exponent(self) -> Number:
         """a of N* ~ C^a, beta / (alpha + beta); D* ~ C^(1 - a). NaN where both exponents are 0."""
-        return self.beta / (self.alpha + self.beta)
+        with np.errstate(invalid="ignore"):
+            return np.divide(self.beta, self.alpha + self.beta)
 
     def loss(self, parameters: Number, tokens: Number) -> Number:
         return self.E + self.A * np.power(parameters, -self.alpha) + self.B * np.power(tokens, -self.beta)
@@ -44,7 +45,8 @@ class Law:
         Source: Hoffmann et al. 2022, arXiv:2203.15556, equation 4.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
-            balance = np.power(self.alpha * self.A / (self.beta * self.B), 1 / (self.alpha + self.beta))
+            odds = np.divide(self.alpha * self.A, self.beta * self.B)
+            balance = np.power(odds, np.divide(1.0, self.alpha + self.beta))
             return balance * np.power(flops / flops_per_parameter_token, self.exponent)
 
     def best_tokens(self, flops: Number, flops_per_parameter_token: float = 6.0) -> Number:
@@ -62,13 +64,13 @@ class Law:
 class Centred(NamedTuple):
     """log N and log D about their means, in which A and B are nats at the centre and no number is large."""
 
-    n: Float[np.ndarray, " point"]
-    d: Float[np.ndarray, " point"]
+    n: Points
+    d: Points
     n_mean: float
     d_mean: float
 
     @classmethod
-    def of(cls, parameters: Float[np.ndarray, " point"], tokens: Float[np.ndarray, " point"]) -> "Centred":
+    def of(cls, parameters: Points, tokens: Points) -> "Centred":
         n, d = np.log(parameters), np.log(tokens)
         return cls(n - n.mean(), d - d.mean(), float(n.mean()), float(d.mean()))
 
@@ -78,15 +80,9 @@ class Centred(NamedTuple):
 
 
 def least_squares(
-    parameters: Float[np.ndarray, " point"],
-    tokens: Float[np.ndarray, " point"],
-    loss: Float[np.ndarray, " point"],
-    *,
-    weights: Float[np.ndarray, " point"] | None = None,
-    pinned: float | None = None,
-    cells: int = 64,
-    tolerance: float = 1e-10,
-) -> Law:
+    parameters: Points, tokens: Points, loss: Points, *, weights: Points | None = None, pinned: float | None = None,
+    cells: int = 64, tolerance: float = 1e-10,
+) -> Law:  # fmt: skip
     """The law of least squared error: a search over (alpha, beta) alone, for E, A, B >= 0 follow from them exactly.
 
     A grid of `cells` x `cells` exponents from 0.02 to 3, then Nelder-Mead on their logarithms to `tolerance`. `pinned`
@@ -101,7 +97,11 @@ def least_squares(
     errors = _grid_errors(at, loss - (pinned or 0.0), weights, grid, has_floor=pinned is None)
     i, j = np.unravel_index(int(np.argmin(errors)), errors.shape)
     root, low, high = np.sqrt(weights), *np.log(ALLOWED)
-    columns, target = _columns(at, pinned), root * (loss - (pinned or 0.0))
+    target, ones = root * (loss - (pinned or 0.0)), [] if pinned is not None else [np.ones_like(at.n)]
+
+    def columns(alpha: float, beta: float) -> Float[np.ndarray, "point column"]:
+        """What the law is linear in, given its exponents: [1,] N^-alpha, D^-beta."""
+        return np.stack([*ones, np.exp(-alpha * at.n), np.exp(-beta * at.d)], axis=1)
 
     def error(exponents: np.ndarray) -> float:
         if np.any(exponents < low) or np.any(exponents > high):
@@ -114,26 +114,14 @@ def least_squares(
     options = {"xatol": tolerance, "fatol": 0.0, "initial_simplex": simplex, "maxiter": 2000, "maxfev": 4000}
     if tolerance > 1e-8:
         options["fatol"] = tolerance * float(np.sqrt(errors[i, j]))
-    found = minimize(error, start, method="Nelder-Mead", options=options).x
-    alpha, beta = (float(value) for value in np.exp(found))
+    alpha, beta = np.exp(minimize(error, start, method="Nelder-Mead", options=options).x).tolist()
     scales = nnls(columns(alpha, beta) * root[:, None], target)[0]
     E, A, B = (pinned, *scales) if pinned is not None else scales
     return at.law(float(E), float(A), float(B), alpha, beta)
 
 
-def _columns(at: Centred, pinned: float | None) -> Callable[[float, float], Float[np.ndarray, "point column"]]:
-    """What the law is linear in, given its exponents: [1,] N^-alpha, D^-beta."""
-    ones = [] if pinned is not None else [np.ones_like(at.n)]
-    return lambda alpha, beta: np.stack([*ones, np.exp(-alpha * at.n), np.exp(-beta * at.d)], axis=1)
-
-
 def _grid_errors(
-    at: Centred,
-    target: Float[np.ndarray, " point"],
-    weights: Float[np.ndarray, " point"],
-    grid: Float[np.ndarray, " cell"],
-    *,
-    has_floor: bool,
+    at: Centred, target: Points, weights: Points, grid: Float[np.ndarray, " cell"], *, has_floor: bool
 ) -> Float[np.ndarray, "cell cell"]:
     """The least squared error at each pair of exponents, scales held at or above 0."""
     sizes, data = np.exp(-grid[:, None] * at.n), np.exp(-grid[:, None] * at.d)

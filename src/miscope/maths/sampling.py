@@ -31,22 +31,15 @@ class Dynamics(NamedTuple):
 
 
 def sgld(
-    oracle: Oracle,
-    losses: Losses,
-    start: Float[np.ndarray, " parameter"],
-    dynamics: Dynamics,
-    *,
-    n_chains: int,
-    n_draws: int,
-    seed: int = 0,
-) -> Chains:
+    oracle: Oracle, losses: Losses, start: Float[np.ndarray, " parameter"], dynamics: Dynamics, *,
+    n_chains: int, n_draws: int, seed: int = 0,
+) -> Chains:  # fmt: skip
     """Chains from `start`: w <- w - (step_size / 2) slope + noise of variance step_size, in the precision of `start`.
 
     A draw's loss is held against that of the start on the same batch: on another, its noise would drown the excess.
     The temperature is the mean over parameters of (w - start) x slope, by equipartition 1 under the posterior: below,
-    chains are still on their way out; above, steps are too long or batches too noisy. Of a quadratic of bend h it is
-    1 / (1 - step_size h / 4). A Metropolis test would judge the state as a whole, and so a large model ever more
-    harshly, for directions that no estimate depends on.
+    chains are still on their way out; above, steps are too long or batches too noisy (1 / (1 - step_size h / 4) of a
+    quadratic of bend h). A Metropolis test would judge a large model for directions that no estimate depends on.
 
     Source: for the temperature, Tolman 1918, A general theory of energy partition (Physical Review 11(4)).
     """

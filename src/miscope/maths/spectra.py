@@ -1,4 +1,4 @@
-"""Harmonic analysis over an input group: the one place where the product meets a Fourier basis.
+"""Harmonic analysis over an input group, Z_p or the cube of n bits: the one place where the product meets a basis.
 
 Frequencies are numbered k = 1 .. p // 2 everywhere a file or a person sees them; k = 0 is the constant.
 
@@ -40,40 +40,24 @@ class Basis:
     def n_frequencies(self) -> int:
         return self.size // 2
 
-    @cached_property
-    def row_names(self) -> tuple[str, ...]:
-        """`constant`, `cos 1`, `sin 1`, `cos 2`, ..."""
-        return ("constant", *(f"{'cos' if r % 2 else 'sin'} {k}" for r, k in enumerate(self.frequencies) if r))
-
 
 def fourier_basis(p: int) -> Float[np.ndarray, "row token"]:
-    """The real discrete Fourier basis of Z_p, orthonormal, float64: constant, cos 1, sin 1, cos 2, sin 2, ...
-
-    For even p the last row is cos(pi x), whose sine vanishes. Only the p number tokens enter: the `=` token never does.
-    """
-    x = np.arange(p)
+    """The real discrete Fourier basis of Z_p, rows of norm 1: constant, cos 1, sin 1, cos 2, ...; of p / 2 no sine."""
     rows = [np.ones(p)]
     for k in range(1, p // 2 + 1):
-        angle = 2 * np.pi * ((k * x) % p) / p
+        angle = 2 * np.pi * ((k * np.arange(p)) % p) / p
         rows += [np.cos(angle)] if 2 * k == p else [np.cos(angle), np.sin(angle)]
-    matrix = np.stack(rows)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.stack(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def energy_by_frequency(basis: Basis, values: Float[np.ndarray, "token ..."]) -> Float[np.ndarray, "freq ..."]:
-    """Squared norm of `values` at each frequency k = 1 .. n_f (cosine and sine together), along its first axis.
-
-    Summed over frequencies, and with the constant's energy added, it is the squared norm of `values` (Parseval).
-    """
+    """Squared norm along the first axis at each frequency k = 1 .. n_f, cosine and sine together (Parseval)."""
     squares = np.tensordot(basis.matrix, values, axes=1) ** 2
     return np.add.reduceat(squares, np.arange(1, basis.size, 2), axis=0)
 
 
 def power_by_frequency(basis: Basis, values: Float[np.ndarray, "token ..."]) -> Float[np.ndarray, " freq"]:
-    """Each frequency's share of the energy of `values` over tokens, the constant left out; sums to 1.
-
-    All zero where `values` do not vary over tokens.
-    """
+    """Each frequency's share of the energy over tokens without the constant; they sum to 1, or 0 if nothing varies."""
     energy = energy_by_frequency(basis, values)
     energy = energy.reshape(len(energy), -1).sum(axis=1)
     return energy / energy.sum() if energy.any() else energy
@@ -85,14 +69,12 @@ def is_square_grid(basis: Basis, grid: tuple[int, ...] | None) -> bool:
 
 
 def variance_fractions(basis: Basis, maps: Float[np.ndarray, "item a b"]) -> Float[np.ndarray, "item freq"]:
-    """For each map over (a, b), the share of its variance carried by each frequency alone; in [0, 1].
+    """For each map over (a, b), the share of its variance carried by each frequency alone; 0 where it has none.
 
-    frac_k is the energy of the cells whose row and column both lie in {constant, cos k, sin k}, the constant cell
-    removed, over the energy of all cells but the constant one. Cross-frequency cells belong to none, so the fractions
-    need not sum to 1. A map without variance has fractions 0.
+    frac_k is the energy of the cells whose row and column lie in {constant, cos k, sin k}, over that of all, without
+    the constant cell. Cells of two frequencies belong to none, so the fractions need not sum to 1.
 
-    Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2; the public notebook's `range(1, p // 2)` omits the last
-    frequency, which is kept here.
+    Source: Nanda et al. 2023, arXiv:2301.05217, section 4.2; its `range(1, p // 2)` omits the last frequency.
     """
     return grid_variance_fractions(basis, maps.reshape(len(maps), -1).T)
 
@@ -134,3 +116,28 @@ def gini(values: Float[np.ndarray, " item"]) -> float:
         return 0.0
     n = len(x)
     return float(((2 * np.arange(1, n + 1) - n - 1) * x).sum() / (n * x.sum()))
+
+
+def walsh_transform(values: Float[np.ndarray, "*bit"]) -> Float[np.ndarray, "*bit"]:
+    """The coefficients 2^-n sum_x f(x) chi_S(x) of a function of n bits, laid out as f is: S at the bits that it holds.
+
+    chi_S(x) = (-1)^(sum of x_i over i in S). The squares sum to the mean of f^2 (Parseval); applied twice, the
+    transform is f / 2^n (float64).
+
+    Source: O'Donnell 2014, Analysis of Boolean Functions, section 1.2 (the Fourier expansion; Parseval in 1.4).
+
+    Raises:
+        ValueError: an axis is not of size 2.
+    """
+    if any(size != 2 for size in values.shape):
+        raise ValueError(f"a function of bits has axes of size 2 alone; found the shape {values.shape}")
+    transformed = values.astype(np.float64)
+    for axis in range(values.ndim):
+        zero, one = np.moveaxis(transformed, axis, 0)
+        transformed = np.stack([zero + one, zero - one], axis=axis) / 2
+    return transformed
+
+
+def bits(codes: Int[np.ndarray, " input"], n: int) -> Int[np.ndarray, "input bit"]:
+    """The n binary digits of each code, the first bit the most significant: inputs of a cube in C order."""
+    return codes[:, None] >> np.arange(n)[::-1] & 1

@@ -11,18 +11,17 @@ from jaxtyping import Float, Int
 
 from miscope.maths.null_distributions import RARE
 
+Points = Float[np.ndarray, "n dim"]
+Moves = Float[np.ndarray, " interval"]
+Weights = Float[np.ndarray, " n"]
+Items = Float[np.ndarray, " item"]
 DIMENSIONS = 100  # fewer than weights have, as noise does not go into all of them alike; a path in few bends less
 DRAWS = 100
 COINS = 10_000
 
 
-def random_walks(
-    lengths: Float[np.ndarray, " interval"], drift: Float[np.ndarray, " n"], seed: int = 0
-) -> Iterator[Float[np.ndarray, "n dim"]]:
-    """Seeded draws of the points of a walk from the origin; each move has its length and any direction.
-
-    `drift` is the way along one more axis, which all walks have in common.
-    """
+def random_walks(lengths: Moves, drift: Float[np.ndarray, " n"], seed: int = 0) -> Iterator[Points]:
+    """Seeded walks from the origin, moves of these lengths in any direction; `drift` goes along an axis of its own."""
     rng = np.random.default_rng(seed)
     for _ in range(DRAWS):
         moves = rng.normal(size=(len(lengths), DIMENSIONS))
@@ -30,16 +29,14 @@ def random_walks(
         yield np.column_stack([np.vstack([np.zeros(DIMENSIONS), np.cumsum(moves, axis=0)]), drift])
 
 
-def shares(points: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " component"]:
+def shares(points: Points, weights: Weights) -> Float[np.ndarray, " component"]:
     """Of the variance of weighted points, what each principal component has, descending; 0 where they do not differ."""
     x = _centred(points, weights)
     values = np.linalg.eigvalsh(x @ x.T if len(x) <= x.shape[1] else x.T @ x)[::-1].clip(0)
     return values / values.sum() if values.sum() else values
 
 
-def proximity(
-    points: Float[np.ndarray, "n dim"], others: Float[np.ndarray, "n wide"], weights: Float[np.ndarray, " n"]
-) -> float:
+def proximity(points: Points, others: Float[np.ndarray, "n wide"], weights: Weights) -> float:
     """Linear CKA of two sets of weighted points; NaN where one set is a single point.
 
     Source: Kornblith et al. 2019, arXiv:1905.00414, section 3.
@@ -49,36 +46,28 @@ def proximity(
     return float((np.linalg.norm(x.T @ y) ** 2) / size) if size else float("nan")
 
 
-def _centred(points: Float[np.ndarray, "n dim"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n dim"]:
+def _centred(points: Points, weights: Weights) -> Points:
     return np.sqrt(weights)[:, None] * (points - weights @ points / weights.sum())
 
 
 def straightness_of_coins(cosines: Float[np.ndarray, " corner"]) -> float:
-    """The mean cosine of successive moves that one walk in a hundred exceeds, if a coin says whether each goes back.
-
-    From seeded throws; fewer than seven corners are straight by chance too often to tell. NaN where there are none.
-    """
+    """The mean cosine that one walk in a hundred exceeds if a coin says whether each move goes back; NaN of none."""
     if not len(cosines):
         return float("nan")
     signs = np.random.default_rng(0).integers(0, 2, size=(COINS, len(cosines)), dtype=np.int8) * 2 - 1
     return float(np.quantile(signs @ np.abs(cosines) / len(cosines), 1 - RARE, method="higher")) + 1e-12  # rounding
 
 
-def burst(moves: Float[np.ndarray, " interval"], gaps: Float[np.ndarray, " interval"], least: float = 0.0) -> float:
+def burst(moves: Moves, gaps: Moves, least: float = 0.0) -> float:
     """How many times the median move the largest is, in whichever way moves grow with the time between checkpoints.
 
-    Of the numbers that come out if a move grows as the gap (one straight way), as its root (a random walk) and not at
-    all (noise about one place), the least. Moves below `least` count as that much; NaN for fewer than three moves.
+    The least, if moves grow as the gap (a straight way), as its root (a random walk) or not at all (noise about a
+    place). Moves below `least` count as that much; NaN for fewer than three.
     """
-    if len(moves) < 3:
+    if len(moves) < 3 or not np.median(np.maximum(moves, least)):
         return float("nan")
-    ratios = [_of_median(np.maximum(moves, least) / gaps**power) for power in (0.0, 0.5, 1.0)]
-    return min(ratios)
-
-
-def _of_median(values: Float[np.ndarray, " interval"]) -> float:
-    median = float(np.median(values))
-    return float(values.max()) / median if median else float("nan")
+    paces = [np.maximum(moves, least) / gaps**power for power in (0.0, 0.5, 1.0)]
+    return min(float(pace.max()) / float(np.median(pace)) for pace in paces)
 
 
 def time_weights(steps: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -91,18 +80,14 @@ def time_weights(steps: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def signed_area(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    """Area enclosed by the curve through (x, y), closed from end to start by a chord; anticlockwise is positive.
-
-    A curve that crosses itself counts each loop with its own sign.
+    """Area in the curve through (x, y), closed by a chord; anticlockwise is positive, and each loop has its own sign.
 
     Source: the shoelace formula, Meister 1769.
     """
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
 
 
-def cosines(
-    dots: Float[np.ndarray, " item"], squares: Float[np.ndarray, " item"], others: Float[np.ndarray, " item"]
-) -> Float[np.ndarray, " item"]:
+def cosines(dots: Items, squares: Items, others: Items) -> Items:
     """Cosines of angles from inner products and the two squared lengths, in [-1, 1]; NaN where a length is zero."""
     length = np.sqrt(squares * others)
     return np.clip(np.divide(dots, length, out=np.full_like(length, np.nan), where=length > 0), -1, 1)

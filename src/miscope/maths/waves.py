@@ -11,6 +11,10 @@ from jaxtyping import Float, Int
 from miscope.maths.spectra import Basis
 from miscope.maths.statistics import answers
 
+Phases = Float[np.ndarray, "*shape"]
+Logits = Float[np.ndarray, "batch vocab"]
+Inputs = Int[np.ndarray, " batch"]
+
 
 class Waves(NamedTuple):
     """Real functions of tokens as a constant plus waves A_k cos(2 pi k x / p + phi_k), k = 1 .. n_f."""
@@ -31,9 +35,7 @@ def waves(basis: Basis, values: Float[np.ndarray, "token item"]) -> Waves:
     return Waves(np.hypot(cosine, sine), np.arctan2(-sine, cosine))
 
 
-def phase_difference(
-    first: Float[np.ndarray, "*shape"], second: Float[np.ndarray, "*shape"]
-) -> Float[np.ndarray, "*shape"]:
+def phase_difference(first: Phases, second: Phases) -> Phases:
     """|first - second| on the circle, in radians, in [0, pi]; pi / 2 on average for phases at random."""
     return np.abs((first - second + np.pi) % (2 * np.pi) - np.pi)
 
@@ -44,11 +46,9 @@ def token_reads(
     w_v: Float[np.ndarray, "head d_model d_head"] | None,
     w_o: Float[np.ndarray, "head d_head d_model"] | None,
 ) -> Float[np.ndarray, "token neuron"]:
-    """What a neuron reads of each token, float64: through the heads' OV circuits, all attending to it fully.
+    """What a neuron reads of each token, float64: through heads that attend to it fully, or else from the embedding.
 
-    Without heads, straight from the embedding. Norms' scales and biases are left out.
-
-    Source: Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (OV circuits).
+    Source: Elhage et al. 2021, A Mathematical Framework for Transformer Circuits (OV circuits). No norms, no biases.
     """
     values = np.asarray(embedding, dtype=np.float64)
     if w_v is not None and w_o is not None:
@@ -58,15 +58,12 @@ def token_reads(
 
 
 def losses_without(
-    logits: Float[np.ndarray, "batch vocab"],
-    targets: Int[np.ndarray, " batch"],
-    place: Int[np.ndarray, " batch"],
-    removed: Float[np.ndarray, "item place vocab"],
+    logits: Logits, targets: Inputs, place: Inputs, removed: Float[np.ndarray, "item place vocab"]
 ) -> Float[np.ndarray, " item"]:
     """Mean cross-entropy, in nats and float64, of the logits less each item's function of (place, vocab).
 
-    The sum of exp(logit - removed) over the vocabulary is a product of exp(logit) and exp(-removed), so that all items
-    cost one matrix product per place. Where that product underflows, the sum is taken as it stands.
+    The sum of exp(logit - removed) over the vocabulary is one matrix product per place, for all items; where it
+    underflows, the sum is taken as it stands.
     """
     z = logits.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
@@ -84,11 +81,10 @@ def losses_without(
     return np.asarray(loss)
 
 
-def answer_place(basis: Basis, targets: Int[np.ndarray, " batch"]) -> tuple[str, Int[np.ndarray, " batch"]]:
-    """What functions of the answer are functions of, over the square grid of pairs: its name, and its value per pair.
+def answer_place(basis: Basis, targets: Inputs) -> tuple[str, Inputs]:
+    """What functions of the answer are functions of, over the grid of pairs: its name, and its value per pair.
 
-    It is the answer itself where each row and column of the grid has each answer once, as for a + b and a - b;
-    else a + b modulo the basis' size.
+    The answer itself where each row and column has each answer once, as for a + b and a - b; else a + b mod the size.
     """
     p = basis.size
     table, every = targets.reshape(p, p), np.arange(p)
@@ -97,9 +93,7 @@ def answer_place(basis: Basis, targets: Int[np.ndarray, " batch"]) -> tuple[str,
     return "a + b", (np.add.outer(every, every) % p).ravel()
 
 
-def place_means(
-    values: Float[np.ndarray, "batch item"], place: Int[np.ndarray, " batch"]
-) -> Float[np.ndarray, "place item"]:
+def place_means(values: Float[np.ndarray, "batch item"], place: Inputs) -> Float[np.ndarray, "place item"]:
     """Means over the inputs of each place 0, 1, ..., all of which have equally many inputs (float64)."""
     n = int(place.max()) + 1
     return values[np.argsort(place, kind="stable")].reshape(n, -1, values.shape[1]).mean(axis=1, dtype=np.float64)

@@ -1,13 +1,12 @@
 """The model core: a decoder-only transformer whose every activation passes a hook under TransformerLens' names.
 
-    MultiHeadAttention(config), MLP(config), LayerNorm(d_model), TransformerBlock(config), Transformer(config)
+MultiHeadAttention(config), MLP(config), LayerNorm(d_model), TransformerBlock(config) and Transformer(config) are each
+made alone from a `ModelConfig` and a `seed`, 0 by default, and called with their input alone; the same seed gives the
+same weights, and the global generator is left as it was.
 
-Each is made alone from a `ModelConfig` and a `seed`, 0 by default, and called with its input alone; the same seed gives
-the same weights, and the global generator is left as it was.
-
-`attention`, `layers` and `transformer` are the network, `rows` what it computes once for inputs that repeat, `hooks`
-and `initialisation` what their names say. `weights` gives checkpoints and takes them. `inspection` (activations on a
-probe), `differentiation` (losses, gradients, products with the Hessian) and `sites` are what instruments see of it.
+`attention`, `layers` and `transformer` are the network, `rows` what it computes once for inputs that repeat. `weights`
+gives checkpoints and takes them. `inspection` (activations on a probe), `differentiation` (losses, gradients, products
+with the Hessian) and `sites` are what instruments see of it.
 """
 
 from typing import TYPE_CHECKING
@@ -16,8 +15,7 @@ from miscope.doors import door
 
 if TYPE_CHECKING:  # what needs no torch, such as `sites`, is imported without it
     from miscope.model.attention import MultiHeadAttention
-    from miscope.model.hooks import Hook
-    from miscope.model.layers import MLP, LayerNorm, Linear
+    from miscope.model.layers import MLP, Hook, LayerNorm, Linear
     from miscope.model.transformer import Transformer, TransformerBlock
     from miscope.model.weights import load_weights
 

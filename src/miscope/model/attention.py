@@ -13,9 +13,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from miscope.core import ModelConfig
-from miscope.model.hooks import Hook, untouched, within
 from miscope.model.initialisation import initialise
-from miscope.model.layers import LayerNorm, Linear, outputs
+from miscope.model.layers import Hook, LayerNorm, Linear, outputs, untouched, within
 from miscope.model.rows import UniqueRows, embedding_bag, gather
 
 
@@ -98,24 +97,15 @@ class MultiHeadAttention(nn.Module):
         self, scores: Float[Tensor, "batch head query pos"], query_positions: Tensor | None, mask: Tensor | None
     ) -> Float[Tensor, "batch head query pos"]:
         """The scores, overwritten, with minus infinity where nothing may be attended to."""
-        if self.config.is_causal:
-            scores = scores.add_(_future(scores, query_positions))  # the bits of filling them, in a seventh of the time
+        n_pos, device = scores.shape[-1], scores.device
+        key = torch.arange(n_pos, device=device)
+        query = (key if query_positions is None else query_positions)[:, None]
+        if self.config.is_causal:  # the bits of filling the scores, in a seventh of the time
+            none = torch.zeros((len(query), n_pos), dtype=scores.dtype, device=device)
+            scores = scores.add_(none.masked_fill_(key > query, -torch.inf))
         if mask is not None:
-            key = torch.arange(scores.shape[-1], device=scores.device)
-            query = key if query_positions is None else query_positions
-            scores = scores.masked_fill(~mask[:, None, None, :] & (key != query[:, None]), -torch.inf)
+            scores = scores.masked_fill(~mask[:, None, None, :] & (key != query), -torch.inf)
         return scores
-
-
-def _future(
-    scores: Float[Tensor, "batch head query pos"], query_positions: Tensor | None
-) -> Float[Tensor, "query pos"]:
-    """Minus infinity at what follows a position, 0 elsewhere."""
-    n_pos, dtype, device = scores.shape[-1], scores.dtype, scores.device
-    if query_positions is None:
-        return torch.full((n_pos, n_pos), -torch.inf, dtype=dtype, device=device).triu_(1)
-    is_future = torch.arange(n_pos, device=device) > query_positions[:, None]
-    return torch.zeros(is_future.shape, dtype=dtype, device=device).masked_fill_(is_future, -torch.inf)
 
 
 # ---------------------------------------------------------------- positions

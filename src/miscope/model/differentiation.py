@@ -4,9 +4,9 @@ Source: Pearlmutter 1994, Fast Exact Multiplication by the Hessian, Neural Compu
 gradient's inner product with a vector, on one graph of the gradient for all vectors.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.func import functional_call
 
 from miscope.core import Checkpoint, Context, ModelConfig, Probe
-from miscope.model.hooks import Hook, untouched
 from miscope.model.memory import keep_freed_memory
 from miscope.model.rows import UniqueRows, unique_rows
 from miscope.model.transformer import Transformer
 from miscope.model.weights import load_weights, weights
 
+Forward = Callable[[Transformer], Tensor]
 FAR = 69.0  # nats; exp(-69) is about 1e-30, which counts as nothing: float32 gradients far below crawl (training)
 
 
@@ -35,24 +35,35 @@ def _loaded(config: ModelConfig, values: Mapping[str, np.ndarray]) -> Transforme
     return load_weights(Transformer(config, seed=None), values)
 
 
-class _Asked:
-    """Some probe inputs with the answers asked of them, and the plan of their distinct rows where that pays."""
+class _Inputs:
+    """Probe inputs, where their logits are read, and the plan of their distinct rows where that pays."""
 
-    def __init__(
-        self, context: Context, n_ctx: int, inputs: Int[np.ndarray, " inputs"], answers_of: Int[np.ndarray, " inputs"]
-    ) -> None:
-        right = _right(context.probe, context.answer_position)[answers_of]
-        positions = np.flatnonzero((right >= 0).any(axis=0))
-        self.tokens = torch.from_numpy(context.probe.tokens[inputs])
-        self.query_positions = torch.from_numpy(positions)
-        targets = right[:, positions].ravel()
-        self.is_asked = None if (targets >= 0).all() else torch.from_numpy(np.flatnonzero(targets >= 0))
-        self.targets = torch.from_numpy(targets[targets >= 0])
+    def __init__(self, tokens: np.ndarray, query_positions: Sequence[int] | np.ndarray, n_ctx: int) -> None:
+        self.tokens, self.query_positions = torch.from_numpy(tokens), torch.as_tensor(query_positions)
         self._n_ctx = n_ctx
 
     @cached_property
     def plan(self) -> UniqueRows | None:
         return unique_rows(self.tokens, self.query_positions, self._n_ctx)
+
+    def logits(self, model: Transformer, is_twice: bool = False) -> Float[Tensor, "inputs query vocab"]:
+        """`is_twice`: with a hook that only looks, which keeps the model from what has one derivative alone."""
+        if is_twice:
+            return model.logits_at(self.tokens, self.query_positions, lambda name, x: x)
+        plan = self.plan
+        return model.logits_at(self.tokens, self.query_positions) if plan is None else model.forward_unique(plan)
+
+
+class _Asked(_Inputs):
+    """With the answers asked of them."""
+
+    def __init__(self, context: Context, n_ctx: int, inputs: np.ndarray, answers_of: np.ndarray) -> None:
+        right = _right(context.probe, context.answer_position)[answers_of]
+        positions = np.flatnonzero((right >= 0).any(axis=0))
+        super().__init__(context.probe.tokens[inputs], positions, n_ctx)
+        targets = right[:, positions].ravel()
+        self.is_asked = None if (targets >= 0).all() else torch.from_numpy(np.flatnonzero(targets >= 0))
+        self.targets = torch.from_numpy(targets[targets >= 0])
 
 
 def _right(probe: Probe, answer_position: int) -> Int[np.ndarray, "batch pos"]:
@@ -143,14 +154,10 @@ class DifferentiableNetwork:
 
     def _loss(self, flat: Tensor, asked: _Asked, *, is_twice: bool = False) -> Tensor:
         """The mean cross-entropy with these weights; `is_twice`: on a graph that can be differentiated twice."""
-        if is_twice:
-            forward = _forward(asked.tokens, asked.query_positions, None, _looking)
-        else:
-            forward = _forward(asked.tokens, asked.query_positions, asked.plan)
-        logits = self._with(flat, forward).flatten(0, 1)
+        logits = self._with(flat, partial(asked.logits, is_twice=is_twice)).flatten(0, 1)
         return _cross_entropy(logits if asked.is_asked is None else logits[asked.is_asked], asked.targets)
 
-    def _with(self, flat: Tensor, forward: "Forward") -> Tensor:
+    def _with(self, flat: Tensor, forward: Forward) -> Tensor:
         """What the model gives with the weights of a flat tensor."""
         parts = {f"model.{name}": part for name, part in self._parts(flat).items()}
         return functional_call(_Called(self.model), parts, (forward,))
@@ -175,20 +182,10 @@ class DifferentiableNetwork:
     def logits(
         self, vector: Float32[np.ndarray, " parameter"], inputs: Int[np.ndarray, " inputs"]
     ) -> Float32[np.ndarray, "inputs vocab"]:
-        tokens, answer = self._asked(inputs).tokens, torch.tensor([self.context.answer_position])
+        tokens, n_ctx = self.context.probe.tokens[inputs], self.model.config.n_ctx
+        read = _Inputs(tokens, [self.context.answer_position], n_ctx)
         with torch.inference_mode():
-            forward = _forward(tokens, answer, unique_rows(tokens, answer, self.model.config.n_ctx))
-            return self._with(_tensor(vector), forward)[:, 0].numpy()
-
-
-Forward = Callable[[Transformer], Tensor]
-
-
-def _forward(tokens: Tensor, query_positions: Tensor, plan: UniqueRows | None, hook: Hook = untouched) -> Forward:
-    """Which of the model's two ways forward to take: from distinct rows where there is a plan."""
-    if plan is not None:
-        return lambda model: model.forward_unique(plan)
-    return lambda model: model.logits_at(tokens, query_positions, hook)
+            return self._with(_tensor(vector), read.logits)[:, 0].numpy()
 
 
 class _Called(torch.nn.Module):
@@ -200,11 +197,6 @@ class _Called(torch.nn.Module):
 
     def forward(self, forward: Forward) -> Tensor:
         return forward(self.model)
-
-
-def _looking(name: str, x: Tensor) -> Tensor:
-    """A hook that changes nothing, whose presence keeps the model from what can be differentiated only once."""
-    return x
 
 
 def _flat(model: Transformer) -> Float[Tensor, " parameter"]:

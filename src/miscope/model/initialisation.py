@@ -51,11 +51,7 @@ RECIPES: dict[str, Callable[[Any, int], None]] = {"scaled_normal": scaled_normal
 
 
 def initialise(module: Any, seed: int | None) -> None:
-    """Draw the first weights of a module by the recipe that its configuration names; None leaves them unset.
-
-    Raises:
-        MiscopeError: there is no such recipe.
-    """
+    """Draw the first weights by the recipe that the configuration names, or refuse its name; None leaves them unset."""
     if seed is None:
         return
     name = module.config.initialisation

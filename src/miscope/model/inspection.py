@@ -24,10 +24,14 @@ def activations(
     """
     keep_freed_memory()
     model = load_weights(_skeleton(checkpoint.model), checkpoint.weights)
+    in_blocks = {f"blocks.{i}.{hook}" for hook in hooks for i in range(checkpoint.model.n_layers) if hook != "logits"}
+    wanted = in_blocks | ({"logits"} & set(hooks))
     at = (context.answer_position,) if positions == "answer" else None
-    kept = _seen(model, torch.from_numpy(context.probe.tokens), at, _names(checkpoint.model, hooks))
+    kept = _seen(model, torch.from_numpy(context.probe.tokens), at, wanted)
     if at:
-        kept = {name: _at(name, x, context.answer_position) for name, x in kept.items()}
+        for name, x in kept.items():
+            axis = QUERY_AXIS.get(name.rpartition(".")[2], 1)
+            kept[name] = x.select(axis, 0 if x.shape[axis] == 1 else context.answer_position)
     return {name: x.contiguous().numpy() for name, x in kept.items()}
 
 
@@ -35,7 +39,7 @@ class _SeenAll(Exception):
     """Raised by the hook to end a forward pass that has shown all it was run for."""
 
 
-def _seen(model: Transformer, tokens: Tensor, at: tuple[int, ...] | None, wanted: frozenset[str]) -> dict[str, Tensor]:
+def _seen(model: Transformer, tokens: Tensor, at: tuple[int, ...] | None, wanted: set[str]) -> dict[str, Tensor]:
     kept: dict[str, Tensor] = {}
 
     def keep(name: str, x: Tensor) -> Tensor:
@@ -51,17 +55,6 @@ def _seen(model: Transformer, tokens: Tensor, at: tuple[int, ...] | None, wanted
         except _SeenAll:
             return kept
     return kept | {"logits": logits}
-
-
-def _names(model: ModelConfig, hooks: tuple[str, ...]) -> frozenset[str]:
-    """Full names: `logits` is one, any other is found in every block."""
-    in_blocks = (f"blocks.{i}.{hook}" for hook in hooks if hook != "logits" for i in range(model.n_layers))
-    return frozenset((*in_blocks, *(hook for hook in hooks if hook == "logits")))
-
-
-def _at(name: str, x: Tensor, position: int) -> Tensor:
-    axis = QUERY_AXIS.get(name.rpartition(".")[2], 1)
-    return x.select(axis, 0 if x.shape[axis] == 1 else position)
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""The layers of a block: the one affine map, norms over the last axis, and the multilayer perceptron.
+"""The layers of a block: the one affine map, norms over the last axis, and the multilayer perceptron; and hooks.
 
 Source: LayerNorm, Ba et al. 2016, arXiv:1607.06450; RMSNorm, Zhang and Sennrich 2019, arXiv:1910.07467; the gate of an
 MLP, Shazeer 2020, arXiv:2002.05202, equation 6.
@@ -15,10 +15,18 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from miscope.core import ModelConfig
-from miscope.model.hooks import Hook, untouched
 from miscope.model.initialisation import initialise
 
-EPS = 1e-5
+Hook = Callable[[str, Tensor], Tensor]  # (name, x) -> x: sees, and may replace, an activation; TransformerLens' names
+
+
+def untouched(name: str, x: Tensor) -> Tensor:
+    return x
+
+
+def within(hook: Hook, prefix: str) -> Hook:
+    """The hook as a part of the model meets it: names get the part's prefix."""
+    return untouched if hook is untouched else lambda name, x: hook(f"{prefix}.{name}", x)
 
 
 class Linear(nn.Module):
@@ -56,7 +64,7 @@ def outputs(x: Float[Tensor, "... d_in"], first: nn.Module, *others: nn.Module) 
 class LayerNorm(nn.Module):
     """`LN` subtracts the mean and has a bias; `RMS` does neither. Starts as the identity, and draws nothing."""
 
-    def __init__(self, d_model: int, kind: str = "LN", eps: float = EPS) -> None:
+    def __init__(self, d_model: int, kind: str = "LN", eps: float = 1e-5) -> None:
         super().__init__()
         self.kind, self.eps = kind, eps
         self.w = nn.Parameter(torch.ones(d_model))

@@ -41,14 +41,14 @@ class UniqueRows:
             head = torch.arange(n_heads, device=self.index.device)[:, None]
             index = (self.index * n_heads)[:, None, None, :] + head
             index = index.expand(-1, len(self.query_positions), -1, -1).reshape(-1, self.index.shape[1])
-            self._bags[n_heads] = bag_plan(index, len(self.token) * n_heads)
+            self._bags[n_heads] = BagPlan(index, len(self.token) * n_heads)
         return self._bags[n_heads]
 
     @cached_property
     def pairs(self) -> "GatherPlan":
         """For each (pos, example, query position), the cell [query row] in the table of all scores."""
         cells = self.query_index * len(self.token) + self.index.T[:, :, None]
-        return gather_plan(cells.flatten(), len(self.query_rows) * len(self.token))
+        return GatherPlan(cells.flatten(), len(self.query_rows) * len(self.token))
 
     @cached_property
     def future(self) -> Bool[Tensor, "pos 1 query"] | None:
@@ -81,13 +81,13 @@ def unique_rows(
 # ---------------------------------------------------------------- look-ups
 
 
-@dataclass(frozen=True)
 class GatherPlan:
-    """Which of a table's values each slot takes, and the same seen from the values, sorted (CSR)."""
+    """Which of a table's `n_values` values each slot takes, and the same seen from the values, sorted (CSR)."""
 
-    index: Int[Tensor, " slot"]
-    order: Int[Tensor, " slot"]  # the slots, sorted by the value that they take
-    starts: Int[Tensor, " value_and_one"]  # where each value's slots begin in `order`
+    def __init__(self, index: Int[Tensor, " slot"], n_values: int) -> None:
+        self.index, self.order = index, torch.argsort(index, stable=True)  # the slots, sorted by the value they take
+        self.starts = torch.zeros(n_values + 1, dtype=torch.int64, device=index.device)
+        self.starts[1:] = torch.bincount(index, minlength=n_values).cumsum(0)  # where each value's begin in `order`
 
     def matrix(self, entries: Tensor, columns: Int[Tensor, " slot"], n_columns: int) -> Tensor:
         """The sparse [value column] matrix with these entries, given in `order`."""
@@ -100,13 +100,6 @@ class GatherPlan:
     def counting(self) -> Tensor:
         """The matrix [value slot] that sums over the slots of each value."""
         return self.matrix(torch.ones(len(self.index), device=self.index.device), self.order, len(self.index))
-
-
-def gather_plan(index: Int[Tensor, " slot"], n_values: int) -> GatherPlan:
-    """The plan for looking up `index` in a table of `n_values` values."""
-    starts = torch.zeros(n_values + 1, dtype=torch.int64, device=index.device)
-    starts[1:] = torch.bincount(index, minlength=n_values).cumsum(0)
-    return GatherPlan(index, torch.argsort(index, stable=True), starts)
 
 
 def gather(table: Float[Tensor, "head value"], plan: GatherPlan) -> Float[Tensor, "head slot"]:
@@ -128,23 +121,15 @@ class _Gather(Function):
 # ---------------------------------------------------------------- weighted sums
 
 
-@dataclass(frozen=True)
 class BagPlan:
-    """Which values each weighted sum takes."""
+    """Which of a table's `n_values` rows each weighted sum takes."""
 
-    index: Int[Tensor, "bag pos"]
-    slots: GatherPlan  # of the index, flattened
-    offsets: Int[Tensor, " bag"]
-    bag_of_slot: Int[Tensor, " slot"]
-    bag_in_order: Int[Tensor, " slot"]
-
-
-def bag_plan(index: Int[Tensor, "bag pos"], n_values: int) -> BagPlan:
-    """The plan for sums over rows of a table of `n_values` rows."""
-    n_bags, n_pos = index.shape
-    bags = torch.arange(n_bags, device=index.device)
-    slots, bag_of_slot = gather_plan(index.flatten(), n_values), bags.repeat_interleave(n_pos)
-    return BagPlan(index, slots, bags * n_pos, bag_of_slot, bag_of_slot[slots.order])
+    def __init__(self, index: Int[Tensor, "bag pos"], n_values: int) -> None:
+        n_bags, n_pos = index.shape
+        bags = torch.arange(n_bags, device=index.device)
+        self.index, self.slots, self.offsets = index, GatherPlan(index.flatten(), n_values), bags * n_pos
+        self.bag_of_slot = bags.repeat_interleave(n_pos)
+        self.bag_in_order = self.bag_of_slot[self.slots.order]
 
 
 def embedding_bag(

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from miscope.core import MiscopeError, ModelConfig
 from miscope.model.attention import MultiHeadAttention, position_ids
-from miscope.model.hooks import Hook, untouched, within
 from miscope.model.initialisation import initialise
-from miscope.model.layers import MLP, Linear, norm
+from miscope.model.layers import MLP, Hook, Linear, norm, untouched, within
 from miscope.model.rows import UniqueRows
 
 
@@ -109,8 +108,7 @@ class Transformer(nn.Module):
         x, last = hook("hook_embed", F.embedding(tokens, self.W_E)), len(self.blocks) - 1
         if self.W_pos is not None:
             n_pos = tokens.shape[1]
-            is_masked = attention_mask is not None
-            ids = position_ids(attention_mask, n_pos, tokens.device) if is_masked else slice(n_pos)
+            ids = slice(n_pos) if attention_mask is None else position_ids(attention_mask, n_pos, tokens.device)
             x = x + hook("hook_pos_embed", self.W_pos[ids].expand(len(tokens), -1, -1))
         for i, block in enumerate(self.blocks):
             x = block(x, query_positions if i == last else None, within(hook, f"blocks.{i}"), attention_mask)
@@ -143,10 +141,7 @@ class Transformer(nn.Module):
 
 
 def check_tokens(tokens: Int[Tensor, "batch pos"], config: ModelConfig) -> None:
-    """
-    Raises:
-        MiscopeError: a sequence longer than `n_ctx`, or a token id outside the vocabulary.
-    """
+    """Refuse, by a MiscopeError, a sequence longer than `n_ctx` and a token id outside the vocabulary."""
     if tokens.shape[1] > config.n_ctx:
         raise MiscopeError(f"The sequence has {tokens.shape[1]} positions; the model has {config.n_ctx} (`n_ctx`).")
     if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < config.d_vocab:

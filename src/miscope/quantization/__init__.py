@@ -4,8 +4,8 @@
     dequantize_model(model), save_quantized(path, model), load_quantized(path)
 
 `grid` says which numbers a quantized weight can be, without torch; an instrument that asks what a weight would become
-asks it. `activations` says the same of activations, `kernels` how both are multiplied. `linear` is what stands in a
-Linear's place, `prepared` what stands there before. `model` holds the functions above, `storage` the file.
+asks it. `kernels` says the same of activations, and how both are multiplied, `linear` what stands in a Linear's place.
+`model` holds the functions above.
 """
 
 from typing import TYPE_CHECKING
@@ -18,15 +18,16 @@ if TYPE_CHECKING:  # the grid is imported without torch
         Quantization,
         dequantize_model,
         is_model_quantized,
+        load_quantized,
         prepare_model_for_quantization,
         quantization_of,
         quantize,
+        save_quantized,
         stored_bytes,
     )
-    from miscope.quantization.storage import load_quantized, save_quantized
 
 __all__ = [
     "Grid", "Quantization", "Scheme", "dequantize_model", "is_model_quantized", "load_quantized", "nearest_grid",
     "prepare_model_for_quantization", "quantization_of", "quantize", "save_quantized", "stored_bytes",
 ]  # fmt: skip
-__getattr__ = door(__name__, ("grid", "model", "storage"), __all__)
+__getattr__ = door(__name__, ("grid", "model"), __all__)

@@ -1,4 +1,8 @@
-"""Products of 8-bit codes, by whichever kernel this machine has and that proved right on it.
+"""Activations as 8-bit codes, and products of codes by whichever kernel this machine has and that proved right on it.
+
+Activations have a scale per row as they come, or one range that was seen beforehand. A scale per row leaves the model
+causal and its rows independent: what follows a token, or stands beside it in the batch, moves nothing. One scale for
+the whole tensor as it comes would not.
 
 Three ways to the same numbers: oneDNN's quantized linear on a weight laid out for it, torch's integer product, and
 floats that hold integers. A probe at first use multiplies the extremes and compares with exact arithmetic, because
@@ -10,7 +14,7 @@ floats that hold integers. A probe at first use multiplies the extremes and comp
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -18,14 +22,75 @@ import torch
 from jaxtyping import Float, Int, Int8, UInt8
 from torch import Tensor
 
-from miscope.quantization.activations import ZERO, Codes
 from miscope.quantization.grid import FULL_LIMIT, SAFE_LIMIT
 
+Codes = Int8[Tensor, "row d"] | UInt8[Tensor, "row d"]  # unsigned ones are 128 larger
 Kernel = Literal["onednn", "int_mm", "float"]
 
 CALLS: Counter[Kernel] = Counter()  # for how many layers each kernel ran; for tests and benchmarks
 TAKES: dict[Kernel, torch.dtype] = {"onednn": torch.uint8, "int_mm": torch.int8, "float": torch.int8}  # x's codes
+ZERO = {torch.int8: 0, torch.uint8: 128}  # the code of 0
+MAGIC = 1.5 * 2**23  # 24 bits: added to x / scale, it rounds to an integer, which then stands in the float's low bits
+SMALLEST = 1e-30  # the least magnitude that a row's scale is made from, so that a row of zeros divides by no zero
 ROWS, INPUTS, OUTPUTS = 5, 96, 32  # of the probe: more than a register's worth of each
+
+
+# ---------------------------------------------------------------- activations
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A fixed range: x = (code - zero) * scale, codes -128 to 127."""
+
+    scale: float
+    zero: int
+
+
+def affine(low: float, high: float) -> Affine:
+    """The codes for values between low and high; 0 is always one of them, exactly."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max(high - low, SMALLEST) / 255
+    return Affine(scale, round(-low / scale) - 128)
+
+
+def quantize_rows(x: Float[Tensor, "row d"], dtype: torch.dtype = torch.int8) -> tuple[Codes, Float[Tensor, "row 1"]]:
+    """Codes and the scale of each row: x = codes * scale. A row with a NaN or an infinity has such a scale."""
+    lowest = x.amin(dim=-1, keepdim=True).neg_()
+    largest = torch.maximum(x.amax(dim=-1, keepdim=True), lowest).clamp_min_(SMALLEST)
+    scale = largest.div_(_constant(FULL_LIMIT))
+    # beside a scale per row, two numbers that stand still would keep a loop from vectors: the sum is a row
+    steps = torch.addcmul(_constant(MAGIC + ZERO[dtype], x.shape[-1], x.device), x, scale.reciprocal())
+    return steps.view(torch.int32).to(dtype), scale
+
+
+def quantize_range(x: Float[Tensor, "row d"], to: Affine, dtype: torch.dtype = torch.int8) -> Codes:
+    """Codes in the fixed range; what lies outside it is cut off. A NaN is not seen here, see `QuantLinear`."""
+    middle = MAGIC + ZERO[dtype]
+    steps = torch.add(_constant(middle + to.zero), x, alpha=1 / to.scale).clamp_(middle - 128, middle + 127)
+    return steps.view(torch.int32).to(dtype)
+
+
+def fake_quantize_rows(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """What a layer with a scale per row computes with in x's place."""
+    codes, scale = quantize_rows(x.flatten(0, -2))
+    return (codes * scale).view_as(x)
+
+
+def fake_quantize_range(x: Float[Tensor, "... d"], to: Affine) -> Float[Tensor, "... d"]:
+    """What a layer with a fixed range computes with in x's place."""
+    return ((quantize_range(x.flatten(0, -2), to).float() - to.zero) * to.scale).view_as(x)
+
+
+@lru_cache(maxsize=1024)
+@torch.inference_mode(False)  # what is kept must serve outside of it too
+def _constant(
+    value: float, n: int = 0, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """A number, or `n` of it, kept: in a tensor of its own it is not wrapped and cast at each call."""
+    return torch.full((n,) if n else (), value, dtype=dtype, device=device)
+
+
+# ---------------------------------------------------------------- products
 
 
 def prepacked(codes: Int8[Tensor, "d_in d_out"]) -> Tensor:
@@ -34,15 +99,9 @@ def prepacked(codes: Int8[Tensor, "d_in d_out"]) -> Tensor:
 
 
 def product(
-    x: Codes,
-    weight: Tensor,
-    alpha: Float[Tensor, " d_out"],
-    beta: Float[Tensor, " d_out"] | None,
-    kernel: Kernel,
-    *,
-    scale: Float[Tensor, "row 1"] | None = None,
-    n_layers: int = 1,
-) -> Float[Tensor, "row d_out"]:
+    x: Codes, weight: Tensor, alpha: Float[Tensor, " d_out"], beta: Float[Tensor, " d_out"] | None, kernel: Kernel, *,
+    scale: Float[Tensor, "row 1"] | None = None, n_layers: int = 1,
+) -> Float[Tensor, "row d_out"]:  # fmt: skip
     """(x @ weight) * alpha * scale + beta; x are codes of the type that the kernel `TAKES`.
 
     `weight` holds codes [d_in d_out], for `onednn` as `prepacked` gives them, of `n_layers` layers side by side.
@@ -59,8 +118,9 @@ def product(
 
 
 def _onednn(x: UInt8[Tensor, "row d_in"], weight: Tensor, alpha: Tensor, beta: Tensor | None) -> Tensor:
+    x_zero, weight_zeros = ZERO[x.dtype], _constant(0, len(alpha), None, torch.int32)
     return torch.ops.onednn.qlinear_pointwise(
-        x, 1.0, ZERO[x.dtype], weight, alpha, _zeros(len(alpha)), beta, 1.0, 0, torch.float32, "none", [], ""
+        x, 1.0, x_zero, weight, alpha, weight_zeros, beta, 1.0, 0, torch.float32, "none", [], ""
     )
 
 
@@ -73,12 +133,6 @@ def _integers(x: Int8[Tensor, "row d_in"], weight: Int8[Tensor, "d_in d_out"]) -
     if len(x) == 1:
         return torch._int_mm(torch.cat((x, x)), weight)[:1]
     return torch._int_mm(x, weight)
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _zeros(n: int) -> Tensor:
-    return torch.zeros(n, dtype=torch.int32)
 
 
 # ---------------------------------------------------------------- which kernel, and how large a code
@@ -105,12 +159,9 @@ def _is_exact(kernel: Kernel, limit: int) -> bool:
     one, before = torch.ones(OUTPUTS), CALLS.copy()
     try:
         weight = prepacked(codes) if kernel == "onednn" else codes
-        return all(
-            torch.equal(
-                product(cast_for(rows, kernel), weight, one, None, kernel).double(), rows.double() @ codes.double()
-            )
-            for rows in (x, x[:1], x[1:2])
-        )
+        ours = [product(cast_for(rows, kernel), weight, one, None, kernel).double() for rows in (x, x[:1], x[1:2])]
+        exact = [rows.double() @ codes.double() for rows in (x, x[:1], x[1:2])]
+        return all(map(torch.equal, ours, exact))
     except (AttributeError, RuntimeError, NotImplementedError):  # an operator that this build or processor lacks
         return False
     finally:
@@ -136,7 +187,6 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-Room = Callable[[int, int], Tensor]
 
 
 def unpack_nibbles(
@@ -148,8 +198,8 @@ def unpack_nibbles(
     byte carries into the next.
     """
     half, d_out = packed.shape
-    room: Room = (lambda *shape: packed.new_empty(shape)) if is_kept or packed.is_cuda else _scratch.of
-    codes = room(2 * half, d_out)
+    shape = 2 * half, d_out
+    codes = packed.new_empty(shape) if is_kept or packed.is_cuda else _scratch.of(*shape)
     torch.bitwise_right_shift(packed, _in_every_byte(4, torch.int8), out=codes[half:])  # drags the sign along
     many = torch.int8 if packed.numel() % 8 or packed.storage_offset() % 8 else torch.int64
     pairs, low = packed.view(-1).view(many), codes[:half].view(-1).view(many)

@@ -1,20 +1,99 @@
-"""A Linear whose weight is codes: the forward pass multiplies integers. It holds the codes once, in one form."""
+"""What stands in a Linear's place: codes that are multiplied as integers; before that, what watches and may train.
 
-from collections.abc import Callable, Sequence
+`QuantLinear` holds its codes once, in one form. `ObservedLinear` is the Linear itself with the range of its inputs;
+`GridLinear` trains on the grid.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
 from miscope.core import MiscopeError
 from miscope.model.layers import Linear, SharesInput
-from miscope.quantization.activations import Affine, quantize_range, quantize_rows
-from miscope.quantization.grid import GROUP, Grid, Scheme, pack_nibbles
-from miscope.quantization.kernels import TAKES, Kernel, kernel_for, prepacked, product, unpack_nibbles
+from miscope.quantization import kernels
+from miscope.quantization.grid import GROUP, Grid, Scheme, nearest_grid, pack_nibbles
+from miscope.quantization.kernels import Affine, Kernel, unpack_nibbles
+
+
+class ObservedLinear(Linear):
+    """The Linear itself, its parameters shared, and an observer: the range of all inputs that it has seen."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, own: Linear) -> None:
+        nn.Module.__init__(self)
+        self.weight, self.bias, self.was_tied = own.weight, own.bias, own.was_tied
+        self.register_buffer("low", torch.full((), torch.inf, device=own.weight.device))
+        self.register_buffer("high", torch.full((), -torch.inf, device=own.weight.device))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> None:
+        low, high = torch.aminmax(x)
+        self.low.copy_(torch.minimum(self.low, low))
+        self.high.copy_(torch.maximum(self.high, high))
+
+    def range(self) -> Affine:
+        """The codes for what was seen; nothing seen, or something that is not finite, has none and is refused."""
+        low, high = float(self.low), float(self.high)
+        if low > high:
+            raise MiscopeError("`mode` = 'static' needs ranges, and the model has seen no input; run it on some first.")
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise MiscopeError(f"The inputs seen run from {low} to {high}; only finite ones have a range.")
+        return kernels.affine(low, high)
+
+    def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
+        self.observe(x)
+        return super().forward(x)
+
+
+class GridLinear(ObservedLinear):
+    """Computes with the nearest weights and inputs on the grid; gradients pass straight through the rounding.
+
+    In training it widens its range; in evaluation it keeps it.
+
+    Source: Bengio et al. 2013, arXiv:1308.3432, section 3 (the straight-through estimator); Jacob et al. 2018,
+    arXiv:1712.05877, section 3 (training with simulated quantization).
+    """
+
+    def __init__(self, own: Linear, scheme: Scheme) -> None:
+        super().__init__(own)
+        self.scheme = scheme
+
+    def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
+        if self.training:
+            self.observe(x)
+        nearest = torch.from_numpy(grid_of(self, self.scheme).weight).to(self.weight)
+        out = self._input(x) @ straight_through(self.weight, nearest)
+        return out if self.bias is None else out + self.bias
+
+    def _input(self, x: Tensor) -> Tensor:
+        if self.scheme.mode == "dynamic":
+            return straight_through(x, kernels.fake_quantize_rows(x.detach()))
+        to = self.range()
+        within = x.clamp(to.scale * (-128 - to.zero), to.scale * (127 - to.zero))  # no gradient from what is cut off
+        return straight_through(within, kernels.fake_quantize_range(x.detach(), to))
+
+
+def grid_of(own: Linear, scheme: Scheme) -> Grid:
+    """The grid on which the layer's weight runs on this machine."""
+    values = own.weight.detach().float().cpu().numpy()
+    return nearest_grid(values, scheme.bits, scheme.group_size, kernels.code_limit())
+
+
+def straight_through(x: Tensor, value: Tensor) -> Tensor:
+    """The value, exactly, with x's gradient."""
+    return value + (x - x.detach())
+
+
+# ---------------------------------------------------------------- quantized
 
 
 @dataclass(frozen=True)
@@ -29,14 +108,14 @@ class _Ready:
     affine: Affine | None  # the range of the input where it is fixed
 
     def __call__(self, rows: Float[Tensor, "row d_in"], n_layers: int) -> Float[Tensor, "row d_out"]:
-        dtype, weight = TAKES[self.kernel], self.weight()
+        dtype, weight = kernels.TAKES[self.kernel], self.weight()
         if self.affine is None:
-            codes, scale = quantize_rows(rows, dtype)
-            return product(codes, weight, self.alpha, self.bias, self.kernel, scale=scale, n_layers=n_layers)
+            codes, scale = kernels.quantize_rows(rows, dtype)
+            return kernels.product(codes, weight, self.alpha, self.bias, self.kernel, scale=scale, n_layers=n_layers)
         assert self.bias is not None
         bias = torch.add(self.bias, rows.sum(), alpha=0)  # a code cannot be NaN: what is not finite passes here
-        codes = quantize_range(rows, self.affine, dtype)
-        return product(codes, weight, self.alpha, bias, self.kernel, n_layers=n_layers)
+        codes = kernels.quantize_range(rows, self.affine, dtype)
+        return kernels.product(codes, weight, self.alpha, bias, self.kernel, n_layers=n_layers)
 
 
 @dataclass(frozen=True)
@@ -48,7 +127,7 @@ class _Share:
 
 
 class QuantLinear(nn.Module, SharesInput):
-    """x W + b in integers, W [d_in d_out]. It passes no gradient: `dequantize_model` gives a model that does.
+    """x W + b in integers, W [d_in d_out]. Gradients are refused: `dequantize_model` gives a model that has them.
 
     Buffers: `codes` (8 bits) or `nibbles` and `multipliers` (4 bits), `scale` per output, `bias`, and for `static`
     `input_range` (scale and zero point of the input).
@@ -61,7 +140,7 @@ class QuantLinear(nn.Module, SharesInput):
     bias: Tensor | None
     input_range: Tensor | None
 
-    def __init__(self, scheme: Scheme, d_in: int, buffers: dict[str, Tensor | None], *, was_tied: bool = False) -> None:
+    def __init__(self, scheme: Scheme, d_in: int, buffers: Mapping[str, Tensor | None], was_tied: bool = False) -> None:
         super().__init__()
         self.scheme, self.d_in, self.was_tied = scheme, d_in, was_tied
         for name in BUFFERS:
@@ -73,30 +152,28 @@ class QuantLinear(nn.Module, SharesInput):
     @classmethod
     def of(cls, own: Linear, grid: Grid, scheme: Scheme, affine: Affine | None) -> "QuantLinear":
         """The Linear on a grid; `affine` is the range of its input where the scheme is static."""
-        is_four = grid.nibbles is not None and grid.multipliers is not None
-        buffers: dict[str, Tensor | None] = {
-            "codes": None if is_four else torch.from_numpy(grid.codes),
-            "nibbles": torch.from_numpy(pack_nibbles(grid.nibbles)) if grid.nibbles is not None else None,
-            "multipliers": torch.from_numpy(grid.multipliers) if grid.multipliers is not None else None,
-            "scale": torch.from_numpy(grid.scale),
-            "bias": None if own.bias is None else own.bias.detach().float().clone(),
-            "input_range": None if affine is None else torch.tensor([affine.scale, affine.zero], dtype=torch.float64),
-        }
-        device = own.weight.device
-        held = {name: b if b is None else b.to(device) for name, b in buffers.items()}
+        buffers = {"scale": torch.from_numpy(grid.scale)}
+        if grid.nibbles is None or grid.multipliers is None:
+            buffers["codes"] = torch.from_numpy(grid.codes)
+        else:
+            buffers["nibbles"] = torch.from_numpy(pack_nibbles(grid.nibbles))
+            buffers["multipliers"] = torch.from_numpy(grid.multipliers)
+        if own.bias is not None:
+            buffers["bias"] = own.bias.detach().float().clone()
+        if affine is not None:
+            buffers["input_range"] = torch.tensor([affine.scale, affine.zero], dtype=torch.float64)
+        held = {name: buffer.to(own.weight.device) for name, buffer in buffers.items()}
         return cls(scheme, own.weight.shape[0], held, was_tied=own.was_tied)
 
     def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
-        """
-        Raises:
-            MiscopeError: a gradient is asked for.
-        """
         share = self._share
         return self._output(x, 1) if share is None else share.fused._output(x, 1)[..., share.columns]
 
     def outputs_with(self, others: Sequence[nn.Module], x: Float[Tensor, "... d_in"]) -> tuple[Tensor, ...]:
         """In one product, from one set of codes of the input: what a call costs is paid once."""
-        layers = [layer for layer in (self, *others) if isinstance(layer, QuantLinear) and not _is_hooked(layer)]
+        layers = [layer for layer in (self, *others) if isinstance(layer, QuantLinear)]
+        # a call that somebody watches must be made
+        layers = [layer for layer in layers if not (layer._forward_hooks or layer._forward_pre_hooks)]
         shares = _shares(layers) if len(layers) > len(others) else None
         if shares is None:
             return tuple(layer(x) for layer in (self, *others))
@@ -142,15 +219,17 @@ class QuantLinear(nn.Module, SharesInput):
     @torch.inference_mode(False)  # what is kept must serve outside of it too
     def _get_ready(self) -> _Ready:
         if self._ready is None:
-            codes = self._codes()
-            kernel = _kernel(codes, self.scheme.bits)
-            packed = prepacked(codes) if kernel == "onednn" else None
-            affine = None
-            alpha, bias = self.scale, self.bias
-            if self.input_range is not None:
+            codes, affine, alpha, bias = self._codes(), None, self.scale, self.bias
+            kernel: Kernel = "float"
+            if codes.device.type == "cpu" and codes.numel():
+                largest = int(codes.to(torch.int16).abs().max())
+                kernel = kernels.kernel_for(largest, ("onednn", "int_mm") if self.scheme.bits == 8 else ("int_mm",))
+            packed = kernels.prepacked(codes) if kernel == "onednn" else None
+            if self.input_range is not None:  # a fixed range: its scale and zero point are folded in
                 scale, zero = self.input_range.tolist()
-                affine = Affine(scale, int(zero))
-                alpha, bias = self._folded(codes, affine)
+                affine, of_sums = Affine(scale, int(zero)), self.scale.double() * scale
+                added = -affine.zero * of_sums * codes.sum(dim=0, dtype=torch.float64)
+                alpha, bias = of_sums.float(), (added if bias is None else added + bias).float()
             self._ready = _Ready(kernel, self._weight(packed), packed, alpha, bias, affine)
             if packed is not None:
                 self.codes = None
@@ -163,12 +242,6 @@ class QuantLinear(nn.Module, SharesInput):
         held = self.codes if packed is None else packed
         assert held is not None
         return lambda: held
-
-    def _folded(self, codes: Tensor, affine: Affine) -> tuple[Tensor, Tensor]:
-        """What sums of products are multiplied by, and what is added, where the input has one range."""
-        alpha = self.scale.double() * affine.scale
-        zero = -affine.zero * alpha * codes.sum(dim=0, dtype=torch.float64)
-        return alpha.float(), (zero if self.bias is None else zero + self.bias).float()
 
     # ------------------------------------------------------------ torch's own ways with a module
 
@@ -211,19 +284,7 @@ CODES = ("codes", "nibbles", "multipliers")
 BUFFERS = (*CODES, "scale", "bias", "input_range")
 
 
-def _kernel(codes: Int8[Tensor, "d_in d_out"], bits: int) -> Kernel:
-    if codes.device.type != "cpu" or not codes.numel():
-        return "float"
-    largest = int(codes.to(torch.int16).abs().max())
-    return kernel_for(largest) if bits == 8 else kernel_for(largest, ("int_mm",))
-
-
 # ---------------------------------------------------------------- layers that read one input
-
-
-def _is_hooked(layer: nn.Module) -> bool:
-    """Whether somebody watches calls of the layer, which must then be made."""
-    return bool(layer._forward_hooks or layer._forward_pre_hooks)
 
 
 def _shares(layers: Sequence[QuantLinear]) -> list[_Share] | None:

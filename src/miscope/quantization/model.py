@@ -1,10 +1,11 @@
-"""Quantize a model, ask whether it is, and undo it. Every function returns a copy and leaves its argument as it was.
+"""Quantize a model, ask whether it is, undo it, store it. Every function returns a copy and leaves its argument alone.
 
     quantize(model)                                       # 8 bits, a scale per row of activations as they come
     quantize(model, bits=4)
     prepared = prepare_model_for_quantization(model)      # watches ranges: run it on some data, then
     quantize(prepared, mode="static")
     prepare_model_for_quantization(model, qat=Scheme(4))  # trains on the grid: train it, then quantize(..., bits=4)
+    save_quantized(path, model), load_quantized(path)     # one safetensors file, shape and scheme in its header
 
 All Linears are quantized, the unembedding too; embeddings and norms stay float32. A tied unembedding gets weights of
 its own first. Queries, keys and values stay three layers, each with its own hook and its own place in a checkpoint;
@@ -12,22 +13,27 @@ what reads one input is multiplied side by side (`linear`).
 """
 
 import copy
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from miscope.core import MiscopeError
+from miscope import keys
+from miscope.core import MiscopeError, ModelConfig
 from miscope.model.layers import Linear
 from miscope.model.transformer import Transformer
-from miscope.quantization.activations import Affine
 from miscope.quantization.grid import Scheme
-from miscope.quantization.linear import QuantLinear
-from miscope.quantization.prepared import GridLinear, ObservedLinear, grid_of
+from miscope.quantization.linear import BUFFERS, GridLinear, ObservedLinear, QuantLinear, grid_of
+from miscope.workspace import files, store
 
 M = TypeVar("M", bound=nn.Module)
 L = TypeVar("L", bound=nn.Module)
@@ -56,14 +62,9 @@ def prepare_model_for_quantization(model: M, qat: Scheme | None = None) -> M:
 
 
 def quantize(
-    model: M,
-    bits: int = 8,
-    mode: str = "dynamic",
-    group_size: int | None = None,
-    *,
-    require_speedup: float | None = None,
-    sample: Tensor | None = None,
-) -> M:
+    model: M, bits: int = 8, mode: str = "dynamic", group_size: int | None = None, *,
+    require_speedup: float | None = None, sample: Tensor | None = None,
+) -> M:  # fmt: skip
     """A copy whose Linears multiply integers; for inference alone, without gradients.
 
     With `require_speedup` it is measured against the model on `sample` (token ids; by default one row as long as the
@@ -79,7 +80,14 @@ def quantize(
     def quantized(name: str, own: Linear) -> QuantLinear:
         if isinstance(own, GridLinear) and own.scheme != scheme:
             raise MiscopeError(f"The model was trained for {own.scheme}; asked: {scheme}.")
-        return QuantLinear.of(own, grid_of(own, scheme), scheme, _input_range(own, mode))
+        if mode == "dynamic":
+            return QuantLinear.of(own, grid_of(own, scheme), scheme, None)
+        if not isinstance(own, ObservedLinear):
+            raise MiscopeError(
+                "`mode` = 'static' needs ranges: run `prepare_model_for_quantization(model)` on some inputs, "
+                "then quantize what it gave."
+            )
+        return QuantLinear.of(own, grid_of(own, scheme), scheme, own.range())
 
     made = replace_layers(_untied(model), Linear, quantized).eval().requires_grad_(False)
     if require_speedup is not None:
@@ -135,17 +143,6 @@ def _refuse(model: nn.Module, kinds: tuple[type[nn.Module], ...], what: str) -> 
         raise MiscopeError(f"The model {what}; start from the one that it was made from.")
 
 
-def _input_range(own: Linear, mode: str) -> Affine | None:
-    if mode == "dynamic":
-        return None
-    if not isinstance(own, ObservedLinear):
-        raise MiscopeError(
-            "`mode` = 'static' needs ranges: run `prepare_model_for_quantization(model)` on some inputs, "
-            "then quantize what it gave."
-        )
-    return own.range()
-
-
 def _untied(model: M) -> M:
     """A copy in which every unembedding has weights of its own."""
     own = copy.deepcopy(model)
@@ -156,11 +153,7 @@ def _untied(model: M) -> M:
 
 
 def replace_layers(model: M, kind: type[L], by: Callable[[str, L], nn.Module]) -> M:
-    """The model itself, with `by(name, layer)` in the place of every layer of the kind.
-
-    Raises:
-        MiscopeError: there is none.
-    """
+    """The model itself, with `by(name, layer)` in the place of every layer of the kind; there must be one."""
     layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kind)]
     if not layers:
         raise MiscopeError(f"The model has no {kind.__name__} to replace.")
@@ -168,6 +161,59 @@ def replace_layers(model: M, kind: type[L], by: Callable[[str, L], nn.Module]) -
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, by(name, layer))
     return model
+
+
+# ---------------------------------------------------------------- a file
+
+
+def save_quantized(path: Path, model: Transformer) -> None:
+    """Write the model, byte-stably: the same model gives the same file.
+
+    Raises:
+        MiscopeError: the model is not quantized.
+    """
+    quantization = quantization_of(model)
+    if quantization is None or not is_model_quantized(model):
+        raise MiscopeError("The model is not quantized; `store.save_checkpoint` stores one that is not.")
+    tensors = {name: tensor.contiguous() for name, tensor in sorted(model.state_dict().items())}
+    meta = {
+        "model": asdict(model.config),
+        "scheme": asdict(quantization.scheme),
+        "untied": quantization.untied,
+        "tensors": _digest(tensors),
+    }
+    files.write(path, save_tensors(tensors, metadata={"miscope": keys.canonical_json(meta)}))
+
+
+def load_quantized(path: Path) -> Transformer:
+    """The model in the file, for inference; its logits are bit-equal to those of the model that was saved.
+
+    Raises:
+        MiscopeError: the file is damaged, or holds no quantized model.
+    """
+    try:
+        content = path.read_bytes()
+        tensors, header = load_tensors(content), store.metadata_of(content)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise MiscopeError(f"The quantized model {path} cannot be read ({error}).") from None
+    meta = json.loads(header or "{}")
+    if "scheme" not in meta:
+        raise MiscopeError(f"{path} holds no quantized model: its header names no scheme.")
+    if meta["tensors"] != _digest(tensors):
+        raise MiscopeError(f"The quantized model {path} is damaged: its tensors differ from their digest.")
+    scheme, untied = Scheme(**meta["scheme"]), meta["untied"]
+
+    def quantized(name: str, own: Linear) -> QuantLinear:
+        buffers = {buffer: tensors.get(f"{name}.{buffer}") for buffer in BUFFERS}
+        return QuantLinear(scheme, own.weight.shape[0], buffers, was_tied=name in untied)
+
+    model = replace_layers(Transformer(ModelConfig(**meta["model"]), seed=None), Linear, quantized)
+    model.load_state_dict(tensors, strict=True)
+    return model.eval().requires_grad_(False)
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    return keys.digest_of_arrays({name: tensor.detach().numpy() for name, tensor in tensors.items()})
 
 
 # ---------------------------------------------------------------- speed
@@ -188,10 +234,7 @@ def least_seconds(runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS
 
 
 def _require(wanted: float, floats: nn.Module, quantized: nn.Module, sample: Tensor | None) -> None:
-    """
-    Raises:
-        MiscopeError: the quantized model is not that much faster, or there is nothing to measure on.
-    """
+    """Refuse a quantized model that is not so many times as fast, or that there is nothing to measure on."""
     if sample is None:
         if not isinstance(quantized, Transformer):
             raise MiscopeError("`require_speedup` needs a `sample` to measure a model that is no Transformer on.")

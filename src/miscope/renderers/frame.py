@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +12,6 @@ from miscope.instrument import Table
 from miscope.renderers import theme
 
 WIDTH = 600  # px: the narrowest width at which everything must be legible
-LEFT = 68
 
 
 @runtime_checkable
@@ -41,10 +40,14 @@ class Renderer:
     """Draws a table: a pure function that knows no instrument."""
 
     draw: Callable[[Table, Frame], go.Figure]
+    titles: Mapping[str, str] | None = None  # column -> axis title, where the table gives none
     is_overlaid: bool = False  # whether the rows of several variants are drawn over each other
 
     def __call__(self, table: Table, frame: Frame) -> go.Figure:
-        return self.draw(table, frame)
+        """The drawing of the table, with this renderer's titles; ranges that the frame locks go before the table's."""
+        locked = {**table.limits, **(frame.limits or {})}
+        limits = {column: (float(low), float(high)) for column, (low, high) in locked.items()}
+        return self.draw(replace(table, titles={**(self.titles or {}), **table.titles}, limits=limits), frame)
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,17 @@ class Margins:
     top: int = 8
     right: int = 22
     bottom: int = 52
-    left: int = LEFT
+    left: int = 68
 
 
-def limits(table: Table, frame: Frame, column: str) -> tuple[float, float] | None:
-    """The locked range of a column, if anyone gave one."""
-    bounds = (frame.limits or {}).get(column) or table.limits.get(column)
-    return (float(bounds[0]), float(bounds[1])) if bounds else None
+def title(table: Table, column: str) -> str:
+    """The title of a column's axis; its name in words, if none was given."""
+    return table.titles.get(column) or column.replace("_", " ")
 
 
-def title(table: Table, column: str, titles: Mapping[str, str]) -> str:
-    """An axis title: from the table, else from the renderer, else the column's name in words."""
-    return table.titles.get(column) or titles.get(column) or column.replace("_", " ")
+def axis_number(panel: int) -> str:
+    """What Plotly puts after the `x` and `y` of a panel's axes: nothing, 2, 3, ..."""
+    return str(panel + 1) if panel else ""
 
 
 def span(values: np.ndarray, is_log: bool = False) -> tuple[float, float]:
@@ -84,16 +86,23 @@ def axis_range(bounds: tuple[float, float], is_log: bool) -> list[float]:
     return [float(np.log10(b)) for b in bounds] if is_log else [float(b) for b in bounds]
 
 
-def step_range(table: Table, frame: Frame) -> tuple[float, float]:
-    """The step axis: locked, or the whole of training as far as the phases or the table tell."""
-    locked = limits(table, frame, "step")
-    if locked:
-        return locked
+def step_range(table: Table, frame: Frame, x: str) -> tuple[float, float] | None:
+    """Where x is the step, its range: locked, or the whole of training as far as the phases or the table tell."""
+    if x != "step":
+        return None
+    if "step" in table.limits:
+        return table.limits["step"]
     ends = [float(s) for s in (table.data["step"].min(), table.data["step"].max())] if len(table.data) else []
     if frame.phases is not None and len(frame.phases.phase_start):
         ends += [float(min(frame.phases.phase_start)), float(max(frame.phases.phase_end))]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     return low, high if high > low else low + 1
+
+
+def color_axis(bounds: tuple[float, float], colorscale: str, text: str, **bar: Any) -> dict[str, Any]:
+    """A colour scale over `bounds`, its bar named by `text`."""
+    look = {"title": {"text": text, "font": {"size": 12}}, "tickfont": {"size": 12}, "outlinewidth": 0}
+    return {"colorscale": colorscale, "cmin": bounds[0], "cmax": bounds[1], "colorbar": look | bar}
 
 
 def log_ticks(bounds: tuple[float, float]) -> dict[str, Any]:
@@ -103,36 +112,30 @@ def log_ticks(bounds: tuple[float, float]) -> dict[str, Any]:
 
 
 def finish(
-    figure: go.Figure,
-    table: Table,
-    frame: Frame,
-    *,
-    plot_height: int,
-    margins: Margins | None = None,
-    steps: tuple[float, float] | None = None,
-    columns: int = 1,
-    is_banded: bool = True,
-    lift: int = 0,
-) -> go.Figure:
+    figure: go.Figure, table: Table, frame: Frame, *, plot_height: int, margins: Margins | None = None,
+    steps: tuple[float, float] | None = None, columns: int = 1, lift: int = 0,
+) -> go.Figure:  # fmt: skip
     """The figure with its header, margins and, where `steps` is the range of a step axis, phases and current step.
 
     `lift` is the room in px that the names of the top panels take below the strip of phases.
     """
     margins = margins or Margins()
     header, text = _header(table, frame, shows_step=steps is None)
-    strip = _add_phases(figure, frame, steps, columns, margins, lift) if steps and is_banded else 0
+    if steps and frame.has_log_steps:
+        steps = max(steps[0], 1), max(steps[1], 2)
+    strip = _add_phases(figure, frame, steps, columns, margins, lift) if steps else 0
     if steps:
         _add_step_axis(figure, frame, steps)
-        _add_step_line(figure, frame, steps)
-    top = header + strip + lift + margins.top
-    rows = _legend_rows(figure)
-    height = top + plot_height + margins.bottom + 22 * rows
+    names = [trace.name for trace in figure.data if trace.showlegend is not False and trace.name]
+    top, bottom = header + strip + lift + margins.top, margins.bottom + 22 * legend_rows(names)
+    height = top + plot_height + bottom
     figure.update_layout(
         template="miscope",
+        showlegend=bool(names),
         meta={"null": table.null.sentence if table.null else ""},
         title={"text": text, "x": 0, "xref": "container", "y": 1 - 26 / height, "yref": "container", "yanchor": "top",
                "pad": {"l": 14}},
-        margin={"t": top, "r": margins.right, "b": margins.bottom + 22 * rows, "l": margins.left},
+        margin={"t": top, "r": margins.right, "b": bottom, "l": margins.left},
         height=height,
         legend={"x": 0, "xref": "container", "y": 0, "yref": "container", "yanchor": "bottom", "xanchor": "left"},
     )  # fmt: skip
@@ -146,44 +149,29 @@ def _header(table: Table, frame: Frame, *, shows_step: bool) -> tuple[int, str]:
     parts = [part for part in (frame.subtitle, step, table.note) if part]
     question = textwrap.wrap(frame.question, 56)
     under = textwrap.wrap(" · ".join(parts), 78)
-    small = "".join(f'<br><span style="font-size:12px;color:{theme.GREY}">{line}</span>' for line in under)
     null = textwrap.wrap(table.null.sentence.replace(" %", "\u00a0%") if table.null else "", 76)
-    small += "".join(f'<br><span style="font-size:12px;color:{theme.INK}">{line}</span>' for line in _bold_start(null))
-    return 16 + 23 * len(question) + 19 * (len(under) + len(null)), "<br>".join(question) + small
-
-
-def _bold_start(lines: list[str]) -> list[str]:
-    """The verdict, up to its colon, stands out."""
-    verdict, colon, rest = (lines or [""])[0].partition(":")
-    return [f"<b>{verdict}{colon}</b>{rest}", *lines[1:]] if colon else lines
+    if null and ":" in null[0]:
+        null[0] = "<b>" + null[0].replace(":", ":</b>", 1)  # the verdict stands out
+    lines = [(line, theme.GREY) for line in under] + [(line, theme.INK) for line in null]
+    small = "".join(f'<br><span style="font-size:12px;color:{color}">{line}</span>' for line, color in lines)
+    return 16 + 23 * len(question) + 19 * len(lines), "<br>".join(question) + small
 
 
 def legend_rows(names: list[str]) -> int:
-    longest = 7 * max(map(len, names)) + 46
+    """How many rows a legend takes at the narrowest width."""
+    longest = 7 * max(map(len, names), default=0) + 46
     return -(-len(names) // max(1, (WIDTH - 20) // longest))
-
-
-def _legend_rows(figure: go.Figure) -> int:
-    """How many rows the legend takes at the narrowest width."""
-    names = [trace.name for trace in figure.data if trace.showlegend is not False and trace.name]
-    figure.update_layout(showlegend=bool(names))
-    if not names:
-        return 0
-    return legend_rows(names)
 
 
 # ---------------------------------------------------------------- step axes
 
 
 def _add_step_axis(figure: go.Figure, frame: Frame, steps: tuple[float, float]) -> None:
+    """Ticks, and a line at the current step through every panel."""
     if frame.has_log_steps:
-        figure.update_xaxes(type="log", range=axis_range((max(steps[0], 1), max(steps[1], 2)), True), dtick=1)
+        figure.update_xaxes(type="log", range=axis_range(steps, True), dtick=1)
     else:
         figure.update_xaxes(range=list(steps), tickformat=",d", nticks=7)
-
-
-def _add_step_line(figure: go.Figure, frame: Frame, steps: tuple[float, float]) -> None:
-    """A line at the current step, through every panel."""
     if frame.step is None:
         return
     at = max(frame.step, 1) if frame.has_log_steps else frame.step
@@ -206,7 +194,11 @@ def _add_phases(
     width = (WIDTH - margins.left - margins.right) / columns * (0.9 if columns > 1 else 1)
     rows = 0
     for i, (x, y) in enumerate(_panels(figure)):
-        _fill_bands(figure, bands, x, y)
+        for name, start, end, color in bands:
+            figure.add_shape(
+                name=f"phase {name}", type="rect", xref=x, yref=f"{y} domain", x0=start, x1=end, y0=0, y1=1,
+                fillcolor=color, opacity=0.09, line_width=0, layer="below",
+            )  # fmt: skip
         if i < columns:
             rows = max(rows, _add_strip(figure, frame, bands, steps, width, lift, x, y))
     return 12 + 15 * rows
@@ -216,21 +208,12 @@ def _visible_phases(frame: Frame, steps: tuple[float, float]) -> list[tuple[str,
     """Name, start, end and colour of each phase inside the step axis."""
     if frame.phases is None:
         return []
-    low, high = (max(s, 1) if frame.has_log_steps else s for s in steps)
-    named = zip(frame.phases.phase, frame.phases.phase_start, frame.phases.phase_end, strict=True)
+    named = enumerate(zip(frame.phases.phase, frame.phases.phase_start, frame.phases.phase_end, strict=True))
     clipped = [
-        (str(name), max(float(a), low), min(float(b), high), theme.phase_color(str(name), i))
-        for i, (name, a, b) in enumerate(named)
+        (str(name), max(float(start), steps[0]), min(float(end), steps[1]), theme.phase_color(str(name), i))
+        for i, (name, start, end) in named
     ]
     return [band for band in clipped if band[1] < band[2]]
-
-
-def _fill_bands(figure: go.Figure, bands: list[Any], x: str, y: str) -> None:
-    for name, start, end, color in bands:
-        figure.add_shape(
-            name=f"phase {name}", type="rect", xref=x, yref=f"{y} domain", x0=start, x1=end, y0=0, y1=1,
-            fillcolor=color, opacity=0.09, line_width=0, layer="below",
-        )  # fmt: skip
 
 
 def _add_strip(
@@ -238,10 +221,9 @@ def _add_strip(
     x: str, y: str,
 ) -> int:  # fmt: skip
     """A coloured strip above one panel and its labels, dodged onto at most two rows; returns the rows used."""
-    ends = [-np.inf, -np.inf]
+    ends, used = [-np.inf, -np.inf], 0
     scale = np.log10 if frame.has_log_steps else float
-    low, high = (float(scale(max(s, 1))) if frame.has_log_steps else s for s in steps)
-    used = 0
+    low, high = (float(scale(s)) for s in steps)
     for name, start, end, color in bands:
         figure.add_shape(
             name="phase strip", type="rect", xref=x, yref=f"{y} domain", x0=start, x1=end, ysizemode="pixel",

@@ -1,7 +1,7 @@
 """Heat maps: one, or many on one colour scale; by value or by category."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,128 +12,101 @@ from plotly.subplots import make_subplots
 
 from miscope.instrument import Table
 from miscope.renderers import theme
-from miscope.renderers.frame import WIDTH, Frame, Margins, Renderer, finish, limits, step_range, title
+from miscope.renderers.frame import WIDTH, Frame, Margins, Renderer, axis_number, color_axis, finish, step_range, title
 from miscope.renderers.lines import PANEL_NAME_PX, add_swatches, colors_of, plain
 
-BAR_PX = 52  # room for the horizontal colour bar below the maps
+BAR_PX, ROW_GAP_PX = 52, 30  # room for the horizontal colour bar below the maps; between rows of maps
 LETTER_PX, TURN = 6.5, 35  # of a name below a map: the width of a letter, and degrees by which long ones are turned
 NARROW = 300  # px of map in the app's two columns; there too names must not run into one another
 
 
 def heatmap(
-    x: str,
-    y: str,
-    color: str,
-    facet: str | None = None,
-    *,
-    titles: Mapping[str, str] | None = None,
-    colorscale: str = theme.SEQUENTIAL,
-    is_square: bool = False,
-    columns: int = 4,
-    height: int = 400,
+    x: str, y: str, color: str, facet: str | None = None, *, titles: Mapping[str, str] | None = None,
+    colorscale: str = theme.SEQUENTIAL, is_square: bool = False, columns: int = 4, height: int = 400,
     extra: str | None = None,
-) -> Renderer:
+) -> Renderer:  # fmt: skip
     """Colour over (x, y); one panel per value of `facet`, all on one scale. Cells without a row stay white.
 
     `extra` names a column of which there is one value per row of the map, shown on hover.
     """
 
     def draw(table: Table, frame: Frame) -> go.Figure:
-        grid = Grid.of(table.data, x, y, color, facet)
+        grid = Grid(table.data, x, y, color, facet)
         n_columns = min(columns, len(grid.panels))
         figure, rows, panel = _map_panels(grid, n_columns, height, is_square)
-        hover = _hover(table, x, y, color, extra, titles or {})
         custom = _row_values(table.data, y, extra, grid) if extra else None
         figure.add_traces(
             [
                 go.Heatmap(
                     x=grid.x, y=grid.y, z=values, coloraxis="coloraxis", customdata=custom, hoverongaps=False,
-                    hovertemplate=hover, xaxis=f"x{i + 1 if i else ''}", yaxis=f"y{i + 1 if i else ''}",
+                    hovertemplate=_hover(table, x, y, color, extra), xaxis=f"x{axis_number(i)}",
+                    yaxis=f"y{axis_number(i)}",
                 )
                 for i, values in enumerate(grid.values)
             ]
         )  # fmt: skip
-        bounds = limits(table, frame, color) or _finite_range(grid.values, colorscale)
-        plot_height = rows * panel + (rows - 1) * 30
-        name = title(table, color, titles or {})
-        turned = _room_for_turned_names(grid.x, n_columns)
-        figure.update_layout(coloraxis=_color_axis(bounds, colorscale, name, plot_height, below=50 + turned))
-        _dress(figure, table, x, y, titles or {}, grid, n_columns, is_square)
+        bounds = table.limits.get(color) or _finite_range(grid.values, colorscale)
+        plot_height, turned = rows * panel + (rows - 1) * ROW_GAP_PX, _room_for_turned_names(grid.x, n_columns)
+        name = {"text": title(table, color), "side": "top", "font": {"size": 12}}
+        scale = color_axis(
+            bounds, colorscale, "", title=name, orientation="h", thickness=10, len=0.6, x=0.5, xanchor="center",
+            y=-(50 + turned) / plot_height, yanchor="top", ypad=0,
+        )  # fmt: skip
+        figure.update_layout(coloraxis=scale)
+        _dress(figure, table, x, y, grid, n_columns, is_square)
         if turned:
             figure.update_xaxes(tickangle=-TURN)
         right = _add_bands(figure, table, grid, panel)
         return finish(
-            figure, table, frame, plot_height=plot_height,
+            figure, table, frame, plot_height=plot_height, steps=step_range(table, frame, x), columns=n_columns,
             margins=Margins(8 + 22 * (facet is not None), right, bottom=56 + BAR_PX + turned, left=_left(grid)),
-            steps=step_range(table, frame) if x == "step" else None, columns=n_columns,
             lift=PANEL_NAME_PX if facet is not None and x == "step" else 0,
         )  # fmt: skip
 
-    return Renderer(draw)
+    return Renderer(draw, titles)
 
 
 def categorical_heatmap(
-    x: str,
-    y: str,
-    color: str,
-    *,
-    titles: Mapping[str, str] | None = None,
-    is_square: bool = False,
-    height: int = 400,
-    extra: str | None = None,
-    value: str | None = None,
-) -> Renderer:
+    x: str, y: str, color: str, *, titles: Mapping[str, str] | None = None, is_square: bool = False,
+    height: int = 400, extra: str | None = None, value: str | None = None,
+) -> Renderer:  # fmt: skip
     """A map of categories, each in its own colour; the legend lists them unless row bands already name them.
 
     `value` names a column of numbers to show on hover in place of the category.
     """
 
     def draw(table: Table, frame: Frame) -> go.Figure:
-        data = table.data
-        colors, _ = colors_of(replace(table, data=data.assign(**{color: data[color].astype(str)})), color)
-        names = list(colors)
-        coded = data.assign(**{color: data[color].astype(str).map(names.index).to_numpy(dtype=np.float32)})
-        grid = Grid.of(coded, x, y, color, None)
+        data, names = table.data, table.data[color].astype(str)
+        colors, _ = colors_of(replace(table, data=data.assign(**{color: names})), color)
+        codes = names.map(list(colors).index).to_numpy(dtype=np.float32)
+        grid = Grid(data.assign(**{color: codes}), x, y, color)
         figure, _, panel = _map_panels(grid, 1, height, is_square)
-        custom = _row_values(table.data, y, extra, grid) if extra else None
-        hover = _hover(table, x, y, value or color, extra, titles or {}).replace("%{z:.4g}", "%{text}")
-        text = _cell_texts(data, x, y, value) if value else _category_texts(grid.values[0], names)
-        figure.add_trace(
-            go.Heatmap(
-                x=grid.x, y=grid.y, z=grid.values[0], text=text, customdata=custom, hovertemplate=hover,
-                hoverongaps=False, showscale=False, colorscale=_steps_of_color(list(colors.values())), zmin=-0.5,
-                zmax=max(len(names), 2) - 0.5,
-            )
+        text = Grid(data, x, y, value).values[0] if value else _category_texts(grid.values[0], list(colors))
+        figure.add_heatmap(
+            x=grid.x, y=grid.y, z=grid.values[0], text=text, hoverongaps=False, showscale=False, zmin=-0.5,
+            zmax=max(len(colors), 2) - 0.5, colorscale=_steps_of_color(list(colors.values())),
+            customdata=_row_values(data, y, extra, grid) if extra else None,
+            hovertemplate=_hover(table, x, y, value or color, extra).replace("%{z:.4g}", "%{text}"),
         )  # fmt: skip
         add_swatches(figure, {} if table.bands else colors)
-        _dress(figure, table, x, y, titles or {}, grid, 1, is_square)
-        right = _add_bands(figure, table, grid, panel)
-        return finish(
-            figure, table, frame, plot_height=panel, margins=Margins(right=right, left=_left(grid)),
-            steps=step_range(table, frame) if x == "step" else None,
-        )  # fmt: skip
+        _dress(figure, table, x, y, grid, 1, is_square)
+        margins = Margins(right=_add_bands(figure, table, grid, panel), left=_left(grid))
+        steps = step_range(table, frame, x)
+        return finish(figure, table, frame, plot_height=panel, margins=margins, steps=steps)
 
-    return Renderer(draw)
+    return Renderer(draw, titles)
 
 
 class Grid:
     """A tidy table as arrays [panel, y, x]; NaN where the table has no row."""
 
-    def __init__(self, x: list[Any], y: list[Any], panels: list[Any], values: np.ndarray) -> None:
-        self.x, self.y, self.panels, self.values = x, y, panels, values
-
-    @classmethod
-    def of(cls, data: pd.DataFrame, x: str, y: str, color: str, facet: str | None) -> "Grid":
-        rows, row_names = _codes(data[y])
-        cols, col_names = _codes(data[x])
-        parts, part_names = _codes(data[facet]) if facet else (np.zeros(len(data), dtype=int), [None])
-        values = np.full((len(part_names), len(row_names), len(col_names)), np.nan, dtype=np.float32)
-        values[parts, rows, cols] = plain(data[color])
-        return cls(col_names, row_names, part_names, values)
-
-    @property
-    def longest_name(self) -> int:
-        return max((len(name) for name in self.y if isinstance(name, str)), default=0)
+    def __init__(self, data: pd.DataFrame, x: str, y: str, color: str, facet: str | None = None) -> None:
+        rows, self.y = _codes(data[y])
+        cols, self.x = _codes(data[x])
+        self.panels: list[Any]
+        parts, self.panels = _codes(data[facet]) if facet else (np.zeros(len(data), dtype=int), [None])
+        self.values = np.full((len(self.panels), len(self.y), len(self.x)), np.nan, dtype=np.float32)
+        self.values[parts, rows, cols] = plain(data[color])
 
 
 def _codes(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
@@ -151,28 +124,24 @@ def _map_panels(grid: Grid, columns: int, height: int, is_square: bool) -> tuple
     figure = make_subplots(
         rows=rows, cols=columns, shared_xaxes=not is_square, shared_yaxes=not is_square,
         horizontal_spacing=0.03 if columns > 1 else 0,
-        vertical_spacing=30 / (rows * panel + (rows - 1) * 30) if rows > 1 else 0,
+        vertical_spacing=ROW_GAP_PX / (rows * panel + (rows - 1) * ROW_GAP_PX) if rows > 1 else 0,
         subplot_titles=[str(p) for p in grid.panels] if grid.panels != [None] else None,
     )  # fmt: skip
     figure.update_annotations(font_size=12, yshift=2)
     return figure, rows, panel
 
 
-def _dress(
-    figure: go.Figure, table: Table, x: str, y: str, titles: Mapping[str, str], grid: Grid, columns: int,
-    is_square: bool,
-) -> None:  # fmt: skip
+def _dress(figure: go.Figure, table: Table, x: str, y: str, grid: Grid, columns: int, is_square: bool) -> None:
     """Names, ticks and proportions of the axes of every panel, in one update: each costs a validation."""
-    n = len(grid.panels)
     common_x = {"showgrid": False, "type": "category" if isinstance(grid.x[0], str) else "linear"}
     common_y = {"showgrid": False, "type": "category" if isinstance(grid.y[0], str) else "linear"}
     if isinstance(grid.y[0], str):
         common_y |= {"autorange": "reversed"}
     axes: dict[str, dict[str, Any]] = {}
-    for i in range(n):
-        axis, is_low, is_left = str(i + 1) if i else "", i + columns >= n, i % columns == 0
-        x_name = {"title": {"text": title(table, x, titles)}} if is_low else {}
-        y_name = {"title": {"text": title(table, y, titles)}} if is_left else {}
+    for i in range(len(grid.panels)):
+        axis, is_low, is_left = axis_number(i), i + columns >= len(grid.panels), i % columns == 0
+        x_name = {"title": {"text": title(table, x)}} if is_low else {}
+        y_name = {"title": {"text": title(table, y)}} if is_left else {}
         axes[f"xaxis{axis}"] = common_x | x_name | {"showticklabels": is_low}
         axes[f"yaxis{axis}"] = common_y | y_name | {"showticklabels": is_left}
         if is_square:
@@ -182,13 +151,18 @@ def _dress(
 
 
 def _left(grid: Grid) -> int:
-    return max(Margins().left, 34 + 7 * grid.longest_name)
+    return max(Margins.left, 34 + 7 * _longest(grid.y))
 
 
-def _hover(table: Table, x: str, y: str, color: str, extra: str | None, titles: Mapping[str, str]) -> str:
-    named = [(title(table, c, titles), v) for c, v in ((x, "%{x}"), (y, "%{y}"), (color, "%{z:.4g}"))]
-    tail = f"<br>{title(table, extra, titles)}: %{{customdata}}" if extra else ""
-    return "<br>".join(f"{name}: {value}" for name, value in named) + tail + "<extra></extra>"
+def _longest(names: list[Any]) -> int:
+    """Letters of the longest name on an axis; 0 where it is one of numbers."""
+    return max((len(name) for name in names if isinstance(name, str)), default=0)
+
+
+def _hover(table: Table, x: str, y: str, color: str, extra: str | None) -> str:
+    tail = f"<br>{title(table, extra)}: %{{customdata}}" if extra else ""
+    place = f"{title(table, x)}: %{{x}}<br>{title(table, y)}: %{{y}}"
+    return f"{place}<br>{title(table, color)}: %{{z:.4g}}{tail}<extra></extra>"
 
 
 def _row_values(data: pd.DataFrame, y: str, extra: str, grid: Grid) -> np.ndarray:
@@ -202,10 +176,6 @@ def _category_texts(codes: np.ndarray, names: list[str]) -> np.ndarray:
     return np.array([*names, ""], dtype=object)[np.nan_to_num(codes, nan=len(names)).astype(int)]
 
 
-def _cell_texts(data: pd.DataFrame, x: str, y: str, value: str) -> np.ndarray:
-    return Grid.of(data, x, y, value, None).values[0]
-
-
 def _finite_range(values: np.ndarray, colorscale: str) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
@@ -214,24 +184,10 @@ def _finite_range(values: np.ndarray, colorscale: str) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def _room_for_turned_names(names: Sequence[Any] | np.ndarray, columns: int) -> int:
+def _room_for_turned_names(names: list[Any], columns: int) -> int:
     """Height in px that names below a map take beyond one line, once they are too long to stand side by side."""
-    longest = max((len(name) for name in names if isinstance(name, str)), default=0)
-    if longest * LETTER_PX <= NARROW / columns / max(len(names), 1):
-        return 0
-    return round(longest * LETTER_PX * math.sin(math.radians(TURN)))
-
-
-def _color_axis(
-    bounds: tuple[float, float], colorscale: str, text: str, plot_height: int, below: int = 50
-) -> dict[str, Any]:
-    """One colour scale for all panels, its bar `below` px under them."""
-    bar = {
-        "orientation": "h", "thickness": 10, "len": 0.6, "x": 0.5, "xanchor": "center", "y": -below / plot_height,
-        "yanchor": "top", "ypad": 0, "outlinewidth": 0, "title": {"text": text, "side": "top", "font": {"size": 12}},
-        "tickfont": {"size": 12},
-    }  # fmt: skip
-    return {"colorscale": colorscale, "cmin": bounds[0], "cmax": bounds[1], "colorbar": bar}
+    width = _longest(names) * LETTER_PX
+    return 0 if width <= NARROW / columns / max(len(names), 1) else round(width * math.sin(math.radians(TURN)))
 
 
 def _steps_of_color(colors: list[str]) -> list[list[Any]]:
@@ -256,7 +212,5 @@ def _add_bands(figure: go.Figure, table: Table, grid: Grid, height: int) -> int:
     place = {"x": 1, "xref": "paper", "yref": "y", "xanchor": "left", "xshift": 4}
     look = {"name": "band", "showarrow": False, "font": {"size": 12}}
     texts = [place | look | {"text": text, "y": (first + last) / 2} for first, last, text in named]
-    figure.update_layout(
-        shapes=[*figure.layout.shapes, *shapes], annotations=[*figure.layout.annotations, *texts]
-    )  # fmt: skip
+    figure.update_layout(shapes=[*figure.layout.shapes, *shapes], annotations=[*figure.layout.annotations, *texts])
     return 26 + 7 * max(len(text) for _, _, text in bands)

@@ -1,4 +1,4 @@
-"""A path through a plane or a space, coloured by time, with its start, its end and the present marked."""
+"""Points in a plane or a space, and the paths that lead through them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from miscope.instrument import Table
 from miscope.renderers import theme
-from miscope.renderers.frame import Frame, Margins, Renderer, finish, limits, span, title
+from miscope.renderers.frame import Frame, Margins, Renderer, color_axis, finish, span, title
+from miscope.renderers.lines import groups
 
-POINTS = (("start", 0, "circle-open"), ("end", -1, "square"))
+CYCLIC = "Phase"
 
 
 def path(x: str, y: str, color: str = "step", *, titles: Mapping[str, str] | None = None) -> Renderer:
-    """One path in the plane, in the order of the rows."""
+    """One path in the plane, in the order of the rows, coloured by time; its start, end and present are marked."""
 
     def draw(table: Table, frame: Frame) -> go.Figure:
         data = table.data
@@ -24,78 +26,112 @@ def path(x: str, y: str, color: str = "step", *, titles: Mapping[str, str] | Non
             kind(
                 x=data[x].to_numpy(), y=data[y].to_numpy(), mode="lines+markers", line={"color": theme.PALE},
                 marker={"color": data[color].to_numpy(), "size": 7, "coloraxis": "coloraxis"}, showlegend=False,
-                customdata=data[color].to_numpy(), hovertemplate=_hover(table, x, y, color, titles or {}),
+                customdata=data[color].to_numpy(), hovertemplate=_hover(table, x, y, color),
             )
         )  # fmt: skip
-        for name, row, symbol in _points(data, color, frame):
-            marker = {"symbol": symbol, "size": 13, "color": theme.MARK if name == "now" else theme.INK,
-                      "line": {"width": 2}}  # fmt: skip
-            figure.add_trace(
-                go.Scatter(
-                    x=[data[x].iloc[row]], y=[data[y].iloc[row]], mode="markers", marker=marker, hoverinfo="skip",
-                    name=f"{name}: {color} {data[color].iloc[row]:,}", showlegend=True,
-                )
+        for name, i, look in _moments(data, color, frame):
+            figure.add_scatter(
+                x=[data[x].iloc[i]], y=[data[y].iloc[i]], mode="markers", hoverinfo="skip", name=name, showlegend=True,
+                marker=look | {"size": 13, "line": {"width": 2}},
             )  # fmt: skip
-        for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
-            bounds = limits(table, frame, column) or span(data[column].to_numpy())
-            update(title_text=title(table, column, titles or {}), range=list(bounds))
-        figure.update_layout(coloraxis=_color_axis(data, color))
+        _name_axes(figure, table, x, y)
+        figure.update_layout(coloraxis=_time_axis(data, color))
         return finish(figure, table, frame, plot_height=400, margins=Margins(right=90))
 
-    return Renderer(draw)
+    return Renderer(draw, titles)
 
 
 def path_3d(x: str, y: str, z: str, color: str = "step", *, titles: Mapping[str, str] | None = None) -> Renderer:
     """One path in space, in the order of the rows; it can be turned with the mouse."""
 
     def draw(table: Table, frame: Frame) -> go.Figure:
-        data = table.data
-        columns = (x, y, z)
-        hover = _hover(table, x, y, color, titles or {}).replace(
-            "<extra>", f"<br>{title(table, z, titles or {})}: %{{z:.4g}}<extra>"
-        )
-        xyz = {axis: data[c].to_numpy() for axis, c in zip("xyz", columns, strict=True)}
+        data, columns = table.data, {"x": x, "y": y, "z": z}
         figure = go.Figure(
             go.Scatter3d(
-                **xyz, mode="lines+markers", line={"color": "#AAAAAA", "width": 3}, showlegend=False,
+                **{axis: data[c].to_numpy() for axis, c in columns.items()}, mode="lines+markers", showlegend=False,
+                line={"color": "#AAAAAA", "width": 3}, customdata=data[color].to_numpy(),
                 marker={"color": data[color].to_numpy(), "size": 4, "coloraxis": "coloraxis"},
-                customdata=data[color].to_numpy(), hovertemplate=hover,
+                hovertemplate=_hover(table, x, y, color, f"<br>{title(table, z)}: %{{z:.4g}}"),
             )
         )  # fmt: skip
-        for name, row, symbol in _points(data, color, frame):
-            at = {axis: [data[c].iloc[row]] for axis, c in zip("xyz", columns, strict=True)}
-            marker = {"symbol": symbol, "size": 7, "color": theme.MARK if name == "now" else theme.INK}
-            text = f"{name}: {color} {data[color].iloc[row]:,}"
-            figure.add_trace(go.Scatter3d(**at, mode="markers", marker=marker, name=text, hoverinfo="skip"))
+        for name, i, look in _moments(data, color, frame):
+            at = {axis: [data[c].iloc[i]] for axis, c in columns.items()}
+            figure.add_scatter3d(**at, mode="markers", marker=look | {"size": 7}, name=name, hoverinfo="skip")
         axes = {
-            f"{axis}axis": {"title": {"text": title(table, c, titles or {}), "font": {"size": 12}},
-                            "range": list(limits(table, frame, c) or span(data[c].to_numpy()))}
-            for axis, c in zip("xyz", columns, strict=True)
+            f"{axis}axis": {"title": {"text": title(table, c), "font": {"size": 12}},
+                            "range": list(table.limits.get(c) or span(data[c].to_numpy()))}
+            for axis, c in columns.items()
         }  # fmt: skip
         camera = {"eye": {"x": 1.6, "y": -1.8, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.12}}
         scene = {**axes, "aspectmode": "cube", "camera": camera}
-        figure.update_layout(scene=scene, coloraxis=_color_axis(data, color))
+        figure.update_layout(scene=scene, coloraxis=_time_axis(data, color))
         return finish(figure, table, frame, plot_height=440, margins=Margins(right=90, left=10, bottom=16))
 
-    return Renderer(draw)
+    return Renderer(draw, titles)
 
 
-def _points(data: pd.DataFrame, color: str, frame: Frame) -> list[tuple[str, int, str]]:
-    """The start, the end and, where the path has it, the current step: name, row, symbol."""
-    points = list(POINTS)
+def points(
+    x: str, y: str, color: str, label: str, *, group: str | None = None, titles: Mapping[str, str] | None = None
+) -> Renderer:
+    """One point per row on axes of equal scale, coloured by a number; `label` is shown on hover.
+
+    With `group`, one line for each of its values, in the order of the rows: only the ends have a marker, hollow at the
+    start, full at the end.
+    """
+
+    def draw(table: Table, frame: Frame) -> go.Figure:
+        data, figure = table.data, go.Figure()
+        low, high = float(data[color].min()), float(data[color].max())
+        bounds = table.limits.get(color) or (low, high if high > low else low + 1)
+        for name, part in groups(data, group) if group else ():
+            share = (float(part[color].iloc[0]) - bounds[0]) / (bounds[1] - bounds[0])
+            hue = sample_colorscale(CYCLIC, float(np.clip(share, 0, 1)))[0]
+            figure.add_scatter(
+                x=part[x].to_numpy(), y=part[y].to_numpy(), mode="lines", line={"color": hue, "width": 1},
+                opacity=0.5, name=str(name), showlegend=False, hoverinfo="skip",
+            )  # fmt: skip
+        parts = data.groupby(group, sort=False, observed=True) if group else None
+        ends = ((data, "circle"),) if parts is None else ((parts.tail(1), "circle"), (parts.head(1), "circle-open"))
+        for shown, symbol in ends:
+            figure.add_scatter(
+                x=shown[x].to_numpy(), y=shown[y].to_numpy(), mode="markers", showlegend=False,
+                marker={"color": shown[color].to_numpy(), "coloraxis": "coloraxis", "size": 8, "symbol": symbol},
+                customdata=shown[label].astype(str).to_numpy(dtype=object),
+                hovertemplate=f"{title(table, label)}: %{{customdata}}<br>%{{x:.4g}}, %{{y:.4g}}<extra></extra>",
+            )  # fmt: skip
+        _name_axes(figure, table, x, y)
+        figure.update_yaxes(scaleanchor="x", constrain="domain")
+        figure.update_xaxes(constrain="domain")
+        figure.update_layout(coloraxis=color_axis(bounds, CYCLIC, title(table, color), thickness=12))
+        return finish(figure, table, frame, plot_height=430, margins=Margins(right=100))
+
+    return Renderer(draw, titles)
+
+
+def _name_axes(figure: go.Figure, table: Table, x: str, y: str) -> None:
+    """Titles and ranges of both axes of a plane."""
+    for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
+        bounds = table.limits.get(column) or span(table.data[column].to_numpy())
+        update(title_text=title(table, column), range=list(bounds))
+
+
+def _moments(data: pd.DataFrame, color: str, frame: Frame) -> list[tuple[str, int, dict[str, Any]]]:
+    """The start, the end and, where there is one, the current step: name, number of its row, look of its marker."""
+    moments = [("start", 0, "circle-open"), ("end", -1, "square")]
     if frame.step is not None:
-        nearest = int(np.argmin(np.abs(data[color].to_numpy() - frame.step)))
-        points.append(("now", nearest, "diamond-open"))
-    return points
+        moments.append(("now", int(np.argmin(np.abs(data[color].to_numpy() - frame.step))), "diamond-open"))
+    return [
+        (f"{name}: {color} {data[color].iloc[i]:,}", i,
+         {"symbol": symbol, "color": theme.MARK if name == "now" else theme.INK})
+        for name, i, symbol in moments
+    ]  # fmt: skip
 
 
-def _hover(table: Table, x: str, y: str, color: str, titles: Mapping[str, str]) -> str:
-    named = f"{title(table, x, titles)}: %{{x:.4g}}<br>{title(table, y, titles)}: %{{y:.4g}}"
-    return f"{color} %{{customdata:,}}<br>{named}<extra></extra>"
+def _hover(table: Table, x: str, y: str, color: str, more: str = "") -> str:
+    place = f"{title(table, x)}: %{{x:.4g}}<br>{title(table, y)}: %{{y:.4g}}{more}"
+    return f"{color} %{{customdata:,}}<br>{place}<extra></extra>"
 
 
-def _color_axis(data: pd.DataFrame, color: str) -> dict[str, Any]:
-    bar = {"title": {"text": color, "font": {"size": 12}}, "tickfont": {"size": 12}, "thickness": 12, "outlinewidth": 0,
-           "tickformat": ",d"}  # fmt: skip
-    return {"colorscale": theme.SEQUENTIAL, "cmin": int(data[color].min()), "cmax": int(data[color].max()),
-            "colorbar": bar}  # fmt: skip
+def _time_axis(data: pd.DataFrame, color: str) -> dict[str, Any]:
+    bounds = int(data[color].min()), int(data[color].max())
+    return color_axis(bounds, theme.SEQUENTIAL, color, thickness=12, tickformat=",d")

@@ -15,26 +15,15 @@ SEQUENTIAL, DIVERGING = "Viridis", "RdBu_r"
 DASHES = ("solid", "dash", "dot", "dashdot")
 MAX_LEGEND = 8  # more categories than this get direct labels or a colour bar
 PHASES = {
-    "memorisation": "#B07C2A",
-    "plateau": "#8C8C8C",
-    "circuit formation": "#3E7CB1",
-    "cleanup": "#4B9B78",
+    "memorisation": "#B07C2A", "plateau": "#8C8C8C", "circuit formation": "#3E7CB1", "cleanup": "#4B9B78",
     "after": "#8E6BA8",
-}
+}  # fmt: skip
 
 _AXIS = {
-    "showline": True,
-    "linecolor": "#999999",
-    "ticks": "outside",
-    "tickcolor": "#999999",
-    "ticklen": 4,
-    "gridcolor": "#EEEEEE",
-    "zeroline": False,
-    "title": {"standoff": 8, "font": {"size": 13}},
-    "tickfont": {"size": 12},
-    "automargin": False,
-    "exponentformat": "power",
-}
+    "showline": True, "linecolor": "#999999", "ticks": "outside", "tickcolor": "#999999", "ticklen": 4,
+    "gridcolor": "#EEEEEE", "zeroline": False, "title": {"standoff": 8, "font": {"size": 13}},
+    "tickfont": {"size": 12}, "automargin": False, "exponentformat": "power",
+}  # fmt: skip
 
 pio.templates["miscope"] = go.layout.Template(
     layout={

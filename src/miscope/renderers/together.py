@@ -15,7 +15,7 @@ def on_one_scale(figures: Sequence[go.Figure]) -> list[go.Figure]:
     An axis whose range none of them gives, such as one of categories, is left to itself.
     """
     copies = [go.Figure(figure) for figure in figures]
-    for name in _axes(copies[0]):
+    for name in [key for key in copies[0].layout.to_plotly_json() if key[:5] in ("xaxis", "yaxis")]:
         spans = [figure.layout[name].range for figure in copies if name in figure.layout]
         if len(spans) == len(copies) and all(spans) and len({figure.layout[name].type for figure in copies}) == 1:
             shared = _widest(spans)
@@ -26,11 +26,7 @@ def on_one_scale(figures: Sequence[go.Figure]) -> list[go.Figure]:
 
 
 def animation(figures: Sequence[go.Figure], steps: Sequence[int]) -> go.Figure:
-    """One figure that plays through others, which differ in their step alone, with a slider; axes do not move.
-
-    Raises:
-        ValueError: there is no figure, or not one step for each.
-    """
+    """One figure that plays through others, one for each step, with a slider; axes do not move."""
     if not figures or len(figures) != len(steps):
         raise ValueError(f"{len(figures)} figures for {len(steps)} steps")
     frames = on_one_scale(figures)
@@ -46,10 +42,6 @@ def animation(figures: Sequence[go.Figure], steps: Sequence[int]) -> go.Figure:
         played.update_layout(legend={"y": 90 / played.layout.height})
     played.update_layout(sliders=[_slider(names, played)], updatemenus=[_buttons(played)])
     return played
-
-
-def _axes(figure: go.Figure) -> list[str]:
-    return [name for name in figure.layout.to_plotly_json() if name[:5] in ("xaxis", "yaxis")]
 
 
 def _widest(spans: Sequence[Sequence[float]]) -> list[float]:

@@ -1,1 +1,1 @@
-"""What one reads of a variant: its timeline, what moved first, and the page that binds its views."""
+"""The report of a variant: its timeline, which measure changed first, and the page with all its views."""

@@ -1,4 +1,4 @@
-"""The frame of a static page: its style, Plotly and its figures in one file that needs no network. Pure functions."""
+"""A static page as HTML: its style, Plotly's script and all figures in one file, which works offline."""
 
 import html
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; ma
 h2 {{ margin-top: 3rem; border-bottom: 1px solid #ddd }}
 table {{ border-collapse: collapse }} th {{ text-align: left; font-weight: 600 }}
 td, th {{ padding: .1rem 1.5rem .1rem 0; vertical-align: top }}
-.story td {{ border-bottom: 1px solid #eee }} .when {{ white-space: nowrap; color: #666 }}
+.events td {{ border-bottom: 1px solid #eee }} .when {{ white-space: nowrap; color: #666 }}
 .numbers {{ font-size: 14px }} details {{ overflow-x: auto }}
 .reading {{ color: #555; font-size: 14px; margin: 0 1rem 2rem; max-width: 70ch }}
 nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
@@ -33,7 +33,7 @@ Plotly.newPlot("{name}", Object.assign({figure}, {{config: {{responsive: true, d
 
 
 def page(title: str, facts: Mapping[str, str], sections: Mapping[str, str], above: str = "") -> str:
-    """A page of facts, what stands `above` the links, and sections by name; facts are texts, the rest is HTML."""
+    """A page of facts, a part `above` the links, and sections by name; facts are texts, the rest is HTML."""
     rows = (f"<tr><td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>" for name, text in facts.items())
     return PAGE.format(
         title=html.escape(title),

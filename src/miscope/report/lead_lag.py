@@ -1,8 +1,8 @@
-"""What moved first? The onsets of all measures in all variants of a family, and for every two the one that leads.
+"""Which measure changed first? Onsets of all measures in the variants of a family, and for every pair which one leads.
 
-A measure is a number that an instrument takes at each checkpoint, and that it names (`measures`). Losses
-count on a logarithmic scale. An onset is the interval between two checkpoints in which the measure passes half of its
-way from first to last, for good.
+A measure is a number that an instrument takes at each checkpoint and that it names (`measures`). Losses are compared on
+a logarithmic scale. An onset is the interval between two checkpoints in which the measure reaches half of its total
+change and does not fall back.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from miscope.core import MiscopeError, NotApplicable
+from miscope.core import MiscopeError
 from miscope.instrument import Instrument, Output, OverTraining
 from miscope.maths.events import (
     Cost,
@@ -31,18 +31,18 @@ from miscope.workspace import Workspace
 from miscope.workspace.loaded import LoadedVariant
 from miscope.workspace.status import command
 
-MOST_ENTRIES = 32  # a list with more entries is a picture and no list of measures
+MOST_ENTRIES = 32  # the entries of a longer list are not measures
 LEAST_LOSS = 1e-12  # nats
-LEAST_POINTS = 3  # of a curve, to speak of a move
-PART = " of "  # in the name of a measure that is one of many
+LEAST_POINTS = 3  # a curve with fewer has no onset
+PART = " of "  # in the name of a measure that is one of many: `participation_ratio of W_E`
 Curve = tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]
 Read = Callable[[LoadedVariant], Mapping[str, Curve]]
 KINDS: dict[Cost, str] = {"l2": "level", "linear": "slope"}
-LEAST_R2 = 0.9  # of a logistic fit, for its width to mean something
+LEAST_R2 = 0.9  # the width of a worse logistic fit is not reported
 
 
 def variants_of(workspace: Workspace, family: str) -> tuple[LoadedVariant, ...]:
-    """The variants of one family, by the family's name in params.yaml, without control runs: those are there to fail.
+    """The variants of one family, by the family's name in params.yaml, without control runs, which must fail.
 
     Raises:
         MiscopeError: params.yaml declares none.
@@ -52,26 +52,26 @@ def variants_of(workspace: Workspace, family: str) -> tuple[LoadedVariant, ...]:
     names = [name for name, v in declared.items() if v.family_name == family and name not in controls]
     if not names:
         known = ", ".join(sorted({v.family_name for v in declared.values()}))
-        raise MiscopeError(f"params.yaml declares no variant of `{family}`; it declares some of: {known}.")
+        raise MiscopeError(f"params.yaml declares no variant of `{family}`; it declares variants of: {known}.")
     return tuple(workspace.load(name) for name in names)
 
 
 def onsets(variants: Sequence[LoadedVariant], *, has_sharpness: bool = False, read: Read | None = None) -> pd.DataFrame:
-    """One row per variant and measure that moved: `before` < onset <= `by` in steps, `width` of the move, its levels.
+    """One row per variant and measure with an onset: `before` < onset <= `by` in steps, width and levels of the change.
 
-    With `has_sharpness` also `sharpness`, the width of the move in ln step, fitted (see `maths.events.sharpness`; some
-    milliseconds a measure); NaN where no logistic has nine tenths of the curve's variance, and of one of many (`x of
-    y`), which are not fitted. `read`, here and below: in place of `measures`, for one that remembers.
+    With `has_sharpness` also `sharpness`, the fitted width of the change in ln step (see `maths.events.sharpness`; a
+    few milliseconds a measure). It is NaN where a logistic curve explains less than nine tenths of the variance, and
+    for parts (`x of y`), which are not fitted. `read`, here and below, replaces `measures` for a caller that caches.
 
     Raises:
         MiscopeError: no artifact of any variant is fresh.
     """
     rows = [
-        {"variant": variant.name, "measure": measure, **moved._asdict()}
+        {"variant": variant.name, "measure": measure, **interval._asdict()}
         | ({"sharpness": np.nan if PART in measure else _width(steps, values)} if has_sharpness else {})
         for variant in variants
         for measure, (steps, values) in (read or measures)(variant).items()
-        if (moved := onset(steps, values))
+        if (interval := onset(steps, values))
     ]
     if not rows:
         raise _nothing(variants)
@@ -82,9 +82,9 @@ def changes(
     variants: Sequence[LoadedVariant], measure: str, penalty: Literal["usual", "elbow"] = "usual",
     *, read: Read | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Change points of one measure: `before` < change <= `by` in steps, the `kind` of change, the penalty it cost.
+    """Change points of one measure: `before` < change <= `by` in steps, the `kind` of change, and the penalty used.
 
-    `kind` is `level` or `slope`. With the penalty at the `elbow`, as many changes as hold over most penalties.
+    `kind` is `level` or `slope`. The penalty at the `elbow` is the middle of the widest range with as many changes.
 
     Raises:
         MiscopeError: no fresh artifact of any variant has this measure.
@@ -97,7 +97,7 @@ def changes(
         steps, values = known.get(measure, (np.empty(0, dtype=np.int64), np.empty(0)))
         for cost, kind in KINDS.items() if len(steps) else ():
             at = elbow(steps, values, cost) if penalty == "elbow" else None
-            price = at.at if at else usual_penalty(values)
+            price = at or usual_penalty(values)
             points = change_points(steps, values, price, cost)
             rows += [{"variant": name, "kind": kind, **point._asdict(), "penalty": price} for point in points]
     return pd.DataFrame(rows, columns=["variant", "kind", "before", "by", "penalty"])
@@ -109,19 +109,19 @@ def _width(steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> flo
 
 
 def lead_lag(variants: Sequence[LoadedVariant], *, read: Read | None = None) -> pd.DataFrame:
-    """For every two measures that moved in a variant: which was first, in how many variants, and by how many steps.
+    """For every pair of measures with an onset: which was first, in how many variants, and by how many steps.
 
-    `first` is the one that leads more often. `leads`, `lags` and `undecided` count variants; `lead` is the median in
-    steps over all of them, `p` the chance of so uneven a split if neither led (sign test over the decided ones).
+    `first` is the one that leads more often. `leads`, `lags` and `undecided` count variants. `lead` is the median over
+    all of them, in steps; `p` the probability of counts at least this uneven if neither led (sign test).
 
     Raises:
         MiscopeError: no artifact of any variant is fresh.
     """
-    onsets = [_moved((read or measures)(variant)) for variant in variants]
+    onsets = [_onsets_of((read or measures)(variant)) for variant in variants]
     if not any(onsets):
         raise _nothing(variants)
-    names = sorted({measure for moved in onsets for measure in moved})
-    rows = (_pair(a, b, [moved for moved in onsets if a in moved and b in moved]) for a, b in combinations(names, 2))
+    names = sorted({measure for each in onsets for measure in each})
+    rows = (_pair(a, b, [each for each in onsets if a in each and b in each]) for a, b in combinations(names, 2))
     table = pd.DataFrame([row for row in rows if row])
     if not len(table):
         return table
@@ -133,33 +133,33 @@ def _nothing(variants: Sequence[LoadedVariant]) -> MiscopeError:
     return MiscopeError(f"No fresh artifact of {', '.join(names)}. Run `{command(names[0])}`.")
 
 
-def _pair(a: str, b: str, moved: list[dict[str, Onset]]) -> dict[str, object] | None:
-    if not moved:
+def _pair(a: str, b: str, onsets: list[dict[str, Onset]]) -> dict[str, object] | None:
+    if not onsets:
         return None
-    orders = [order_of(each[a], each[b]) for each in moved]
+    orders = [order_of(each[a], each[b]) for each in onsets]
     leads, lags = orders.count(-1), orders.count(1)
-    median = float(np.median([lead(each[a], each[b]) for each in moved]))
+    median = float(np.median([lead(each[a], each[b]) for each in onsets]))
     if (lags, -median) > (leads, median):
         a, b, leads, lags, median = b, a, lags, leads, -median
     return {
-        "first": a, "then": b, "leads": leads, "lags": lags, "undecided": orders.count(0), "variants": len(moved),
+        "first": a, "then": b, "leads": leads, "lags": lags, "undecided": orders.count(0), "variants": len(onsets),
         "lead": median, "p": sign_test(leads, lags),
     }  # fmt: skip
 
 
-def _moved(curves: Mapping[str, Curve]) -> dict[str, Onset]:
-    return {name: moved for name, (steps, values) in curves.items() if (moved := onset(steps, values))}
+def _onsets_of(curves: Mapping[str, Curve]) -> dict[str, Onset]:
+    return {name: interval for name, (steps, values) in curves.items() if (interval := onset(steps, values))}
 
 
 def measures(variant: LoadedVariant) -> dict[str, Curve]:
-    """Every measure of the instruments whose artifacts are fresh: its steps and values, losses as logarithms."""
+    """Every measure of the instruments with fresh artifacts: its steps and values, the decimal logarithm of losses."""
     curves = {}
     catalog = variant.workspace.catalog
     for name in catalog.stored:
         try:
             artifact = variant.artifact(name)
-        except (NotApplicable, MiscopeError):
-            continue  # what is missing or stale is no measure yet; the page Variants says which
+        except MiscopeError:
+            continue  # missing, stale or not applicable; the page Variants says which
         for measure, (steps, values) in _curves(catalog.instrument(name), artifact):
             is_loss = measure.partition(PART)[0].endswith("loss")
             scaled = np.log10(np.maximum(values, LEAST_LOSS)) if is_loss else values
@@ -170,7 +170,7 @@ def measures(variant: LoadedVariant) -> dict[str, Curve]:
 
 
 def _curves(instrument: Instrument, artifact: Any) -> Iterator[tuple[str, Curve]]:
-    """What the instrument names as its measures; else every number, and every entry of a named list of numbers."""
+    """The measures that the instrument names; else every number, and every entry of a named list of numbers."""
     if isinstance(instrument, OverTraining):
         for name, values in (instrument.measures(artifact) if instrument.measures else {}).items():
             yield name, (np.asarray(artifact.steps), np.asarray(values, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""One static page per variant: what was trained, what happened in which order, and every view; it needs no network."""
+"""One static page per variant: how it was trained, the timeline, the nulls, and every view. It works offline."""
 
 import html
 import json
@@ -13,7 +13,7 @@ from miscope.core import MiscopeError
 from miscope.report.timeline import Event, Timeline
 from miscope.workspace.files import Folder
 
-FIRST = ("phases", "losses")  # what happened, before how it looked from inside
+FIRST = ("phases", "losses")  # instruments whose views come first
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -22,14 +22,14 @@ PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }}
 h2 {{ margin-top: 3rem; border-bottom: 1px solid #ddd }}
 table {{ border-collapse: collapse }} td {{ padding: .1rem 1.5rem .1rem 0; vertical-align: top }}
-.story td {{ border-bottom: 1px solid #eee }} .when {{ white-space: nowrap; color: #666 }}
+.events td {{ border-bottom: 1px solid #eee }} .when {{ white-space: nowrap; color: #666 }}
 .reading {{ color: #555; font-size: 14px; margin: 0 1rem 2rem; max-width: 70ch }}
 nav {{ margin-top: 1rem }} nav a {{ margin-right: 1rem; color: #0072b2 }}
 </style>
 <script>{plotly}</script></head><body>
 <h1>{title}</h1>
 <table>{facts}</table>
-{story}
+{timeline}
 {chance}
 <nav>{links}</nav>
 {sections}
@@ -43,7 +43,7 @@ Plotly.newPlot("{name}", {figure}, {{responsive: true, displaylogo: false}});
 
 @dataclass(frozen=True)
 class Drawing:
-    """A view as it was drawn: its figure as JSON, its `reading` and `null`, or why it is `absent`."""
+    """A drawn view: its figure as JSON, with its `reading` and `null`, or the reason why it is `absent`."""
 
     name: str
     text: str
@@ -51,7 +51,7 @@ class Drawing:
 
 
 def page(folder: Folder, timeline: Timeline) -> str:
-    """The report as HTML, made from the variant's record, what happened, and its drawn views.
+    """The report as HTML, made from the variant's record, its timeline and its drawn views.
 
     Raises:
         MiscopeError: the variant is not trained, or nothing of it is drawn.
@@ -59,7 +59,7 @@ def page(folder: Folder, timeline: Timeline) -> str:
     if not folder.record.is_file() or not folder.views.is_dir():
         raise MiscopeError(f"`{folder.name}` is not trained and drawn. Run `dvc repro report@{folder.name}`.")
     record = json.loads(folder.record.read_text(encoding="utf-8"))
-    instruments = sorted((path for path in folder.views.iterdir() if path.is_dir()), key=_place)
+    instruments = sorted((path for path in folder.views.iterdir() if path.is_dir()), key=_rank)
     drawings = {path.name: _drawings(path) for path in instruments}
     return PAGE.format(
         title=html.escape(f"{record['variant']}: {record['label']}"),
@@ -67,7 +67,7 @@ def page(folder: Folder, timeline: Timeline) -> str:
         facts="".join(
             f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in _facts(record).items()
         ),
-        story=_timeline(timeline, {path.name for path in instruments}),
+        timeline=_timeline(timeline, {path.name for path in instruments}),
         links=" ".join(f'<a href="#{path.name}">{path.name.replace("_", " ")}</a>' for path in instruments),
         chance=_against_chance(one for each in drawings.values() for one in each),
         sections="\n".join(_section(name, each) for name, each in drawings.items()),
@@ -91,29 +91,29 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
 
 
 def _timeline(timeline: Timeline, drawn: set[str]) -> str:
-    """What happened, in order, each with a link to the views that show it."""
+    """All events in order, each with a link to the views that show it."""
     if not timeline.events:
         return ""
     reasons = html.escape(" ".join(timeline.reasons))
-    verdict = f"<p>Verdict: <b>{timeline.verdict}</b>. {reasons}</p>" if timeline.verdict else ""
+    verdict = f"<p>Is the training complete? Verdict: <b>{timeline.verdict}</b>. {reasons}</p>" * bool(timeline.verdict)
     rows = "".join(
-        f'<tr><td class="when">{_when(what)}</td><td>{html.escape(what.sentence)}</td>'
-        f"<td>{_link(what, drawn)}</td></tr>"
-        for what in timeline.events
+        f'<tr><td class="when">{_when(event)}</td><td>{html.escape(event.sentence)}</td>'
+        f"<td>{_link(event, drawn)}</td></tr>"
+        for event in timeline.events
     )
-    return f'<h2 id="story">What happened, in order</h2>{verdict}<table class="story">{rows}</table>'
+    return f'<h2 id="timeline">What happened, in order</h2>{verdict}<table class="events">{rows}</table>'
 
 
-def _when(what: Event) -> str:
-    return f"step {what.by:,}" if what.before is None else f"after step {what.before:,}, by {what.by:,}"
+def _when(event: Event) -> str:
+    return f"step {event.by:,}" if event.before is None else f"between steps {event.before:,} and {event.by:,}"
 
 
-def _link(what: Event, drawn: set[str]) -> str:
-    name = what.instrument
+def _link(event: Event, drawn: set[str]) -> str:
+    name = event.instrument
     return f'<a href="#{name}">{name.replace("_", " ")}</a>' if name in drawn else ""
 
 
-def _place(path: Path) -> tuple[int, str]:
+def _rank(path: Path) -> tuple[int, str]:
     return (FIRST.index(path.name) if path.name in FIRST else len(FIRST), path.name)
 
 
@@ -122,22 +122,22 @@ def _listed(values: dict[str, Any]) -> str:
 
 
 def _drawings(path: Path) -> list[Drawing]:
-    """Of one instrument, its overview first."""
+    """The drawn views of one instrument, its overview first."""
     drawn = sorted(path.glob("*.json"), key=lambda file: (file.stem != "overview", file.stem))
     texts = {f"{path.name}.{file.stem}": file.read_text(encoding="utf-8") for file in drawn}
     return [Drawing(name, text, json.loads(text)["layout"]["meta"]) for name, text in texts.items()]
 
 
 def _against_chance(drawings: Iterable[Drawing]) -> str:
-    """How many views show more than chance would, and those that do not."""
-    said = {one.name: one.meta["null"] for one in drawings if "null" in one.meta}
-    beyond, within = ([name for name in said if said[name].startswith(kind)] for kind in ("Beyond", "Within"))
+    """How many views show more than chance would, and a list of those that do not."""
+    nulls = {one.name: one.meta["null"] for one in drawings if "null" in one.meta}
+    beyond, within = ([name for name in nulls if nulls[name].startswith(kind)] for kind in ("Beyond", "Within"))
     rows = "".join(
         f'<tr><td class="when"><a href="#{name}">{name}</a></td><td>{html.escape(sentence)}</td></tr>'
-        for name, sentence in ((name, said[name].partition(": ")[2]) for name in within)
+        for name, sentence in ((name, nulls[name].partition(": ")[2]) for name in within)
     )
-    counts = f"<p>Of {len(said)} views {len(beyond)} show more than chance would; these {len(within)} do not:</p>"
-    return f'<h2 id="chance">Would one see this by chance?</h2>{counts}<table class="story">{rows}</table>'
+    counts = f"<p>Of {len(nulls)} views {len(beyond)} show more than chance would; these {len(within)} do not:</p>"
+    return f'<h2 id="chance">Which views show more than chance?</h2>{counts}<table class="events">{rows}</table>'
 
 
 def _section(instrument: str, drawings: list[Drawing]) -> str:

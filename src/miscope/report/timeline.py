@@ -1,38 +1,39 @@
-"""The timeline of a training, in words: the events of the phases, and each measure's own move.
+"""The timeline of a training, in sentences: the events of the phases, and the onset of every measure.
 
-An event lies between two checkpoints; a measure is said to move where it passes half of its way, for good (`lead_lag`).
+An event lies between two checkpoints. A measure's onset is where it reaches half of its total change and does not fall
+back (`lead_lag`).
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from miscope.core import MiscopeError, NotApplicable
+from miscope.core import MiscopeError
 from miscope.report import lead_lag
 from miscope.workspace.loaded import LoadedVariant
 
 EVENTS = {
-    "memorised_step": "It has learned the inputs that it trains on.",
-    "test_peak_step": "The test loss is at its highest: on the rest it is wrong, and sure of it.",
-    "onset_step": "The test loss has fallen by four fifths, for good: it generalises.",
-    "solved_step": "Test accuracy has come to where the task counts as learned, for good.",
-    "grokked_step": "The test loss is down to where the task counts as grokked.",
-    "crossover_step": "The MLP's output matrix comes to use more directions than its input matrix, or fewer, for good.",
+    "memorised_step": "The network has memorised its training inputs.",
+    "test_peak_step": "The test loss reaches its peak: the network is confidently wrong on the test inputs.",
+    "onset_step": "The test loss stays far below its peak from here on: the network generalises.",
+    "solved_step": "Test accuracy stays at the level of a solved task from here on.",
+    "grokked_step": "The test loss reaches the level of a grokked task.",
+    "crossover_step": "W_in and W_out of the MLP change order: from here on the other one uses more directions.",
 }
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened after the checkpoint `before` (None: the first) and by the checkpoint `by`."""
+    """Something that happened after the checkpoint `before` (None: `by` is the first) and by the checkpoint `by`."""
 
     before: int | None
     by: int
     sentence: str
-    instrument: str  # whose views show it
+    instrument: str  # the instrument whose views show it
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """All events, in order; the verdict of the phases with its reasons, if they are there."""
+    """All events in order, and the verdict of the phases with its reasons; empty where there are no phases."""
 
     verdict: str
     reasons: tuple[str, ...]
@@ -40,9 +41,9 @@ class Timeline:
 
 
 def timeline(variant: LoadedVariant) -> Timeline:
-    """What the fresh artifacts of a variant tell; single matrices, heads and sites are left to the page Lead-lag."""
+    """The timeline from the fresh artifacts of a variant; single matrices, heads and sites are left out."""
     phases = _phases(variant)
-    events = [*(_events(variant.steps, phases) if phases else ()), *_moves(variant)]
+    events = [*(_events(variant.steps, phases) if phases else ()), *_onsets(variant)]
     ordered = sorted(events, key=lambda e: (e.by, e.instrument != "phases", e.sentence))
     return Timeline(phases.verdict if phases else "", phases.reasons if phases else (), tuple(ordered))
 
@@ -50,7 +51,7 @@ def timeline(variant: LoadedVariant) -> Timeline:
 def _phases(variant: LoadedVariant) -> Any:
     try:
         return variant.artifact("phases")
-    except MiscopeError:  # the report says at the views why there is nothing
+    except MiscopeError:  # the report says why beside the views of the phases
         return None
 
 
@@ -64,22 +65,14 @@ def _events(steps: tuple[int, ...], phases: Any) -> list[Event]:
     return events
 
 
-def _moves(variant: LoadedVariant) -> list[Event]:
+def _onsets(variant: LoadedVariant) -> list[Event]:
     try:
         onsets = lead_lag.onsets([variant])
-    except (MiscopeError, NotApplicable):
+    except MiscopeError:
         return []
-    whole = onsets[~onsets["measure"].str.contains(" of ")]
+    whole = onsets[~onsets["measure"].str.contains(lead_lag.PART)].assign(change="fall")
+    whole.loc[whole["end"] > whole["start"], "change"] = "rise"
     return [
-        Event(
-            int(row.before), int(row.by), f"{_in_words(str(row.measure))} has come half of its way.",
-            str(row.measure).partition(".")[0],
-        )
+        Event(row.before, row.by, f"{row.measure} reached half of its {row.change}.", row.measure.partition(".")[0])
         for row in whole.itertuples()
-    ]  # fmt: skip
-
-
-def _in_words(measure: str) -> str:
-    instrument, _, field = measure.partition(".")
-    words = field.replace("_", " ")
-    return f"{words[:1].upper()}{words[1:]} ({instrument.replace('_', ' ')})"
+    ]

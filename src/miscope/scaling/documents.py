@@ -1,7 +1,6 @@
-"""What lies between the stages of a study: plan.json, run.json of each point, results.json; written and read here.
+"""The files between the stages of a study, plan.json, run.json of each point and results.json, as frozen dataclasses.
 
-A document is a frozen dataclass, and the dataclass is the schema. A number that is not finite is null in JSON, and NaN
-where it is read as a number again.
+A number that is not finite is null in JSON, and NaN where it is read as a number again.
 """
 
 import json
@@ -23,9 +22,7 @@ Settings = Mapping[str, Any]  # of a plugin or a recipe, by name: what may stand
 
 @dataclass(frozen=True)
 class Document:
-    """A file of its own, with its version."""
-
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 1  # its version, in the file
 
 
 D = TypeVar("D", bound=Document)
@@ -134,9 +131,6 @@ class Records(Document):
     entropy: float | None = None
 
 
-# ---------------------------------------------------------------- files
-
-
 def path(root: Path, study: str, name: str) -> Path:
     """Where a file of a study lies."""
     return root / "artifacts" / "scaling" / study / name
@@ -167,23 +161,6 @@ def read(file: Path, kind: type[D], command: str = "") -> D:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise MiscopeError(f"{file} cannot be read ({type(error).__name__}: {error}).{hint}") from None
     return document
-
-
-def write_run(file: Path, record: Record, key: str) -> None:
-    """Keep a point's record with the key that says what it was made from."""
-    files.write(file, files.pretty_json(plain(record) | {"key": key}))
-
-
-def read_run(file: Path, key: str) -> Record | None:
-    """The record, if it is whole and has this key."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return typed(Record, content) if content["key"] == key else None
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-
-
-# ---------------------------------------------------------------- JSON
 
 
 def plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ WORDS = {"parameters": "N*", "tokens": "D*", "tokens_per_parameter": "D*/N*"}
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How a study is fitted; the fields may stand in params.yaml under `scaling: <study>: fit:`."""
+    """How a study is fitted: what params.yaml may say under `scaling: <study>: fit:`."""
 
     methods: tuple[Method, ...] = ("huber", "squared")
     draws: int = 1000  # of the bootstrap
@@ -56,15 +56,12 @@ class FitSettings:
             raise MiscopeError(f"`targets` = {list(self.targets)}; allowed: numbers of FLOPs above 0.")
 
 
-# ---------------------------------------------------------------- numbers and refusals
-
-
 @dataclass(frozen=True)
 class Refusal:
-    """Stands where a number would that the runs cannot carry; `kind` is for programs, `sentence` for readers."""
+    """Stands where a number would that the runs cannot carry."""
 
-    kind: Kind
-    sentence: str
+    kind: Kind  # for programs
+    sentence: str  # for readers
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.sentence}"
@@ -72,12 +69,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its confidence interval (of LEVEL) and standard error.
+    """A number with its confidence interval (of LEVEL) and standard error."""
 
-    `value` is absent where refused; then the interval, where there is one, shows why.
-    """
-
-    value: float | None
+    value: float | None  # None where refused; then the interval, where there is one, shows why
     low: float | None = None
     high: float | None = None
     standard_error: float | None = None
@@ -94,15 +88,12 @@ class Estimate:
 
     def refused_if_wide(self, what: str, widest_ratio: float) -> "Estimate":
         """Itself, or its refusal where the ends of its interval lie too far apart for a number between them."""
-        if self.refusal or self.low is None:
+        low, high = self.low, self.high
+        if self.refusal or low is None or (high is not None and low > 0 and high / low <= widest_ratio):
             return self
-        if self.high is not None and self.low > 0 and self.high / self.low <= widest_ratio:
-            return self
-        end = f"{self.high:.3g}" if self.high is not None else "without end"
-        return self.refused(
-            f"{what} is not identifiable: its {LEVEL:.0%} interval runs from {self.low:.3g} to {end}, more than "
-            f"a factor of {widest_ratio:,.0f}."
-        )
+        end = f"{high:.3g}" if high is not None else "without end"
+        ends = f"its {LEVEL:.0%} interval runs from {low:.3g} to {end}"
+        return self.refused(f"{what} is not identifiable: {ends}, more than a factor of {widest_ratio:,.0f}.")
 
 
 def interval(value: float, draws: Draws, what: str = "It") -> Estimate:
@@ -123,19 +114,14 @@ def exponent(value: float, draws: Draws) -> Estimate:
     a = interval(value, draws, "a")
     if a.refusal or a.low is None or a.high is None or a.high - a.low <= WIDEST_EXPONENT:
         return a
-    return a.refused(
-        f"a is not identifiable: its {LEVEL:.0%} interval runs from {a.low:.2f} to {a.high:.2f}, more than "
-        f"{WIDEST_EXPONENT} wide."
-    )
+    ends = f"its {LEVEL:.0%} interval runs from {a.low:.2f} to {a.high:.2f}"
+    return a.refused(f"a is not identifiable: {ends}, more than {WIDEST_EXPONENT} wide.")
 
 
 def asked(name: str, flops: float, value: float, draws: Draws) -> Estimate:
     """`parameters`, `tokens` or `tokens_per_parameter` at a budget, refused where its interval says nothing."""
     what = f"{WORDS[name]} at {flops:.3g} FLOPs"
     return interval(value, draws, what).refused_if_wide(what, WIDEST_RATIO[name])
-
-
-# ---------------------------------------------------------------- what a method says
 
 
 @dataclass(frozen=True)
@@ -206,9 +192,6 @@ class IsoflopFit:
         return {"a": self.a}
 
 
-# ---------------------------------------------------------------- what to know before belief
-
-
 @dataclass(frozen=True)
 class SetAside:
     id: str  # of a run that no law is fitted to
@@ -248,9 +231,8 @@ class Bias:
     def __str__(self) -> str:
         if self.a is None or not self.targets:
             return f"no answer ({self.refusal.sentence if self.refusal else 'refused'})"
-        at = self.targets[-1]
-        answer = f"a {self.a:.3f} where the law has {self.a_of_law:.3f}"
-        return f"{answer}, N* at {at.budget:.3g} FLOPs {at.ratio - 1:+.1%} off"
+        last, off = f"{self.targets[-1].budget:.3g}", f"{self.targets[-1].ratio - 1:+.1%}"
+        return f"a {self.a:.3f} where the law has {self.a_of_law:.3f}, N* at {last} FLOPs {off} off"
 
 
 @dataclass(frozen=True)
@@ -362,5 +344,5 @@ class Fit(documents.Document):
         """What the IsoFLOP method would say of runs without noise, at the very sizes of this study."""
         if not self.bias:
             return "not known: no law was fitted, or no budget has enough sizes."
-        said = "; ".join(f"{shape}: {bias}" for shape, bias in self.bias.items())
-        return f"on noise-free losses of the fitted law at the sizes that ran, {said}."
+        biases = "; ".join(f"{shape}: {bias}" for shape, bias in self.bias.items())
+        return f"on noise-free losses of the fitted law at the sizes that ran, {biases}."

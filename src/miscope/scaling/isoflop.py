@@ -8,13 +8,12 @@ arXiv:2406.19146, section 3.1 (Akima interpolation of log loss, noise redrawn); 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.interpolate import Akima1DInterpolator
 
-from miscope.maths.power_laws import Law
 from miscope.scaling import fit
 
 FEWEST_SIZES = 4  # on one curve
@@ -34,6 +33,10 @@ class Curve:
     n_runs: Float[np.ndarray, " size"]
     flops_per_parameter_token: float
 
+    @property
+    def tokens(self) -> Float[np.ndarray, " size"]:
+        return self.budget / self.flops_per_parameter_token / self.parameters
+
 
 def curves(
     budget: Float[np.ndarray, " run"], parameters: Float[np.ndarray, " run"], tokens: Float[np.ndarray, " run"],
@@ -42,10 +45,9 @@ def curves(
     """The runs gathered by budget, of those budgets at which at least FEWEST_SIZES sizes ran."""
     groups: list[list[int]] = []
     for i in np.argsort(budget, kind="stable").tolist():
-        if groups and budget[i] <= SAME_BUDGET * budget[groups[-1][0]]:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
+        if not groups or budget[i] > SAME_BUDGET * budget[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(i)
     gathered = []
     for group in groups:
         which = _sizes(parameters[group])
@@ -84,8 +86,7 @@ def parabola_noise(curves: Sequence[Curve]) -> float | None:
 
 def drawn(curve: Curve, shape: fit.Shape, at: Float[np.ndarray, " point"]) -> Float[np.ndarray, " point"]:
     """The shape's loss in nats at the sizes `at`, which lie within the curve."""
-    losses: np.ndarray = _shape(curve.parameters, curve.loss[None], shape)(np.log(at))[0]
-    return losses
+    return np.asarray(_shape(curve.parameters, curve.loss[None], shape)(np.log(at))[0])
 
 
 def minima_of(
@@ -165,20 +166,22 @@ def fitted(
             redrawn.append(many)
     if len(sizes) < FEWEST_BUDGETS:
         have = f"{len(sizes)} of {len(curves)} budgets have a minimum inside"
-        refused = fit.Estimate(None).refused(
-            f"{have}; a line through minima needs {FEWEST_BUDGETS}.", "too few budgets"
-        )
-        return fit.IsoflopFit(tuple(minima), refused)
+        sentence = f"{have}; a line through minima needs {FEWEST_BUDGETS}."
+        return fit.IsoflopFit(tuple(minima), fit.Estimate(None).refused(sentence, "too few budgets"))
     x, best = np.log(np.array(sizes)).T
     line, lines = _lines(x, best[None]), _lines(x, np.log(np.array(redrawn)).T)
 
+    def on_line(c: float) -> tuple[float, fit.Draws]:
+        one, many = (np.exp(each[:, 0] + each[:, 1] * np.log(c)) for each in (line, lines))
+        return one[0], many
+
     def target(c: float) -> fit.Target:
-        n, ns = _on(line, c)[0], _on(lines, c)
+        n, ns = on_line(c)
         pairs = (n, ns), (c / k / n, c / k / ns), (c / k / n**2, c / k / ns**2)
         return fit.Target(c, *(fit.asked(name, c, *pair) for name, pair in zip(fit.WORDS, pairs, strict=True)))
 
     def frontier(c: float) -> fit.Frontier:
-        n, ns = _on(line, c)[0], _on(lines, c)
+        n, ns = on_line(c)
         return fit.Frontier(c, fit.interval(n, ns).band, fit.interval(c / k / n, c / k / ns).band)
 
     a = fit.exponent(float(line[0, 1]), lines[:, 1])
@@ -195,17 +198,3 @@ def _lines(x: Float[np.ndarray, " budget"], y: Float[np.ndarray, "draw budget"])
         slope = (off * y).sum(axis=1) / (off**2).sum(axis=1)
         slope = np.where(n >= FEWEST_BUDGETS - 1, slope, np.nan)
     return np.stack([y_mean - slope * x_mean, slope], axis=1)
-
-
-def _on(lines: Float[np.ndarray, "draw 2"], flops: float) -> Float[np.ndarray, " draw"]:
-    """N* at `flops` by each line."""
-    sizes: np.ndarray = np.exp(lines[:, 0] + lines[:, 1] * np.log(flops))
-    return sizes
-
-
-def exact(curves: Sequence[Curve], law: Law) -> tuple[Curve, ...]:
-    """The same curves with the losses that the law gives, free of noise."""
-    return tuple(
-        replace(c, loss=np.asarray(law.loss(c.parameters, c.budget / c.flops_per_parameter_token / c.parameters)))
-        for c in curves
-    )

@@ -1,25 +1,24 @@
-"""A study's page: the numbers as tables, the files of the pictures, and one page of HTML with all of it."""
+"""A study for its readers: a fit as tables, as lines and as one page of HTML; its points as variants."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from miscope.core import MiscopeError
+from miscope.core import MiscopeError, field_names
 from miscope.report import html
 from miscope.scaling import documents, results
-from miscope.scaling.fit import Estimate, Fit
+from miscope.scaling.documents import Config
+from miscope.scaling.fit import WORDS, Estimate, Fit
 from miscope.scaling.views import figure_of, views_of
-from miscope.workspace import Workspace, files
+from miscope.workspace import Workspace, configuration, files, store
+from miscope.workspace.files import Folder
 
-QUANTITIES = {
-    "parameters": "N*",
-    "tokens": "D*",
-    "tokens_per_parameter": "D*/N*",
-    "loss": "loss",
-    "predicted_loss": "loss of one run",
-}
+QUANTITIES = {**WORDS, "loss": "loss", "predicted_loss": "loss of one run"}
 ANSWER = ("value", "low", "high", "standard error", "refused")
+GIVEN = ("n_ctx", "d_vocab", "d_vocab_out")  # of a model's shape, what its task decides
+FAMILIES = "miscope.scaling.datasets.family"
 
 
 def write(root: Path, study: str) -> list[Path]:
@@ -34,24 +33,19 @@ def write(root: Path, study: str) -> list[Path]:
         written |= {where / f"{view.leaf}.json": drawing, where / f"{view.leaf}.csv": table.to_csv(index=False)}
         details = f"<details><summary>table</summary>{_as_html(table.head(200))}</details>"
         sections[view.leaf] = html.figure(f"figure_{view.leaf}", drawing, view.reading) + details
-    tables = {"numbers": estimates(fit), "targets": targets(fit), "checklist": checklist(fit)}
-    sections |= {name: _as_html(table) for name, table in tables.items()}
-    written[where / "index.html"] = html.page(f"{fit.study}: scaling law", _facts(fit), sections)
-    for file, content in written.items():
-        files.write(file, content)
-    files.sweep(where, set(written))
-    return sorted(written)
-
-
-def _facts(fit: Fit) -> dict[str, str]:
-    refused = {"refused": fit.refusal.sentence} if fit.refusal else {}
-    return {
+    for name, table in (("numbers", estimates(fit)), ("targets", targets(fit)), ("checklist", checklist(fit))):
+        sections[name] = _as_html(table)
+    facts = {
         "runs": f"{fit.n_fitted} fitted of {fit.n_runs}",
         "N": fit.convention,
         "methods": fit.disagreement.sentence,
         "bias of IsoFLOP": fit.bias_sentence,
-        **refused,
-    }
+    } | ({"refused": fit.refusal.sentence} if fit.refusal else {})
+    written[where / "index.html"] = html.page(f"{fit.study}: scaling law", facts, sections)
+    for file, content in written.items():
+        files.write(file, content)
+    files.sweep(where, set(written))
+    return sorted(written)
 
 
 def _as_html(table: pd.DataFrame) -> str:
@@ -60,18 +54,15 @@ def _as_html(table: pd.DataFrame) -> str:
 
 def estimates(fit: Fit) -> pd.DataFrame:
     """One row per method and parameter, with its interval or the refusal."""
-    rows = [
-        {"method": method, "parameter": name, **_answer(estimate)}
-        for method, one in fit.by_method.items()
-        for name, estimate in one.answers.items()
-    ]
+    answers = ((method, *answer) for method, one in fit.by_method.items() for answer in one.answers.items())
+    rows = [(method, name, *_numbers(answer)) for method, name, answer in answers]
     return pd.DataFrame(rows, columns=["method", "parameter", *ANSWER])
 
 
 def targets(fit: Fit) -> pd.DataFrame:
     """One row per method, budget and quantity."""
     rows = [
-        {"method": method, "budget": at.budget, "quantity": text, **_answer(getattr(at, name))}
+        (method, at.budget, text, *_numbers(getattr(at, name)))
         for method, one in fit.by_method.items()
         for at in one.targets
         for name, text in QUANTITIES.items()
@@ -80,9 +71,8 @@ def targets(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "budget", "quantity", *ANSWER])
 
 
-def _answer(one: Estimate) -> dict[str, Any]:
-    numbers = one.value, one.low, one.high, one.standard_error
-    return dict(zip(ANSWER, (*numbers, str(one.refusal or "")), strict=True))
+def _numbers(one: Estimate) -> tuple[Any, ...]:
+    return one.value, one.low, one.high, one.standard_error, str(one.refusal or "")
 
 
 def checklist(fit: Fit) -> pd.DataFrame:
@@ -104,6 +94,71 @@ def questioned(fit: Fit) -> pd.DataFrame:
     rows = [{"id": run.id, "left out": True, "reason": run.reason} for run in fit.set_aside]
     rows += [{"id": run.id, "left out": False, "reason": "; ".join(run.reasons)} for run in fit.outliers]
     return pd.DataFrame(rows)
+
+
+def lines_of(fit: Fit) -> Iterator[str]:
+    """What a fit says, with its intervals and refusals."""
+    if fit.refusal:
+        yield f"refused, {fit.refusal}"
+    for row in estimates(fit).to_dict("records"):
+        ends = "" if pd.isna(row["low"]) or pd.isna(row["high"]) else f"{row['low']:.5g} to {row['high']:.5g}"
+        yield f"{row['method']:18} {row['parameter']:6} {ends:24} {row['refused'] or format(row['value'], '.5g')}"
+    yield from (f"left out: {run.id}: {run.reason}" for run in fit.set_aside)
+    yield from (f"stands out: {run.id}: {'; '.join(run.reasons)}" for run in fit.outliers)
+    for some in fit.sensitivity:
+        law = ", ".join(f"{name} {value:.5g}" for name, value in vars(some.law).items()) if some.law else ""
+        yield f"{some.runs}, {some.n}: {law or (some.refusal and some.refusal.sentence)}"
+    yield fit.disagreement.sentence
+    yield f"Bias of IsoFLOP: {fit.bias_sentence}"
+
+
+def declare_points(workspace: Workspace, study: str) -> Iterator[str]:
+    """Declare points as variants of params.yaml that import the points' checkpoints, and say so.
+
+    `dvc repro report@NAME` then analyses one like any other variant.
+
+    Raises:
+        MiscopeError: there are no runs, no checkpoint was kept, or the data are no family's, so there is no probe.
+    """
+    root, declared = workspace.root, workspace.variants
+    records = results.of_study(root, study).runs
+    configs = {point.id: point.config for point in documents.read_plan(root, study).points}
+    for run in records:
+        name, folder = name_of(study, run.id), Folder(documents.path(root, study, f"runs/{run.id}"))
+        if name in declared:
+            continue
+        if not folder.checkpoint_steps():
+            raise MiscopeError(
+                f"The points of `{study}` kept no checkpoints; set `scaling.{study}.keep_checkpoints: true` and run "
+                f"`dvc repro run@{study}`."
+            )
+        configuration.add(root, name, _entry(root, study, configs[run.id], folder))
+        yield f"{name}: {run.parameters:,.0f} parameters, {run.tokens:,.0f} tokens"
+    yield f"Run `dvc repro report@{study}_...` for each, or `dvc repro` for all, to analyse them."
+
+
+def _entry(root: Path, study: str, made: Config, folder: Folder) -> dict[str, Any]:
+    """The entry of params.yaml: the family with its settings, the shape that its own does not say, the checkpoints."""
+    settings = dict(made.dataset)
+    if settings.pop("_target_").rpartition(".")[0] != FAMILIES:
+        raise MiscopeError(
+            f"The data of `{study}` are no family's, so there is no probe to look with; use `dataset: {{name: family, "
+            "family: ...}}` or `text`."
+        )
+    family = settings.pop("family", "text")
+    steps = folder.checkpoint_steps()
+    entry = {"family": family, **settings, "seed": made.seed, "steps": steps[-1], "checkpoints": list(steps)}
+    own = configuration.variant("point", entry, root).family.model()
+    model = store.model_config(folder.checkpoint(steps[-1]))
+    shape = {f: v for f in field_names(type(model)) if (v := getattr(model, f)) != getattr(own, f)}
+    for name in GIVEN:
+        if name in shape:
+            wanted = getattr(own, name)
+            raise MiscopeError(
+                f"The points of `{study}` have `{name}` = {shape[name]}, and `{family}` has {wanted}; say "
+                f"`model: {{{name}: {wanted}}}` in the study."
+            )
+    return {**entry, "model": shape, "imported": folder.checkpoints.relative_to(root).as_posix()}
 
 
 def against_scale(workspace: Workspace, study: str, measure: str) -> pd.DataFrame:

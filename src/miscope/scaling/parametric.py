@@ -1,9 +1,7 @@
 """The law L(N, D) fitted by squared error, by Huber's loss on its logarithm, or by an asymmetric absolute error.
 
-Intervals: runs drawn again with replacement, the law fitted to each draw, and what the draws agree on.
-
-Each has its own idea of noise: squared error that all runs are equally good; Huber that a few are off; the asymmetric
-one that a run can only be worse than the law, seldom better.
+Squared error takes all runs as equally good; Huber's allows that a few are off; the asymmetric one that a run is worse
+than the law, seldom better. For intervals, runs are drawn again with replacement and the law is fitted to each draw.
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.3 (Huber on the log-sum-exp form); Besiroglu et al. 2024,
 arXiv:2404.10102 (sum, not mean: an objective of 1e-5 stops the optimizer early); Takano 2024, the PyPI package
@@ -47,10 +45,13 @@ class Points:
     def __len__(self) -> int:
         return len(self.loss)
 
+    def predicted(self, law: Law) -> Float[np.ndarray, " point"]:
+        """The law's losses in nats."""
+        return np.asarray(law.loss(self.parameters, self.tokens))
+
     def log_residuals(self, law: Law) -> Float[np.ndarray, " point"]:
         """log loss of the runs less the law's: above 0, the run is worse."""
-        residuals: np.ndarray = np.log(self.loss) - np.log(np.asarray(law.loss(self.parameters, self.tokens)))
-        return residuals
+        return np.asarray(np.log(self.loss) - np.log(self.predicted(law)))
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class Fitted:
     points: Points
     law: Law
     draws: Law
+
+    def spread(self) -> float | None:
+        """Standard deviation of the runs about the law in nats; None where it has as many parameters as runs."""
+        error = self.points.loss - self.points.predicted(self.law)
+        freedom = len(self.points) - 5 + (self.points.floor is not None)
+        return float(np.sqrt((error**2).sum() / freedom)) if freedom > 0 else None
 
     def described(self, targets: Sequence[float], budgets: Sequence[float], k: float, seed: int) -> fit.LawFit:
         """What it says: of its parameters, at the targets, and along the frontier; C = k N D."""
@@ -81,13 +88,25 @@ class Fitted:
         """E, A, B, alpha, beta and a = beta / (alpha + beta), each with its interval or refused."""
         law, draws, points = self.law, self.draws, self.points
         answers = {name: fit.interval(getattr(law, name), getattr(draws, name), name) for name in NAMES}
-        answers["E"] = fit.Estimate(points.floor) if points.floor is not None else _floor(answers["E"], points.loss)
+        answers["E"] = fit.Estimate(points.floor) if points.floor is not None else self._floor(answers["E"])
         for name, scale in (("alpha", "A"), ("beta", "B")):
             answers[name] = answers[name].refused_if_wide(name, fit.WIDEST_RATIO[name])
             if answers[name].refusal and not answers[scale].refusal:
-                sentence = f"{scale} means nothing without {name}, which is not identifiable."
-                answers[scale] = answers[scale].refused(sentence)
+                answers[scale] = answers[scale].refused(
+                    f"{scale} means nothing without {name}, which is not identifiable."
+                )
         return {**answers, "a": fit.exponent(float(law.exponent), np.asarray(draws.exponent))}
+
+    def _floor(self, estimate: fit.Estimate) -> fit.Estimate:
+        """E, refused where its interval is wide, or reaches down to 0."""
+        lowest, low, high = float(self.points.loss.min()), estimate.low, estimate.high
+        if low is None or high is None or (low > 0.01 * lowest and high - low <= WIDEST_FLOOR * lowest):
+            return estimate
+        return estimate.refused(
+            f"E is not identifiable: its {fit.LEVEL:.0%} interval runs from {low:.3g} to {high:.3g} nats, with "
+            f"{lowest:.3g} the lowest loss measured. Longer runs of larger models would tell; a floor that is known "
+            "can be pinned."
+        )
 
     def _target(self, flops: float, k: float, seed: int) -> fit.LawTarget:
         """N*, D*, D*/N* and the loss at `flops`; the loss also as a prediction: with a run's own deviation on top."""
@@ -130,7 +149,7 @@ def refitted(points: Points, method: fit.Method, near: Law, weights: Float[np.nd
 
 def objective(points: Points, law: Law, method: fit.Method) -> float:
     """What the method minimises: a sum over points (Huber, squared) or a mean (asymmetric)."""
-    predicted = np.asarray(law.loss(points.parameters, points.tokens))
+    predicted = points.predicted(law)
     if method == "squared":
         return float(((predicted - points.loss) ** 2).sum())
     if method == "asymmetric":
@@ -141,27 +160,24 @@ def objective(points: Points, law: Law, method: fit.Method) -> float:
 
 def unfit(points: Points) -> fit.Refusal | None:
     """Why no law can be fitted to these points at all, if so."""
-    n_needed = 5 + (points.floor is None)
-    cells = set(zip(points.parameters.tolist(), points.tokens.tolist(), strict=True))
-    if len(cells) < n_needed:
-        return fit.Refusal(
-            "too few points",
-            f"{len(cells)} different pairs of size and tokens for {n_needed - 1} parameters; at least {n_needed} are "
-            "needed.",
+    needed = 5 + (points.floor is None)
+    cells = len(set(zip(points.parameters.tolist(), points.tokens.tolist(), strict=True)))
+    if cells < needed:
+        sentence = (
+            f"{cells} different pairs of size and tokens for {needed - 1} parameters; at least {needed} are needed."
         )
+        return fit.Refusal("too few points", sentence)
     for name, values in (("sizes", points.parameters), ("token counts", points.tokens)):
-        if len(set(values.tolist())) < 3:
-            return fit.Refusal(
-                "not identifiable", f"{len(set(values.tolist()))} different {name}; an exponent needs at least 3."
-            )
+        if (different := len(set(values.tolist()))) < 3:
+            return fit.Refusal("not identifiable", f"{different} different {name}; an exponent needs at least 3.")
     correlation = float(np.corrcoef(np.log(points.parameters), np.log(points.tokens))[0, 1])
-    if abs(correlation) > 0.9999:
-        return fit.Refusal(
-            "not identifiable",
-            f"Size and tokens move together in all runs (correlation {correlation:.5f} of their logarithms): what "
-            "each does alone cannot be told.",
-        )
-    return None
+    if abs(correlation) <= 0.9999:
+        return None
+    return fit.Refusal(
+        "not identifiable",
+        f"Size and tokens move together in all runs (correlation {correlation:.5f} of their logarithms): what each "
+        "does alone cannot be told.",
+    )
 
 
 def _huber(residual: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -217,13 +233,11 @@ class _Huber:
         return starts
 
     def theta(self, law: Law) -> np.ndarray:
-        a = law.A * np.exp(-law.alpha * self.at.n_mean)
-        b = law.B * np.exp(-law.beta * self.at.d_mean)
-        logs = [float(np.log(max(value, 1e-9))) for value in (a, b)]
+        sizes, data = law.A * np.exp(-law.alpha * self.at.n_mean), law.B * np.exp(-law.beta * self.at.d_mean)
+        logs = [float(np.log(max(value, 1e-9))) for value in (sizes, data)]
         floor = float(np.log(max(float(law.E), 1e-3 * self.lowest)))
         theta = [*logs, float(law.alpha), float(law.beta), floor]
-        clipped: np.ndarray = np.clip(theta[: len(self.bounds)], *np.transpose(self.bounds))
-        return clipped
+        return np.asarray(np.clip(theta[: len(self.bounds)], *np.transpose(self.bounds)))
 
     def law(self, theta: np.ndarray) -> Law:
         floor = self.floor if self.floor is not None else float(np.exp(theta[4]))
@@ -247,6 +261,8 @@ def _asymmetric(points: Points, weights: Float[np.ndarray, " point"] | None, nea
         ones = [np.ones(n)] if has_floor else []
         columns = np.stack([*ones, np.exp(-alpha * at.n), np.exp(-beta * at.d)], axis=1)
         best = linprog(cost, A_eq=hstack([csr_array(columns), slack]).tocsr(), b_eq=target, method="highs")
+        if not best.success:  # exponents so large that the solver refuses the matrix
+            return np.inf, np.zeros(2 + has_floor)
         return float(best.fun), best.x[: 2 + has_floor]
 
     if near is None:
@@ -258,40 +274,22 @@ def _asymmetric(points: Points, weights: Float[np.ndarray, " point"] | None, nea
     options = {"xatol": tolerance, "fatol": tolerance}
     ends = [minimize(lambda pair: solved(pair)[0], s, method="Nelder-Mead", options=options) for s in starts]
     best = min(ends, key=lambda end: end.fun).x
-    scales = solved(best)[1]
-    E, A, B = scales if has_floor else (points.floor, *scales)
+    E, A, B = solved(best)[1] if has_floor else (points.floor, *solved(best)[1])
     return at.law(float(E or 0.0), float(A), float(B), *(float(value) for value in np.exp(best)))
 
 
 def redrawn_laws(points: Points, method: fit.Method, law: Law, draws: int, seed: int) -> Law:
-    """`draws` laws as one Law of arrays, each fitted to as many runs drawn with replacement; `law` is that of all.
+    """`draws` laws as one Law of arrays, each fitted to as many runs drawn with replacement; `law` is that of all."""
+    generator = np.random.default_rng(seed)
+    laws = (refitted(points, method, law, _drawn(points, generator)) for _ in range(draws))
+    return Law(*np.array([[getattr(one, name) for name in NAMES] for one in laws], dtype=np.float64).T)
 
-    A draw that holds too few different runs for any law is drawn again.
-    """
-    generator, n = np.random.default_rng(seed), len(points)
-    laws = np.empty((draws, len(NAMES)))
-    for row in laws:
+
+def _drawn(points: Points, generator: np.random.Generator) -> Float[np.ndarray, " point"]:
+    """How often each run is drawn; a draw that holds too few different runs for any law is drawn again."""
+    n = len(points)
+    while True:
         weights = np.bincount(generator.integers(0, n, n), minlength=n)
-        while _is_degenerate(points, weights):
-            weights = np.bincount(generator.integers(0, n, n), minlength=n)
-        one = refitted(points, method, law, weights.astype(np.float64))
-        row[:] = [getattr(one, name) for name in NAMES]
-    return Law(*laws.T)
-
-
-def _is_degenerate(points: Points, weights: np.ndarray) -> bool:
-    drawn = weights > 0
-    return unfit(Points(points.parameters[drawn], points.tokens[drawn], points.loss[drawn], points.floor)) is not None
-
-
-def _floor(estimate: fit.Estimate, loss: Float[np.ndarray, " point"]) -> fit.Estimate:
-    lowest = float(loss.min())
-    if estimate.low is None or estimate.high is None:
-        return estimate
-    if estimate.low > 0.01 * lowest and estimate.high - estimate.low <= WIDEST_FLOOR * lowest:
-        return estimate
-    return estimate.refused(
-        f"E is not identifiable: its {fit.LEVEL:.0%} interval runs from {estimate.low:.3g} to {estimate.high:.3g} "
-        f"nats, with {lowest:.3g} the lowest loss measured. Longer runs of larger models would tell; a floor that is "
-        "known can be pinned."
-    )
+        some = weights > 0
+        if unfit(Points(points.parameters[some], points.tokens[some], points.loss[some], points.floor)) is None:
+            return weights.astype(np.float64)

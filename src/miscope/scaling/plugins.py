@@ -10,7 +10,7 @@ and any class at all as a loss.
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,7 @@ from miscope import catalog, keys
 from miscope.core import MiscopeError
 from miscope.model.transformer import Transformer
 from miscope.scaling.documents import Settings
-from miscope.scaling.loader import held_out, n_rows, source, tokens_in
-from miscope.scaling.protocols import Batch, ScalableDataset, ScalableLoss, ScalableModel
+from miscope.scaling.protocols import Batch, ScalableDataset, ScalableModel, held_out, n_rows, source, tokens_in
 
 CONF = Path(__file__).parent / "conf"
 
@@ -35,26 +34,23 @@ class Plugin:
     """What a study names, and its settings; `make` makes it."""
 
     kind: str  # model, dataset, loss
-    target: str  # the dotted path of a class or function
-    settings: Settings = field(default_factory=dict)
+    config: Settings  # `_target_`, the dotted path of a class or function, and what it is called with
 
     def __str__(self) -> str:
         return f"{self.kind} `{self.target}`"
 
-    @classmethod
-    def of(cls, kind: str, config: Settings) -> "Plugin":
-        """The plugin that `config` wrote."""
-        return cls(kind, config["_target_"], {key: value for key, value in config.items() if key != "_target_"})
+    @property
+    def target(self) -> str:
+        return str(self.config["_target_"])
 
     @property
-    def config(self) -> Settings:
-        """As plain data."""
-        return {"_target_": self.target, **self.settings}
+    def settings(self) -> Settings:
+        return {key: value for key, value in self.config.items() if key != "_target_"}
 
     @property
     def located(self) -> Any:
         """The class or function itself."""
-        return catalog.located(self.target, "`_target_`")
+        return catalog.located(self.config["_target_"], "`_target_`")
 
     @property
     def source(self) -> tuple[Path, ...]:
@@ -64,7 +60,7 @@ class Plugin:
 
     def sized(self, settings: Settings) -> "Plugin":
         """The same with more settings, for all of which the target has an argument."""
-        chosen, located = replace(self, settings={**self.settings, **settings}), self.located
+        chosen, located = Plugin(self.kind, {**self.config, **settings}), self.located
         if not callable(located):
             raise chosen.fault(f"it is no class or function but {type(located).__name__}")
         parameters = inspect.signature(located).parameters.values()
@@ -121,12 +117,11 @@ def plugin(kind: str, spec: Any, where: str, root: Path = Path()) -> Plugin:
             "`name` or `_target_`, and settings."
         )
     catalog.look_in(root)
-    own = {key: value for key, value in given.items() if key not in ("name", "_target_")}
     if "_target_" in given:
-        return Plugin(kind, given["_target_"]).sized(own)
+        return Plugin(kind, {"_target_": given["_target_"]}).sized(given)
     name = catalog.known(f"{kind} for `{where}` called", str(given["name"]), groups(kind))
-    text = (CONF / kind / f"{name}.yaml").read_text(encoding="utf-8")
-    return Plugin.of(kind, YAML(typ="safe", pure=True).load(text)).sized(own)
+    config = YAML(typ="safe", pure=True).load((CONF / kind / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Plugin(kind, config).sized({key: value for key, value in given.items() if key != "name"})
 
 
 @dataclass(frozen=True)
@@ -167,26 +162,16 @@ def probed(plugin: Plugin) -> Probed:
     if not (count is None or (isinstance(count, int) and count > 0)):
         raise plugin.fault(f"`token_count` gives {count!r}; allowed: a whole number above 0, or None")
     entropy = plugin.called("entropy", dataset.entropy) if hasattr(dataset, "entropy") else None
-    arrays = {
-        f"{i} {name}": value.numpy()
-        for i, one in enumerate((batch, beside))
-        for name, value in one.items()
-        if isinstance(value, Tensor)
-    }
-    return Probed(batch, tokens_in(batch) // rows, count, entropy, keys.digest_of_arrays(arrays))
-
-
-def loss_of(plugin: Plugin) -> ScalableLoss:
-    """The loss, which is looked at together with a model."""
-    loss: ScalableLoss = plugin.make()
-    if not callable(loss) or isinstance(loss, type):
-        raise plugin.fault("it cannot be called with (output, batch)")
-    return loss
+    named = [(f"{i} {name}", value) for i, one in enumerate((batch, beside)) for name, value in one.items()]
+    digest = keys.digest_of_arrays({name: value.numpy() for name, value in named if isinstance(value, Tensor)})
+    return Probed(batch, tokens_in(batch) // rows, count, entropy, digest)
 
 
 def sized(plugin: Plugin, loss_plugin: Plugin, data: Probed, seed: int = 0) -> Sized:
     """The model, looked at: forward, loss, backward, its count of parameters, its optimizer."""
-    loss, model = loss_of(loss_plugin), plugin.seeded(seed)
+    loss, model = loss_plugin.make(), plugin.seeded(seed)
+    if not callable(loss) or isinstance(loss, type):
+        raise loss_plugin.fault("it cannot be called with (output, batch)")
     _check_model(plugin, model)
     with FlopCounterMode(display=False) as counted, torch.random.fork_rng(devices=[]):
         output = plugin.called("forward", model, data.batch)

@@ -18,8 +18,8 @@ from miscope.core import MiscopeError, Recipe
 from miscope.model.initialisation import own_generator
 from miscope.model.weights import weights
 from miscope.scaling.documents import Plan, Point, plain
-from miscope.scaling.loader import held_out, n_rows, rows_of, source, tokens_in
 from miscope.scaling.plugins import Plugin
+from miscope.scaling.protocols import held_out, n_rows, source, tokens_in
 from miscope.training.device import device_for
 from miscope.training.trainer import Model, State, Stretch, Trainer, restore, state_of
 from miscope.workspace import store
@@ -53,7 +53,7 @@ def recipe_of(plan: Plan, point: Point) -> Recipe:
 def plugins_of(point: Point) -> tuple[Plugin, Plugin, Plugin]:
     """Model, dataset and loss, as the plan names them."""
     config = point.config
-    return Plugin.of("model", config.model), Plugin.of("dataset", config.dataset), Plugin.of("loss", config.loss)
+    return Plugin("model", config.model), Plugin("dataset", config.dataset), Plugin("loss", config.loss)
 
 
 def key_of(plan: Plan, point: Point) -> keys.Key:
@@ -68,6 +68,7 @@ def trainer_of(plan: Plan, point: Point, on_update: Callable[[int], None] = lamb
     `on_update` is told the step after every update.
     """
     recipe, config = recipe_of(plan, point), point.config
+    tokens, began = 0, time.perf_counter()  # tokens handed out; a resumed training counts both from its true beginning
     model_plugin, dataset_plugin, loss_plugin = plugins_of(point)
     device, dataset, loss = device_for(recipe), dataset_plugin.make(), loss_plugin.make()
     network = model_plugin.seeded(config.seed).to(device.torch).train()
@@ -78,18 +79,18 @@ def trainer_of(plan: Plan, point: Point, on_update: Callable[[int], None] = lamb
         group["rate_share"] = group["lr"] / recipe.learning_rate
     train = source(dataset.build("train"))
     test = held_out(dataset.build("test"), TEST_BATCH, config.test_tokens)
-    clock = _Clock()
 
     def losses(step: int) -> Iterator[Tensor]:
+        nonlocal tokens
         batch = train.batch(config.seed, step, recipe.batch_size)
-        clock.tokens += tokens_in(batch)
+        tokens += tokens_in(batch)
         share = device.to_device(batch)
         n_parts = max(1, min(recipe.accumulate, n_rows(share)))
         for i in range(n_parts):
-            micro_batch = rows_of(share, slice(i, None, n_parts))
+            part = {name: v[i::n_parts] if isinstance(v, Tensor) else v for name, v in share.items()}
             with device.autocast():
-                output = network(micro_batch)
-            yield loss(output, micro_batch) * (n_rows(micro_batch) / n_rows(batch))
+                output = network(part)
+            yield loss(output, part) * (n_rows(part) / n_rows(batch))
 
     @torch.no_grad()
     def evaluate(step: int) -> EvalPoint:
@@ -109,20 +110,21 @@ def trainer_of(plan: Plan, point: Point, on_update: Callable[[int], None] = lamb
                 f"The held-out loss of point {point.id} ({point.parameters:,} parameters) is {total / n} at update "
                 f"{step:,}; lower the learning rate ({recipe.learning_rate:g})."
             )
-        return EvalPoint(step, clock.tokens, total / n, clock.seconds)
+        return EvalPoint(step, tokens, total / n, time.perf_counter() - began)
 
     def save(path: Path, step: int, key: str) -> None:
         """Write the weights as a checkpoint of a variant, for the instruments."""
         store.save_checkpoint(path, step, network.core.config, weights(network.core), key)
 
     def state() -> State:
-        """Weights, moments and the clock; copies, for parameters may share memory."""
-        own = state_of(network, optimizer) | clock.state()
-        return {name: value.detach().clone() for name, value in own.items()}
+        """Weights, moments, tokens and seconds; copies, for parameters may share memory."""
+        spent = {"clock.tokens": torch.tensor(tokens), "clock.seconds": torch.tensor(time.perf_counter() - began)}
+        return {name: value.detach().clone() for name, value in (state_of(network, optimizer) | spent).items()}
 
     def take_up(kept: Mapping[str, Tensor]) -> None:
+        nonlocal tokens, began
         restore(network, optimizer, kept)
-        clock.restore(kept)
+        tokens, began = int(kept["clock.tokens"]), time.perf_counter() - float(kept["clock.seconds"])
 
     @contextmanager
     def chance(step: int) -> Iterator[None]:
@@ -134,20 +136,3 @@ def trainer_of(plan: Plan, point: Point, on_update: Callable[[int], None] = lamb
 
     model = Model(evaluate, save, state, take_up)
     return Trainer([model], network, [optimizer], [Stretch(0, (recipe,), losses)], device, chance=chance)
-
-
-class _Clock:
-    """Tokens that were handed out, and seconds that were spent, also before a training was resumed."""
-
-    def __init__(self) -> None:
-        self.tokens, self._began = 0, time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began
-
-    def state(self) -> State:
-        return {"clock.tokens": torch.tensor(self.tokens), "clock.seconds": torch.tensor(self.seconds)}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.tokens, self._began = int(state["clock.tokens"]), time.perf_counter() - float(state["clock.seconds"])

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from miscope import keys
 from miscope.core import MiscopeError
@@ -23,6 +23,10 @@ COLUMNS = {
 }
 
 
+def _column(name: str) -> cached_property[Float[np.ndarray, " run"]]:
+    return cached_property(lambda results: np.array([getattr(run, name) for run in results.runs], dtype=np.float64))
+
+
 @dataclass(frozen=True)
 class Results:
     """Runs to fit. `loss` is held-out, in nats, NaN where none was measured; `budget` in FLOPs."""
@@ -33,6 +37,11 @@ class Results:
     runs: tuple[Record, ...]
     digest: str  # of the file
 
+    parameters = _column("parameters")
+    tokens = _column("tokens")
+    budget = _column("budget")
+    loss = _column("loss")
+
     def __len__(self) -> int:
         return len(self.runs)
 
@@ -40,21 +49,9 @@ class Results:
     def ids(self) -> tuple[str, ...]:
         return tuple(run.id for run in self.runs)
 
-    @cached_property
-    def parameters(self) -> Float[np.ndarray, " run"]:
-        return np.array([run.parameters for run in self.runs], dtype=np.float64)
-
-    @cached_property
-    def tokens(self) -> Float[np.ndarray, " run"]:
-        return np.array([run.tokens for run in self.runs], dtype=np.float64)
-
-    @cached_property
-    def budget(self) -> Float[np.ndarray, " run"]:
-        return np.array([run.budget for run in self.runs], dtype=np.float64)
-
-    @cached_property
-    def loss(self) -> Float[np.ndarray, " run"]:
-        return np.array([run.loss for run in self.runs], dtype=np.float64)
+    def columns(self, mask: Bool[np.ndarray, " run"]) -> tuple[Float[np.ndarray, " chosen"], ...]:
+        """Budget, parameters, tokens and loss of the chosen runs."""
+        return self.budget[mask], self.parameters[mask], self.tokens[mask], self.loss[mask]
 
     @property
     def flops_per_parameter_token(self) -> float:
@@ -78,8 +75,22 @@ def read(file: Path, command: str = "") -> Results:
         records = Records(_of_csv(file), file.stem, "as in the file; not stated")
     else:
         records = documents.read(file, Records, command)
-    known = records.study or file.parent.name, records.convention, records.entropy
-    return _checked(file, Results(*known, records.points, keys.digest(file.read_bytes())))
+    study, digest = records.study or file.parent.name, keys.digest(file.read_bytes())
+    results = Results(study, records.convention, records.entropy, records.points, digest)
+    if not len(results):
+        raise MiscopeError(f"{file} holds no run.")
+    for name in ("parameters", "tokens", "budget"):
+        values = getattr(results, name)
+        wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+        if len(wrong):
+            first = wrong[0]
+            raise MiscopeError(
+                f"{file}: `{name}` of {results.ids[first]} is {values[first]}; it must be a positive number."
+            )
+    if len(set(results.ids)) < len(results):
+        twice = next(i for i in results.ids if results.ids.count(i) > 1)
+        raise MiscopeError(f"{file}: the id `{twice}` stands twice.")
+    return results
 
 
 def _of_csv(file: Path) -> tuple[Record, ...]:
@@ -96,10 +107,9 @@ def _of_csv(file: Path) -> tuple[Record, ...]:
     k = FLOPS_PER_PARAMETER_TOKEN
     if "budget" not in values:
         values["budget"] = k * values["parameters"] * values["tokens"]
-    if "tokens" not in values:
-        values["tokens"] = values["budget"] / k / values["parameters"]
-    if "parameters" not in values:
-        values["parameters"] = values["budget"] / k / values["tokens"]
+    for missing, other in (("tokens", "parameters"), ("parameters", "tokens")):
+        if missing not in values:
+            values[missing] = values["budget"] / k / values[other]
     ids = (row[at["id"]] if at["id"] else f"row {i + 1}" for i, row in enumerate(rows))
     numbers = (values[key].tolist() for key in ("budget", "parameters", "tokens", "loss"))
     return tuple(Record(*run) for run in zip(ids, *numbers, strict=True))
@@ -111,19 +121,3 @@ def _number(text: str) -> float:
         return float(text)
     except (TypeError, ValueError):
         return float("nan")
-
-
-def _checked(file: Path, results: Results) -> Results:
-    if not len(results):
-        raise MiscopeError(f"{file} holds no run.")
-    for name in ("parameters", "tokens", "budget"):
-        values = getattr(results, name)
-        wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-        if len(wrong):
-            raise MiscopeError(
-                f"{file}: `{name}` of {results.ids[wrong[0]]} is {values[wrong[0]]}; it must be a positive number."
-            )
-    if len(set(results.ids)) < len(results):
-        twice = next(i for i in results.ids if results.ids.count(i) > 1)
-        raise MiscopeError(f"{file}: the id `{twice}` stands twice.")
-    return results

@@ -9,6 +9,7 @@
 A point whose record is of the same content is left as it lies; one that is no longer planned is removed.
 """
 
+import json
 import multiprocessing
 import os
 import queue
@@ -25,14 +26,15 @@ from miscope import catalog, keys
 from miscope.core import MiscopeError, Recipe
 from miscope.model.memory import keep_freed_memory
 from miscope.scaling import documents
-from miscope.scaling.documents import Plan, Point, Record, Records
+from miscope.scaling.documents import Plan, Point, Record, Records, plain
 from miscope.scaling.plugins import probed
 from miscope.scaling.point import EvalPoint, key_of, plugins_of, recipe_of, trainer_of
 from miscope.training.checkpoints import CheckpointStore, Target
 from miscope.training.device import Device, device_for, versions
 from miscope.training.loop import train_missing
 from miscope.training.trainer import below
-from miscope.workspace.files import Folder, sweep
+from miscope.workspace import files
+from miscope.workspace.files import Folder
 
 UPDATE_FLOPS = 2e7  # what an update costs beside its matmuls, as matmuls; for the bar and the order alone
 OnProgress = Callable[[str, int], None]  # id of a point, updates that it has made
@@ -49,9 +51,8 @@ def bring_up_to_date(
     Raises:
         MiscopeError: a point fails; those that are done stay, and the next call goes on from them.
     """
-    plan = documents.read_plan(root, study)
+    plan, runs = documents.read_plan(root, study), documents.path(root, study, "runs")
     catalog.look_in(root)
-    runs = documents.path(root, study, "runs")
     missing = sorted((p for p in plan.points if fresh(plan, p, runs) is None), key=cost, reverse=True)
     for done in plan.points:
         if done not in missing:
@@ -74,7 +75,13 @@ def bring_up_to_date(
 def fresh(plan: Plan, planned: Point, runs: Path) -> Record | None:
     """The record of a point, if it is whole and of this content."""
     folder = Folder(runs / planned.id)
-    record = documents.read_run(folder.path / "run.json", key_of(plan, planned).digest)
+    try:
+        content = json.loads((folder.path / "run.json").read_text(encoding="utf-8"))
+        if content["key"] != key_of(plan, planned).digest:
+            return None
+        record: Record = documents.typed(Record, content)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
     return record if checkpoint_steps(plan, planned) <= set(folder.checkpoint_steps()) else None
 
 
@@ -166,9 +173,9 @@ def train(plan: Plan, planned: Point, folder: Folder, on_update: Callable[[int],
     train_missing(lambda: trainer_of(plan, planned, on_update), [target], device)
     if device.writes:
         record = _record(planned, store, device)
-        sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in checkpoints})
-        documents.write_run(folder.path / "run.json", record, key)
-        sweep(folder.path / "resume", keep=set())
+        files.sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in checkpoints})
+        files.write(folder.path / "run.json", files.pretty_json(plain(record) | {"key": key}))
+        files.sweep(folder.path / "resume", keep=set())
 
 
 def _record(planned: Point, store: CheckpointStore, device: Device) -> Record:
@@ -190,6 +197,5 @@ def _record(planned: Point, store: CheckpointStore, device: Device) -> Record:
         flops_counted=planned.flops_counted * last.tokens / planned.tokens, seconds=round(last.seconds, 2),
         device=device.torch.type, device_info=device.describe(), versions=versions(), model_class=model.target,
         dataset_class=dataset.target, loss_class=loss.target, schedule=planned.config.recipe["schedule"],
-        config_hash=keys.digest(keys.canonical_json(documents.plain(planned.config))),
-        weights=keys.digest_of_arrays(arrays),
+        config_hash=keys.digest(keys.canonical_json(plain(planned.config))), weights=keys.digest_of_arrays(arrays),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
+from plotly.colors import hex_to_rgb, sample_colorscale
 
 from miscope.core import MiscopeError
 from miscope.instrument import Table, View, view
@@ -75,8 +75,7 @@ def _layers(draw: Callable[[go.Figure, Layers], None], right: int = 22) -> Rende
 
     def drawing(table: Table, frame: Frame) -> go.Figure:
         assert isinstance(table, Layers)
-        figure = go.Figure()
-        draw(figure, table)
+        draw(figure := go.Figure(), table)
         return finish(figure, table, frame, plot_height=HEIGHT, margins=Margins(right=right))
 
     return Renderer(drawing)
@@ -97,19 +96,23 @@ def runs_of(fit: Fit, results: Results) -> pd.DataFrame:
 
 def minima_of(fit: Fit) -> pd.DataFrame:
     """One row per shape and budget: the best size and tokens with intervals, or why there is none."""
-    minima = [(shape, minimum) for shape in SHAPES for minimum in fit.isoflop[shape].minima]
-    rows = [{"shape": s, "sizes": m.n_sizes, "refused": str(m.parameters.refusal or ""), **_flat(m)} for s, m in minima]
+    rows = [
+        {"shape": shape, "sizes": at.n_sizes, "refused": str(at.parameters.refusal or ""), **_flat(at)}
+        for shape in SHAPES
+        for at in fit.isoflop[shape].minima
+    ]
     columns = ("shape", "budget", "sizes", *_ends("parameters"), *_ends("tokens"), "loss", "refused")
     return pd.DataFrame(rows, columns=columns)
 
 
-def frontier_of(fit: Fit, *names: str) -> pd.DataFrame:
-    """One row per method and budget: N*, D* and (for a law) the least loss with bands; whether it is extrapolated."""
-    points = [(method, point) for method, one in fit.by_method.items() for point in one.frontier]
-    edge = fit.largest_budget * 1.001
-    rows = [{"method": method, "is_extrapolated": at.budget > edge, **_flat(at)} for method, at in points]
-    ends = (end for name in names for end in _ends(name))
-    return pd.DataFrame(rows, columns=["method", "budget", "is_extrapolated", *ends])
+def frontier_of(fit: Fit, name: str) -> pd.DataFrame:
+    """One row per method and budget: `parameters` N*, `tokens` D* or the least `loss`, with its band."""
+    rows = [
+        {"method": method, "is_extrapolated": at.budget > fit.largest_budget * 1.001, **_flat(at)}
+        for method, one in fit.by_method.items()
+        for at in one.frontier
+    ]
+    return pd.DataFrame(rows, columns=["method", "budget", "is_extrapolated", *_ends(name)])
 
 
 def _flat(answers: Minimum | Frontier) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def curves_of(fit: Fit, results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
     kept = ~np.isin(np.array(results.ids), [run.id for run in fit.set_aside])
     sizes = [pd.DataFrame({"budget": [], "shape": [], "parameters": [], "loss": []})]
     lines = sizes[:]
-    for c in curved.curves(*(v[kept] for v in (results.budget, results.parameters, results.tokens, results.loss))):
+    for c in curved.curves(*results.columns(kept)):
         sizes.append(pd.DataFrame({"budget": c.budget, "parameters": c.parameters, "loss": c.loss}))
         x = np.geomspace(c.parameters[0], c.parameters[-1], 60)
         lines += [pd.DataFrame({"budget": c.budget, "shape": shape, "parameters": x, "loss": curved.drawn(c, shape, x)})
@@ -140,23 +143,28 @@ def curves_of(fit: Fit, results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _draw_isoflop(figure: go.Figure, table: Layers) -> None:
     runs, sizes, lines = (table.around[name] for name in ("runs", "sizes", "lines"))
-    colors = _budget_colors(lines["budget"].unique().tolist())
-    for i, (budget, color) in enumerate(colors.items()):
+    budgets = lines["budget"].unique().tolist()
+    shares = np.linspace(0, 0.85, len(budgets)).tolist() if len(budgets) > 1 else [0.3]
+    named = (
+        range(len(budgets))
+        if len(budgets) <= theme.MAX_LEGEND
+        else [round(j * (len(budgets) - 1) / 4) for j in range(5)]
+    )
+    for i, (budget, color) in enumerate(zip(budgets, sample_colorscale(theme.SEQUENTIAL, shares), strict=False)):
         for shape, part in lines[lines["budget"] == budget].groupby("shape", sort=False):
             line = {"color": color, "width": 1.5, "dash": DASHES[shape]}
             _line(figure, part, "parameters", "loss", line, showlegend=False, hoverinfo="skip")
-        is_named = len(colors) <= theme.MAX_LEGEND or i in {round(j * (len(colors) - 1) / 4) for j in range(5)}
         _dots(figure, sizes[sizes["budget"] == budget], "parameters", "loss", {"color": color, "size": 7},
-              f"N %{{x:,}}<br>loss %{{y:.4f}}{NAMED}", name=_flops(budget), showlegend=is_named)  # fmt: skip
+              f"N %{{x:,}}<br>loss %{{y:.4f}}{NAMED}", name=_flops(budget), showlegend=i in named)  # fmt: skip
     best = table.data.dropna(subset=["parameters"])
     for shape, symbol in SYMBOLS.items():
         marker = {"symbol": symbol, "size": 12, "color": theme.MARK, "line": {"width": 1.5, "color": theme.MARK}}
         hover = f"N* %{{x:,.4s}}<br>loss %{{y:.4f}}{NAMED}"
         _dots(figure, best[best["shape"] == shape], "parameters", "loss", marker, hover, name=f"minimum, {shape}")
-    if not colors:
+    if not budgets:
         _dots(figure, runs, "parameters", "loss", {"size": 6}, showlegend=False)
     _log(figure.update_xaxes, runs["parameters"], TITLES["parameters"])
-    _linear(figure, lines["loss"] if colors else runs["loss"], TITLES["loss"])
+    _linear(figure, lines["loss"] if budgets else runs["loss"], TITLES["loss"])
 
 
 @view(
@@ -184,10 +192,9 @@ def _draw_loss(figure: go.Figure, table: Layers) -> None:
     _dots(figure, runs, "budget", "loss", marker, hover, customdata=told, name="runs", showlegend=False)
     _beyond(figure, table)
     for text, value in table.marks.items():
-        figure.add_hline(
-            y=value, line={"color": theme.GREY, "width": 1, "dash": "dash"},
-            annotation={"text": text, "font": {"size": 12, "color": theme.GREY}}, annotation_position="bottom left",
-        )  # fmt: skip
+        note = {"text": text, "font": {"size": 12, "color": theme.GREY}}
+        line = {"color": theme.GREY, "width": 1, "dash": "dash"}
+        figure.add_hline(y=value, line=line, annotation=note, annotation_position="bottom left")
     _log(figure.update_xaxes, law["budget"], TITLES["budget"])
     _linear(figure, [*law["loss"], *law["loss_low"], *runs["loss"], *table.marks.values()], TITLES["loss"])
 
@@ -224,8 +231,8 @@ def _best(leaf: str, name: str, text: str, question: str) -> View:
             part, color = minima[minima["shape"] == shape], colors.get(f"IsoFLOP, {shape}", theme.GREY)
             reach = {"type": "data", "symmetric": False, "array": part[high] - part[value],
                      "arrayminus": part[value] - part[low], "color": color, "thickness": 1.2, "width": 3}  # fmt: skip
-            _dots(figure, part, "budget", name, {"symbol": symbol, "size": 9, "color": color}, OVER_COMPUTE,
-                  error_y=reach, name=f"{shape}'s minima")  # fmt: skip
+            marker = {"symbol": symbol, "size": 9, "color": color}
+            _dots(figure, part, "budget", name, marker, OVER_COMPUTE, error_y=reach, name=f"{shape}'s minima")
         _beyond(figure, table)
         first = rows[rows["method"] == table.headline]
         _log(figure.update_xaxes, rows["budget"], TITLES["budget"])
@@ -259,8 +266,8 @@ def _draw_residuals(figure: go.Figure, table: Layers) -> None:
             name = f"{word} ({len(part)})"
             _dots(figure, part, "predicted", "off_percent", marker, hover, customdata=told, name=name)
     figure.add_hline(y=0, line={"color": theme.GREY, "width": 1})
-    bounds = span(runs["predicted"].to_numpy())
-    figure.update_xaxes(title_text="loss that the law expects, nats", range=list(bounds))
+    bounds = list(span(runs["predicted"].to_numpy()))
+    figure.update_xaxes(title_text="loss that the law expects, nats", range=bounds)
     _linear(figure, runs["off_percent"], "run's loss above the law's, %")
 
 
@@ -290,8 +297,7 @@ def _draw_surface(figure: go.Figure, table: Layers) -> None:
     line = {"color": theme.MARK, "width": 2}
     _line(figure, best, "parameters", "tokens", line, name="best split", hoverinfo="skip")
     for update, axis in ((figure.update_xaxes, grid.columns), (figure.update_yaxes, grid.index)):
-        ends = (float(axis[0]), float(axis[-1]))
-        update(type="log", range=axis_range(ends, True), title_text=TITLES[axis.name], **_ticks(ends))
+        _log_axis(update, (float(axis[0]), float(axis[-1])), TITLES[axis.name])
 
 
 @view(
@@ -327,11 +333,11 @@ def _band(figure: go.Figure, part: pd.DataFrame, name: str, color: str, label: s
     value, low, high = _ends(name)
     if has_band and part[low].notna().any():
         ends = part.dropna(subset=[low, high])
-        there_and_back = pd.DataFrame({
-            "budget": [*ends["budget"], *ends["budget"][::-1]], name: [*ends[high], *ends[low][::-1]],
-        })  # fmt: skip
-        _line(figure, there_and_back, "budget", name, {"width": 0}, fill="toself", fillcolor=_pale(color),
-              showlegend=False, hoverinfo="skip")  # fmt: skip
+        up, down = ({"budget": ends["budget"][::way], name: ends[end][::way]} for end, way in ((high, 1), (low, -1)))
+        there_and_back = pd.concat([pd.DataFrame(up), pd.DataFrame(down)])
+        pale = f"rgba({','.join(map(str, hex_to_rgb(color)))},0.18)"
+        outline = {"fill": "toself", "fillcolor": pale, "showlegend": False, "hoverinfo": "skip"}
+        _line(figure, there_and_back, "budget", name, {"width": 0}, **outline)
     is_beyond = part["is_extrapolated"].astype(bool)
     inside = part[~is_beyond]
     for rows, dash in ((inside, "solid"), (pd.concat([inside.tail(1), part[is_beyond]]), "dash")):
@@ -350,13 +356,13 @@ def _beyond(figure: go.Figure, table: Layers) -> None:
 
 
 def _log(update: Callable[..., Any], values: pd.Series, text: str) -> None:
-    bounds = span(np.asarray(values, dtype=np.float64), is_log=True)
-    update(type="log", range=axis_range(bounds, True), title_text=text, **_ticks(bounds))
+    _log_axis(update, span(np.asarray(values, dtype=np.float64), is_log=True), text)
 
 
-def _ticks(bounds: tuple[float, float]) -> dict[str, Any]:
-    """Whole decades on a long axis; 1, 2 and 5 of each on a short one."""
-    return log_ticks(bounds) if bounds[1] / bounds[0] > 10**3.5 else {"dtick": "D2"}
+def _log_axis(update: Callable[..., Any], bounds: tuple[float, float], text: str) -> None:
+    """Ticks at whole decades on a long axis; at 1, 2 and 5 of each on a short one."""
+    ticks = log_ticks(bounds) if bounds[1] / bounds[0] > 10**3.5 else {"dtick": "D2"}
+    update(type="log", range=axis_range(bounds, True), title_text=text, **ticks)
 
 
 def _linear(figure: go.Figure, values: Sequence[float] | pd.Series, text: str) -> None:
@@ -367,17 +373,7 @@ def _bar(text: str) -> dict[str, Any]:
     return {"title": {"text": text, "font": {"size": 12}}, "thickness": 12, "outlinewidth": 0}
 
 
-def _budget_colors(budgets: Sequence[float]) -> dict[float, str]:
-    shares = np.linspace(0, 0.85, len(budgets)).tolist() if len(budgets) > 1 else [0.3]
-    return dict(zip(budgets, sample_colorscale(theme.SEQUENTIAL, shares), strict=False))
-
-
 def _flops(value: float) -> str:
     mantissa, exponent = f"{value:.2e}".split("e")
     number = f"{float(mantissa):g}"
     return f"{'' if number == '1' else number + '×'}10<sup>{int(exponent)}</sup> FLOPs"
-
-
-def _pale(color: str) -> str:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.18)"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -42,13 +41,13 @@ class Batch:
         asked = examples.targets.flatten() >= 0
         self.targets = torch.from_numpy(examples.targets.flatten()[asked]).to(device.torch)
         self._asked = None if asked.all() else torch.from_numpy(asked.nonzero()[0]).to(device.torch)
-        self._allowed = None if examples.allowed is None else _of_asked(examples.allowed, asked).to(device.torch)
+        self._allowed: Tensor | None = None
+        if examples.allowed is not None:
+            self._allowed = torch.from_numpy(examples.allowed.reshape(len(asked), -1)[asked]).to(device.torch)
         self.query_positions = torch.tensor(family.positions(), device=device.torch)
         # not on a GPU: cuSPARSE, which sums the gradients of the rows, promises no order of its sums
         is_on_cpu = device.torch.type == "cpu"
-        self.rows: UniqueRows | None = (
-            unique_rows(self.tokens, self.query_positions, shape.n_ctx) if is_on_cpu else None
-        )
+        self.rows = unique_rows(self.tokens, self.query_positions, shape.n_ctx) if is_on_cpu else None
 
     def logits(self, model: Transformer) -> Tensor:
         """[answer, vocab], wherever the examples ask for one."""
@@ -56,9 +55,8 @@ class Batch:
 
     def all_logits(self, model: Transformer) -> Tensor:
         """[batch, query, vocab], at the positions that the loss reads."""
-        return (
-            model.logits_at(self.tokens, self.query_positions) if self.rows is None else model.forward_unique(self.rows)
-        )
+        rows = self.rows
+        return model.logits_at(self.tokens, self.query_positions) if rows is None else model.forward_unique(rows)
 
     def of_asked(self, logits: Tensor) -> Tensor:
         """Of the logits at all positions read, [batch * query, vocab], those where the examples ask for an answer."""
@@ -82,17 +80,11 @@ class Batch:
         """Mean cross-entropy and accuracy over the examples of all processes."""
         with self._device.autocast():
             logits = self.logits(model)
-        is_right = self._is_right(logits.argmax(dim=-1)).double().sum()
+        said, allowed = logits.argmax(dim=-1), self._allowed
+        n_right = (said == self.targets if allowed is None else allowed.gather(1, said[:, None])).double().sum()
         loss = F.cross_entropy(logits.double(), self.targets, reduction="sum")
-        total = self._device.sum(torch.stack([loss, is_right, torch.full_like(loss, len(self.targets))])).tolist()
+        total = self._device.sum(torch.stack([loss, n_right, torch.full_like(loss, len(self.targets))])).tolist()
         return total[0] / total[2], total[1] / total[2]
-
-    def _is_right(self, answers: Tensor) -> Tensor:
-        return answers == self.targets if self._allowed is None else self._allowed.gather(1, answers[:, None])[:, 0]
-
-
-def _of_asked(allowed: np.ndarray, asked: np.ndarray) -> Tensor:
-    return torch.from_numpy(allowed.reshape(len(asked), -1)[asked])
 
 
 class Batches:
@@ -110,30 +102,22 @@ class Batches:
 
     def at(self, step: int) -> tuple[list[Batch], int]:
         """The micro-batches of this process for the update from `step`, and the answers in all of them, everywhere."""
-        examples = self._examples(step)
-        if examples is None:
-            return self._whole, self.split.train.n_answers
+        size, train = self.recipe.batch_size, self.split.train
+        if self._is_stream:
+            examples = self.family.stream(self.data_seed, step, size)
+            assert examples is not None, "a stream does not end"
+        elif 0 < size < len(train):
+            epoch, batch = divmod(step, len(train) // size)
+            examples = train.take(self._order(epoch)[batch * size :][:size])
+        else:
+            return self._whole, train.n_answers  # it lies on the device already
         return self._micro(examples), examples.n_answers
 
     @torch.no_grad()
-    def logits_of(self, split: Literal["train", "test"], model: Transformer) -> tuple[np.ndarray, Examples]:
-        """Logits [batch query vocab] of a whole split, and its examples, for a family's own metrics."""
-        examples = getattr(self.split, split)
+    def logits_of(self, examples: Examples, model: Transformer) -> np.ndarray:
+        """Logits [batch query vocab], for a family's own metrics."""
         with self.device.autocast():
-            logits = self._batch(examples).all_logits(model)
-        return logits.float().cpu().numpy(), examples
-
-    def _examples(self, step: int) -> Examples | None:
-        """None means the whole training set, which lies on the device already."""
-        size = self.recipe.batch_size
-        if self._is_stream:
-            return self.family.stream(self.data_seed, step, size)
-        n = len(self.split.train)
-        if not 0 < size < n:
-            return None
-        per_epoch = n // size
-        chosen = self._order(step // per_epoch)[(step % per_epoch) * size :][:size]
-        return self.split.train.take(chosen)
+            return self._batch(examples).all_logits(model).float().cpu().numpy()
 
     @lru_cache(maxsize=2)  # noqa: B019  one object a run
     def _order(self, epoch: int) -> np.ndarray:

@@ -54,17 +54,14 @@ class CheckpointStore:
     """The files of one training in a variant's folder."""
 
     def __init__(
-        self,
-        folder: Folder,
-        key: str,
-        parent: "CheckpointStore | None" = None,
-        until: int | None = None,
+        self, folder: Folder, key: str, parent: "CheckpointStore | None" = None, until: int | None = None,
         evaluation: Callable[..., Any] = Evaluation.of,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """States of `parent` up to the step `until` are its own, too. `evaluation` makes one from numbers by name."""
         self.folder, self.key, self.parent, self.until = folder, key, parent, until
         self.curve: dict[int, Any] = self._read_curve(evaluation)
-        self._kept = {step for step in folder.resume_steps() if self._tensors(folder.resume(step)) is not None}
+        # steps of states that lie here, written by this process or by the one that writes
+        self.kept = {step for step in folder.resume_steps() if self._tensors(folder.resume(step)) is not None}
 
     def checkpoint_steps(self) -> set[int]:
         """Steps whose checkpoint is whole and of this training; others are removed."""
@@ -76,26 +73,17 @@ class CheckpointStore:
     def resume_steps(self) -> set[int]:
         """Steps whose state is kept here, or in the parent up to where the branch departs."""
         inherited = self.parent.resume_steps() if self.parent else set()
-        return {step for step in self._kept | inherited if self.until is None or step <= self.until}
+        return {step for step in self.kept | inherited if self.until is None or step <= self.until}
 
     def save_state(self, step: int, state: dict[str, Tensor]) -> None:
         """Keep a state to resume from."""
         tensors = {name: value.detach().cpu().contiguous() for name, value in sorted(state.items())}
         write(self.folder.resume(step), save_tensors(tensors, metadata={"miscope": self.key}))
-        self.note_state(step)
-
-    def note_state(self, step: int) -> None:
-        """Know that a state is kept, by this process or by the one that writes."""
-        self._kept.add(step)
 
     def state(self, step: int) -> dict[str, Tensor] | None:
         """The state kept at a step; None if there is none, or it is damaged or another training's."""
         own = self._tensors(self.folder.resume(step))
         return own if own is not None or self.parent is None else self.parent.state(step)
-
-    def has_state(self, step: int) -> bool:
-        """Whether the state at a step is kept here, not only in the parent."""
-        return step in self._kept
 
     def save_curve(self) -> None:
         """Write all evaluations so far, before the checkpoint or the state that they lead up to."""

@@ -34,18 +34,12 @@ class Device:
         return examples.take(slice(self.rank, None, self.world))
 
     def to_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """This process's part of a batch of tensors by name, on the device; what is no tensor is left alone.
-
-        Raises:
-            MiscopeError: there are fewer rows than processes.
-        """
-        own = {
-            name: value[self.rank :: self.world].to(self.torch) if isinstance(value, Tensor) else value
-            for name, value in batch.items()
-        }
-        if any(isinstance(value, Tensor) and not len(value) for value in own.values()):
+        """This process's part of a batch, of at least one row, on the device; what is no tensor is left alone."""
+        tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
+        own = {name: value[self.rank :: self.world].to(self.torch) for name, value in tensors.items()}
+        if not all(map(len, own.values())):
             raise MiscopeError(f"A batch has fewer rows than the {self.world} processes that share it.")
-        return own
+        return {**batch, **own}
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of a value over all processes."""
@@ -85,10 +79,9 @@ class Device:
 
     def describe(self) -> dict[str, Any]:
         """What the bytes of a training depend on, beside its settings."""
-        name = torch.cuda.get_device_name() if self.torch.type == "cuda" else platform.machine()
         return {
             "device": self.torch.type,
-            "name": name,
+            "name": torch.cuda.get_device_name() if self.torch.type == "cuda" else platform.machine(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
             "processes": self.world,
@@ -97,29 +90,19 @@ class Device:
 
 
 def device_for(recipe: Recipe) -> Device:
-    """The device that a recipe asks for; under `torchrun`, this process's part of it.
-
-    Raises:
-        MiscopeError: a GPU is asked for and there is none.
-    """
+    """The device that a recipe asks for, if it is there; under `torchrun`, this process's part of it."""
     has_cuda = torch.cuda.is_available()
     if recipe.device == "cuda" and not has_cuda:
         raise MiscopeError("`device` = 'cuda', but torch finds no GPU here; allowed here: cpu, auto.")
     kind = "cuda" if has_cuda and recipe.device in ("cuda", "auto") else "cpu"
-    rank, world, local = (int(os.environ.get(name, default)) for name, default in RANKS)
+    ranks = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))  # set by torchrun
+    rank, world, local = (int(os.environ.get(name, default)) for name, default in ranks)
     if world > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
     return Device(torch.device(kind, local) if kind == "cuda" else torch.device("cpu"), recipe.precision, rank, world)
 
 
-RANKS = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))  # set by torchrun
-
-
 def versions() -> dict[str, str]:
     """Versions that the bytes of a training may depend on."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "miscope": version("miscope"),
-    }
+    libraries = {"torch": torch.__version__, "numpy": np.__version__, "miscope": version("miscope")}
+    return {"python": platform.python_version(), **libraries}

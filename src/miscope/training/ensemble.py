@@ -7,46 +7,39 @@ if it had trained alone; its numbers are those of a lone run but for the order o
 Source: the stacking is that of `torch.func.vmap` over `functional_call` (model ensembling in torch's tutorials).
 """
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from miscope.core import Family, MiscopeError, Recipe, Variant
+from miscope.core import Family, MiscopeError, Variant
 from miscope.model.transformer import Transformer
-from miscope.model.weights import weights
 from miscope.training.batches import Batch, Batches
 from miscope.training.device import Device
 from miscope.training.optimization import cross_entropy, optimizer_for
-from miscope.training.trainer import (
-    Model,
-    State,
-    Stretch,
-    Trainer,
-    evaluation,
-    moments_as_tensors,
-    moments_of,
-    named_weights,
-)
-from miscope.workspace import store
+from miscope.training.trainer import Stretch, Trainer, evaluation, model_of
 
 
 def stacked(variants: Sequence[Variant], device: Device) -> Trainer:
-    """A Trainer of all the variants, at step 0.
-
-    Raises:
-        MiscopeError: a member differs from the first in what all must share.
-    """
-    check_alike(variants)
-    stack = _Stack(variants, device)
-    groups = _groups(variants, stack.own)
+    """A Trainer of all the variants, at step 0; one that differs in what all must share is refused."""
+    _check_alike(variants)
+    stack, recipes = _Stack(variants, device), [v.recipe for v in variants]
+    distinct = [recipe for i, recipe in enumerate(recipes) if recipe not in recipes[:i]]
+    # members of one recipe share an optimizer, which moves all their parameters in a few kernels
+    optimizers = [
+        optimizer_for([p for own, r in zip(stack.own, recipes, strict=True) if r == recipe for p in own], recipe)
+        for recipe in distinct
+    ]
     batches = [Batches(v.family, v.data_seed, v.recipe, v.model, device) for v in variants]
-    models = [_model(i, v, stack, batches[i], groups) for i, v in enumerate(variants)]
-    stretch = Stretch(0, tuple(group.recipe for group in groups), _losses(stack, batches))
-    optimizers = [group.optimizer for group in groups]
+    models = []
+    for variant, network, own in zip(variants, stack.networks, batches, strict=True):
+        evaluate = partial(evaluation, batches=own, network=network, variant=variant)
+        models.append(model_of(variant, network, optimizers[distinct.index(variant.recipe)], evaluate))
+    whole = None if recipes[0].batch_size else [b.at(0)[0][0] for b in batches]
+    stretch = Stretch(0, tuple(distinct), partial(_losses, stack, batches, whole))
     return Trainer(models, stack, optimizers, [stretch], device, hand_on=stack.hand_on)
 
 
@@ -62,15 +55,15 @@ class _Stack(nn.Module):
         self.own = [[nn.Parameter(value.data[i]) for value in self.whole] for i in range(len(networks))]
         for network, own in zip(networks, self.own, strict=True):
             for name, parameter in zip(names, own, strict=True):
-                _put(network, name, parameter)
+                path, _, leaf = name.rpartition(".")
+                setattr(network.get_submodule(path), leaf, parameter)
         self.networks, self.device = tuple(networks), device  # a tuple: their parameters are not this module's
         self._names, self._unchecked = names, (_Unchecked(networks[0]),)
 
     def forward(self, tokens: Tensor, query_positions: Tensor) -> Tensor:
         """[member batch query vocab]"""
-        one = functools.partial(functional_call, self._unchecked[0])
         whole = {f"model.{name}": value for name, value in zip(self._names, self.whole, strict=True)}
-        return vmap(lambda weights, x: one(weights, (x, query_positions)))(whole, tokens)
+        return vmap(lambda own, x: functional_call(self._unchecked[0], own, (x, query_positions)))(whole, tokens)
 
     def hand_on(self) -> None:
         """Give each member's part of the gradients to its own parameters."""
@@ -90,84 +83,21 @@ class _Unchecked(nn.Module):
         return self.model.logits_at(tokens, query_positions, lambda name, x: x)
 
 
-def _put(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
-    path, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(path), leaf, parameter)
-
-
-def _losses(stack: _Stack, batches: Sequence[Batches]) -> Callable[[int], Iterator[Tensor]]:
-    whole = None if batches[0].recipe.batch_size else [b.at(0)[0][0] for b in batches]
-
-    def losses(step: int) -> Iterator[Tensor]:
-        yield _loss(stack, whole or [b.at(step)[0][0] for b in batches])
-
-    return losses
-
-
-def _loss(stack: _Stack, batches: Sequence[Batch]) -> Tensor:
+def _losses(stack: _Stack, batches: Sequence[Batches], whole: Sequence[Batch] | None, step: int) -> tuple[Tensor]:
     """The sum over members of each one's mean loss: no member's gradient meets another's."""
+    now = whole or [b.at(step)[0][0] for b in batches]
     with stack.device.autocast():
-        logits = stack(torch.stack([batch.tokens for batch in batches]), batches[0].query_positions)
-    answers = torch.cat([batch.of_asked(logits[i].flatten(0, 1)) for i, batch in enumerate(batches)])
-    targets = torch.cat([batch.targets for batch in batches])
-    shares = [torch.full_like(batch.targets, 1.0, dtype=torch.float32) / len(batch.targets) for batch in batches]
-    return cross_entropy(answers, targets, scale=torch.cat(shares)[:, None])
-
-
-# ---------------------------------------------------------------- optimizers, and the state of one member
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Members of one recipe share an optimizer: it moves all their parameters in a few kernels."""
-
-    recipe: Recipe
-    members: tuple[int, ...]
-    optimizer: torch.optim.Optimizer
-
-
-def _groups(variants: Sequence[Variant], own: Sequence[list[nn.Parameter]]) -> list[_Group]:
-    recipes = [v.recipe for v in variants]
-    firsts = [i for i, recipe in enumerate(recipes) if recipe not in recipes[:i]]
-    members = [tuple(i for i, recipe in enumerate(recipes) if recipe == recipes[first]) for first in firsts]
-    return [_Group(recipes[m[0]], m, optimizer_for([p for i in m for p in own[i]], recipes[m[0]])) for m in members]
-
-
-def _model(i: int, variant: Variant, stack: _Stack, batches: Batches, groups: Sequence[_Group]) -> Model:
-    """One member, seen as a run of its own."""
-    network, own = stack.networks[i], stack.own[i]
-    group = next(group for group in groups if i in group.members)
-    first = group.members.index(i) * len(own)  # the place of its first parameter in the optimizer
-
-    def state() -> State:
-        moments = group.optimizer.state_dict()["state"]
-        mine = {j: moments[first + j] for j in range(len(own)) if first + j in moments}
-        return named_weights(network) | moments_as_tensors(mine)
-
-    @torch.no_grad()
-    def restore(state: Mapping[str, Tensor]) -> None:
-        for name, parameter in zip(dict(network.named_parameters()), own, strict=True):
-            parameter.copy_(state[f"model.{name}"])
-        everyones = group.optimizer.state_dict()
-        everyones["state"] |= {first + j: values for j, values in moments_of(state).items()}
-        group.optimizer.load_state_dict(everyones)
-
-    return Model(
-        evaluate=lambda step: evaluation(step, batches, network, variant),
-        save=lambda path, step, key: store.save_checkpoint(path, step, variant.model, weights(network), key),
-        state=state,
-        restore=restore,
-    )
+        logits = stack(torch.stack([batch.tokens for batch in now]), now[0].query_positions)
+    answers = torch.cat([batch.of_asked(logits[i].flatten(0, 1)) for i, batch in enumerate(now)])
+    targets = torch.cat([batch.targets for batch in now])
+    shares = [torch.full_like(batch.targets, 1.0, dtype=torch.float32) / len(batch.targets) for batch in now]
+    return (cross_entropy(answers, targets, scale=torch.cat(shares)[:, None]),)
 
 
 # ---------------------------------------------------------------- what members must share
 
 
-def check_alike(variants: Sequence[Variant]) -> None:
-    """
-    Raises:
-        MiscopeError: a member differs from the first in what all must share.
-    """
+def _check_alike(variants: Sequence[Variant]) -> None:
     first, where = variants[0], f"Ensemble `{variants[0].recipe.ensemble}`:"
     for other in variants[1:]:
         for what, is_alike in _likeness(first, other).items():

@@ -5,8 +5,8 @@ to run it. With the whole training set on the device every update is the same ke
 captured at its first call, after warm-ups whose traces are wiped out, and what is launched from then on is the graph.
 
 A graph is used only where its first replay gives the bytes of the eager update from the same state. Which kernels run,
-and in what order they sum, does not depend on the numbers, so that later replays give eager bytes too: a graph changes
-how long a training takes, and nothing else. A run that captures may go on from the state of one that did not.
+and in what order they sum, does not depend on the numbers, so that later replays give eager bytes too: a run that
+captures may go on from the state of one that did not.
 
 Source: PyTorch's notes on CUDA semantics, "CUDA graphs", whole-network capture: a side stream for the warm-up,
 gradients set to None so that the captured backward pass makes its own, no value read by the host.
@@ -93,14 +93,14 @@ class Replayed:
         self._replay = None
 
     def _first(self, update: Update) -> Tensor:
-        before = {tensor: _copy(tensor) for tensor in self._changed()}
+        before = {tensor: tensor.detach().clone() for tensor in self._changed()}
         expected: list[Tensor] = []
 
         def warm_up() -> None:
             for _ in range(WARM_UPS):
                 self._put_back(before)
                 loss = update()
-            expected.extend(_copy(tensor) for tensor in (loss, *self._changed()))
+            expected.extend(tensor.detach().clone() for tensor in (loss, *self._changed()))
             self._put_back(before)
 
         def captured() -> Tensor:
@@ -128,16 +128,13 @@ class Replayed:
     def _put_back(self, before: Mapping[Tensor, Tensor]) -> None:
         """Parameters and moments as they were. A moment that was not there is zero, which is how all of them begin."""
         for tensor in self._changed():
-            if tensor in before:
-                tensor.copy_(before[tensor])
-            else:
-                tensor.zero_()
+            tensor.copy_(before[tensor]) if tensor in before else tensor.zero_()
 
     def _changed(self) -> list[Tensor]:
         """All that an update changes."""
-        states = (optimizer.state.get(p, {}) for optimizer in self._optimizers for p in _parameters(optimizer))
-        moments = (value for state in states for value in state.values() if isinstance(value, Tensor))
-        return [*(p for optimizer in self._optimizers for p in _parameters(optimizer)), *moments]
+        owned = [(o.state, p) for o in self._optimizers for group in o.param_groups for p in group["params"]]
+        moments = (value for states, p in owned for value in states.get(p, {}).values() if isinstance(value, Tensor))
+        return [*(p for _, p in owned), *moments]
 
     def _tell(self, capturable: bool) -> None:
         """Adam refuses to be captured unless told that it may be, and warns of eager steps once it is told."""
@@ -149,18 +146,10 @@ class Replayed:
         return (group for optimizer in self._optimizers for group in optimizer.param_groups)
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    return (parameter for group in optimizer.param_groups for parameter in group["params"])
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone()
-
-
 @torch.no_grad()
-def _largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+def _largest_difference(values: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """0 only where all are equal; NaN where one is not a number."""
-    apart = [(a.double() - b.double()).abs().max() for a, b in zip(found, expected, strict=True)]
+    apart = [(a.double() - b.double()).abs().max() for a, b in zip(values, expected, strict=True)]
     return float(torch.stack(apart).max())
 
 

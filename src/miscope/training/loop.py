@@ -41,7 +41,8 @@ def train(
     keep_freed_memory()
     device, started = device_for(variant.recipe), time.perf_counter()
     everyone = sorted([variant, *members], key=lambda v: v.name)  # the same stack, whoever comes first
-    stores = {v.name: store_of(v, folder.beside(v.name), device, is_stacked=bool(members)) for v in everyone}
+    folders = {v.name: folder.beside(v.name) for v in members} | {variant.name: folder}
+    stores = {v.name: store_of(v, folders[v.name], device, is_stacked=bool(members)) for v in everyone}
     check_processes(variant, folder, device)
     own = target_of(variant, stores[variant.name], on_evaluation)
     targets = [own if v is variant else target_of(v, stores[v.name]) for v in everyone]
@@ -89,7 +90,7 @@ def _evaluate_and_save(trainer: Trainer, targets: Sequence[Target], missing: Seq
     step, writes = trainer.step, trainer.device.writes
     for model, target, steps in zip(trainer.models, targets, missing, strict=True):
         store, is_new = target.store, step in target.checkpoints and step in steps
-        keeps_state = step in target.states and not store.has_state(step)
+        keeps_state = step in target.states and step not in store.kept
         if step in steps:
             store.curve[step] = model.evaluate(step)
             target.on_evaluation(store.curve[step])
@@ -101,8 +102,8 @@ def _evaluate_and_save(trainer: Trainer, targets: Sequence[Target], missing: Seq
             done.checkpoints += 1
         if writes and keeps_state:
             store.save_state(step, model.state())
-        elif keeps_state:
-            store.note_state(step)
+        if keeps_state:
+            store.kept.add(step)
 
 
 def _nearest(trainer: Trainer | None, begin: Callable[[], Trainer], step: int, targets: Sequence[Target]) -> Trainer:

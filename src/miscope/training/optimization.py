@@ -15,11 +15,7 @@ FUSED = ("adamw", "adam", "sgd")  # known by name; each a few kernels that find 
 
 
 def optimizer_for(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer that the recipe names, with its settings.
-
-    Raises:
-        MiscopeError: there is no such optimizer, or it does not take these settings.
-    """
+    """The optimizer that the recipe names; there must be one, and it must take its settings."""
     lr, decay = recipe.learning_rate, recipe.weight_decay
     match recipe.optimizer:
         case "adamw":

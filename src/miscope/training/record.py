@@ -20,17 +20,15 @@ from miscope.workspace.store import weights_digest
 def write_training(
     variant: Variant, folder: Folder, target: Target, device: Device, done: Done, seconds: float
 ) -> dict[str, Any]:
-    """Write the record of a training that has ended, and remove what it does not ask for.
-
-    Raises:
-        MiscopeError: the weights stand still at a step that it names.
-    """
+    """Write the record of a training that has ended, and remove what it does not ask for. Its weights must move."""
     kept = {folder.resume(step) for step in target.states}
     sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in target.checkpoints})
     sweep(folder.path / "resume", keep=kept | {folder.resume_curve, folder.began})
     _check_moving(folder, sorted(target.checkpoints))
     curve = [target.store.curve[step] for step in sorted(target.evaluations)]
-    cost, spent = _cost(variant), _seconds_before(folder, target.store.key) + (seconds if done.updates else 0.0)
+    before = json.loads(folder.record.read_text(encoding="utf-8")) if folder.record.is_file() else {}
+    spent = float(before["metrics"]["seconds"]) if before.get("key") == target.store.key else 0.0  # by earlier calls
+    spent += seconds if done.updates else 0.0
     told = {
         "seeds": {"seed": variant.seed, "data_seed": variant.data_seed},
         "recipe": asdict(variant.recipe),
@@ -40,30 +38,20 @@ def write_training(
         "this_time": {"updates": done.updates, "checkpoints": done.checkpoints, "seconds": round(seconds, 2)},
     }
     ended = {"steps": variant.recipe.steps, "seconds": round(spent, 2)}
-    return write_record(variant, folder, curve, device, warning(device, done) | told | cost, ended)
+    return write_record(variant, folder, curve, device, warning(device, done) | told | _cost(variant), ended)
 
 
 def write_record(
-    variant: Variant,
-    folder: Folder,
-    curve: Sequence[Evaluation],
-    device: Device,
-    told: Mapping[str, Any],
+    variant: Variant, folder: Folder, curve: Sequence[Evaluation], device: Device, told: Mapping[str, Any],
     ended: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Write curve, metrics and record; `told` is what only this way of getting weights can say."""
     record = {
-        "variant": variant.name,
-        "label": variant.label,
-        "trained_as": variant.declaration(),
-        "family": variant.family_name,
-        "settings": asdict(variant.family),
-        "model": asdict(variant.model),
-        "device": device.describe(),
-        "versions": versions(),
-        **told,
+        "variant": variant.name, "label": variant.label, "trained_as": variant.declaration(),
+        "family": variant.family_name, "settings": asdict(variant.family), "model": asdict(variant.model),
+        "device": device.describe(), "versions": versions(), **told,
         "metrics": _metrics(variant, curve) | dict(ended),
-    }
+    }  # fmt: skip
     write(folder.curves, _csv(curve))
     write(folder.metrics, pretty_json(record["metrics"]))
     write(folder.record, pretty_json(record))
@@ -71,10 +59,7 @@ def write_record(
 
 
 def check_processes(variant: Variant, folder: Folder, device: Device) -> None:
-    """
-    Raises:
-        MiscopeError: this very training was begun by another number of processes; going on would throw it away.
-    """
+    """Refuse, by a MiscopeError, to go on with a training that another number of processes began: it would be lost."""
     now = {"declaration": digest(canonical_json(variant.declaration())), "processes": device.world}
     before = json.loads(folder.began.read_text(encoding="utf-8")) if folder.began.is_file() else now
     device.wait()
@@ -87,29 +72,22 @@ def check_processes(variant: Variant, folder: Folder, device: Device) -> None:
         write(folder.began, canonical_json(now))
 
 
-def _seconds_before(folder: Folder, key: str) -> float:
-    """What earlier calls spent on this very training, as far as they came to an end."""
-    record = json.loads(folder.record.read_text(encoding="utf-8")) if folder.record.is_file() else {}
-    return float(record["metrics"]["seconds"]) if record.get("key") == key else 0.0
-
-
 def _check_moving(folder: Folder, steps: Sequence[int]) -> None:
     """Two neighbouring checkpoints with the same weights mean that nothing was learned, or the wrong file was kept."""
     digests = [weights_digest(folder.checkpoint(step)) for step in steps]
-    for i in range(1, len(steps)):
-        if digests[i - 1] == digests[i]:
+    for i, step in enumerate(steps[1:]):
+        if digests[i] == digests[i + 1]:
             raise MiscopeError(
-                f"The weights of `{folder.name}` at step {steps[i]} equal those at step {steps[i - 1]}: updates move "
-                f"nothing; look at variants.{folder.name}.learning_rate."
+                f"The weights of `{folder.name}` at step {step} equal those at step {steps[i]}: updates move nothing; "
+                f"look at variants.{folder.name}.learning_rate."
             )
 
 
 def warning(device: Device, done: Done) -> dict[str, str]:
     """What a reader of the record should know of how it was trained; nothing, if there is nothing to warn of."""
     coarse = "bfloat16 autocast: logits carry 8 bits; losses below about 1e-3 nats are not resolved."
-    said = [coarse] if device.precision != "float32" else []
-    said += [done.fallback_reason] if done.fallback_reason else []
-    return {"warning": " ".join(said)} if said else {}
+    said = " ".join(filter(None, [coarse if device.precision != "float32" else "", done.fallback_reason]))
+    return {"warning": said} if said else {}
 
 
 def _cost(variant: Variant) -> dict[str, int]:

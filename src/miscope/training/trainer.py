@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from miscope.core import Family, MiscopeError, Recipe, Variant
+from miscope.core import Family, MiscopeError, Recipe, Variant, field_names
 from miscope.model.transformer import Transformer
 from miscope.model.weights import weights
 from miscope.training.batches import Batches
@@ -41,15 +42,14 @@ class Evaluation:
 
     def numbers(self) -> dict[str, float]:
         """All of them by name, the step first."""
-        named = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
-        return {name: getattr(self, name) for name in named} | dict(self.metrics)
+        return {name: getattr(self, name) for name in field_names(Evaluation)[:5]} | dict(self.metrics)
 
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> "Evaluation":
         """The evaluation that has these `numbers`."""
-        step, *own = list(numbers)[:5]
-        rest = {name: value for name, value in numbers.items() if name not in (step, *own)}
-        return cls(step=int(numbers[step]), **{name: numbers[name] for name in own}, metrics=rest)
+        step, train_loss, test_loss, train_accuracy, test_accuracy = list(numbers.values())[:5]
+        metrics = dict(list(numbers.items())[5:])
+        return cls(int(step), train_loss, test_loss, train_accuracy, test_accuracy, metrics)
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,10 @@ class Trainer:
     """Models that move together, at one step."""
 
     def __init__(
-        self,
-        models: Sequence[Model],
-        network: nn.Module,
-        optimizers: Sequence[torch.optim.Optimizer],
-        stretches: Sequence[Stretch],
-        device: Device,
-        *,
-        hand_on: Callable[[], None] = lambda: None,
+        self, models: Sequence[Model], network: nn.Module, optimizers: Sequence[torch.optim.Optimizer],
+        stretches: Sequence[Stretch], device: Device, *, hand_on: Callable[[], None] = lambda: None,
         chance: Callable[[int], AbstractContextManager[Any]] = lambda step: nullcontext(),
-    ) -> None:
+    ) -> None:  # fmt: skip
         """`hand_on` gives gradients to those that own them; `chance` seeds torch's own generators for an update."""
         self.models, self.optimizers, self.device, self.step = tuple(models), tuple(optimizers), device, 0
         self._network, self._stretches = network, tuple(stretches)
@@ -119,11 +113,7 @@ class Trainer:
         return shares[0] if len(shares) == 1 else torch.stack(shares).sum()
 
     def restore(self, step: int, states: Sequence[Mapping[str, Tensor]]) -> None:
-        """Go to a step at which every model's state was kept.
-
-        Raises:
-            MiscopeError: a state is of another model or optimizer.
-        """
+        """Go to a step at which every model's state was kept; one of another model or optimizer is refused."""
         for model, state in zip(self.models, states, strict=True):
             try:
                 model.restore(state)
@@ -176,31 +166,31 @@ def lone(variant: Variant, device: Device) -> Trainer:
     def evaluate(step: int) -> Evaluation:
         return evaluation(step, batches[max(start for start in batches if start <= step)], network, variant)
 
-    model = Model(
+    model = model_of(variant, network, optimizer, evaluate)
+    stretches = [Stretch(s, (one.recipe,), partial(_losses, batches[s], network)) for s, one in settings.items()]
+    return Trainer([model], network, [optimizer], stretches, device)
+
+
+def model_of(
+    variant: Variant, network: Transformer, optimizer: torch.optim.Optimizer, evaluate: Callable[[int], Evaluation]
+) -> Model:
+    """A variant's network with what moves and what evaluates it."""
+    return Model(
         evaluate,
         save=lambda path, step, key: store.save_checkpoint(path, step, variant.model, weights(network), key),
         state=lambda: state_of(network, optimizer),
         restore=lambda state: restore(network, optimizer, state),
     )
-    stretches = [Stretch(s, (one.recipe,), _losses(batches[s], network)) for s, one in settings.items()]
-    return Trainer([model], network, [optimizer], stretches, device)
 
 
-def _losses(batches: Batches, network: Transformer) -> Callable[[int], Iterator[Tensor]]:
-    def losses(step: int) -> Iterator[Tensor]:
-        micro_batches, n_answers = batches.at(step)
-        for batch in micro_batches:
-            yield batch.share_of_loss(network, n_answers)
-
-    return losses
+def _losses(batches: Batches, network: Transformer, step: int) -> Iterator[Tensor]:
+    micro_batches, n_answers = batches.at(step)
+    for batch in micro_batches:
+        yield batch.share_of_loss(network, n_answers)
 
 
 def evaluation(step: int, batches: Batches, network: Transformer, variant: Variant) -> Evaluation:
-    """Losses, accuracies and the family's own metrics, train and test alike.
-
-    Raises:
-        MiscopeError: the train loss is not finite.
-    """
+    """Losses, accuracies and the family's own metrics, train and test alike; a train loss must be finite."""
     train, test = (part.loss_and_accuracy(network) for part in (batches.train, batches.test))
     if not math.isfinite(train[0]):
         raise MiscopeError(
@@ -215,10 +205,9 @@ def _metrics(batches: Batches, network: Transformer, family: Family) -> dict[str
     if type(family).metrics is Family.metrics:
         return {}
     numbers: dict[str, float] = {}
-    splits: tuple[Literal["train", "test"], ...] = ("train", "test")
-    for split in splits:
-        logits, examples = batches.logits_of(split, network)
-        numbers |= {f"{split}_{name}": float(value) for name, value in family.metrics(logits, examples).items()}
+    for split, examples in (("train", batches.split.train), ("test", batches.split.test)):
+        own = family.metrics(batches.logits_of(examples, network), examples)
+        numbers |= {f"{split}_{name}": float(value) for name, value in own.items()}
     return numbers
 
 
@@ -226,37 +215,30 @@ def _metrics(batches: Batches, network: Transformer, family: Family) -> dict[str
 
 
 def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Weights and the optimizer's moments; with the step, all that resuming needs."""
-    return named_weights(network) | moments_as_tensors(optimizer.state_dict()["state"])
+    """Weights and moments of the network, which may be one of several that the optimizer moves.
+
+    With the step, this is all that resuming needs.
+    """
+    moments = {
+        f"optimizer.{i}.{name}": torch.as_tensor(value)
+        for i, parameter in enumerate(network.parameters())
+        for name, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
+    }
+    return {f"model.{name}": value for name, value in network.state_dict().items()} | moments
 
 
 def restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
     """Take up a state that was kept."""
     network.load_state_dict(below("model.", state))
-    optimizer.load_state_dict({"state": moments_of(state), "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def named_weights(network: nn.Module) -> State:
-    return {f"model.{name}": value for name, value in network.state_dict().items()}
-
-
-def moments_as_tensors(moments: Mapping[int, Mapping[str, Any]]) -> State:
-    """An optimizer's state by parameter, as named tensors."""
-    return {
-        f"optimizer.{i}.{name}": torch.as_tensor(value)
-        for i, values in moments.items()
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def moments_of(state: Mapping[str, Tensor]) -> dict[int, State]:
-    """The optimizer's part of a kept state: parameter -> name -> value."""
-    moments: dict[int, State] = {}
-    for name, value in below("optimizer.", state).items():
-        index, _, key = name.partition(".")
-        moments.setdefault(int(index), {})[key] = value
-    return moments
+    moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbers = {parameter: number for number, parameter in enumerate(moved)}
+    everyones = optimizer.state_dict()
+    for i, parameter in enumerate(network.parameters()):
+        everyones["state"].pop(numbers.get(parameter), None)
+        if moments := below(f"optimizer.{i}.", state):
+            everyones["state"][numbers[parameter]] = moments
+    optimizer.load_state_dict(everyones)
 
 
 def below(prefix: str, state: Mapping[str, Tensor]) -> State:

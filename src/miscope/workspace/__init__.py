@@ -1,4 +1,4 @@
-"""A workspace: a folder with params.yaml, what it declares, what lies in it, and which of it is fresh."""
+"""A workspace: a folder with params.yaml and the artifacts made from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Workspace:
         return folder_of(self.root, variant)
 
     def load(self, variant: str, compute: "Compute | None" = None) -> "LoadedVariant":
-        """A variant that params.yaml declares, trained or not; `compute` runs instruments that are never stored.
+        """A variant that params.yaml declares, trained or not; `compute` computes Outputs that are never stored.
 
         Raises:
             MiscopeError: params.yaml declares no such variant, or is not valid.

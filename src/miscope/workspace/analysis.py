@@ -1,8 +1,8 @@
-"""Runs instruments where artifacts are missing or stale; opens what they wrote, with proof of its origin.
+"""Runs instruments whose artifacts are missing or stale, and opens artifacts that are fresh.
 
-Work is keyed per checkpoint (`status`): what is fresh stays as it lies, what is not is computed, what no checkpoint
-asks for is removed. Filling gaps and computing from nothing give the same bytes. An instrument that raises is reported,
-and the others go on.
+Every Output carries a key (`status`). Fresh Outputs are kept, all others are computed, and files that no checkpoint
+needs are removed; the bytes are those of computing everything anew. An instrument that raises is reported, and the
+others continue.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,13 +26,13 @@ Compute = Callable[[Path, str, str, int], Output]  # (root, variant, instrument,
 
 @dataclass(frozen=True)
 class Summary:
-    """What one instrument's analysis did, in numbers of Outputs."""
+    """How many Outputs of one instrument were computed, kept and removed."""
 
     computed: int = 0
     kept: int = 0
     removed: int = 0
-    reason: str = ""  # why the instrument does not apply, if it does not
-    error: str = ""  # what it raised, if it did
+    reason: str = ""  # why the instrument does not apply; empty if it does
+    error: str = ""  # what it raised; empty if it did not
 
     def __str__(self) -> str:
         if self.error:
@@ -46,7 +46,7 @@ class Summary:
 
 
 def write_probe(config: Config, folder: Folder) -> int:
-    """Write the variant's probe and context; what comes back is the number of inputs."""
+    """Write the variant's probe and context; returns the number of inputs."""
     variant = config.variant(folder.name)
     context = variant.family.context(variant.data_seed)
     store.save_context(folder.probe, context)
@@ -56,22 +56,22 @@ def write_probe(config: Config, folder: Folder) -> int:
 def bring_up_to_date(
     config: Config, folder: Folder, instruments: Sequence[str], progress: Progress = lambda steps: steps
 ) -> dict[str, Summary]:
-    """Compute the Outputs and nulls that are missing or stale, and remove those that nothing asks for.
+    """Compute the Outputs and nulls that are missing or stale, and remove files that nothing needs.
 
-    Instruments of one checkpoint share its forward pass; those over training come after them.
+    Per-checkpoint instruments share one forward pass for each checkpoint; instruments over training run after them.
 
     Raises:
-        MiscopeError: the checkpoints or the probe are missing or damaged.
+        MiscopeError: the checkpoints or the probe are missing or damaged, or there is no such instrument.
     """
     config.variant(folder.name)
     context = store.load_context(_existing(folder.probe, folder))
     for step in status.checkpoint_steps(folder):
-        store.weights_digest(folder.checkpoint(step))  # one that is damaged is no instrument's mistake
+        store.weights_digest(folder.checkpoint(step))  # raises for a damaged file, which is no instrument's fault
     summaries: dict[str, Summary] = {}
     plans = []
     for name in instruments:
+        plugin = config.catalog.plugin(name)
         try:
-            plugin = config.catalog.plugin(name)
             if isinstance(plugin.instrument, PerCheckpoint):
                 plans.append(_plan(folder, plugin, config.settings(name)))
         except MiscopeError as wrong:
@@ -87,7 +87,7 @@ def bring_up_to_date(
 
 @dataclass
 class _Plan:
-    """What one instrument is to look at, and in the end what kept it from doing so."""
+    """The checkpoints that one instrument has to measure, and what kept it from measuring them."""
 
     plugin: Plugin
     settings: Mapping[str, Any]
@@ -116,13 +116,13 @@ def _plan(folder: Folder, plugin: Plugin, settings: Mapping[str, Any]) -> _Plan:
 
 
 def _analyze(folder: Folder, plans: Sequence[_Plan], context: Context, progress: Progress) -> None:
-    """Look at every checkpoint once, with all instruments whose Outputs of it are stale."""
+    """Load every checkpoint once, and run all instruments whose Outputs of it are missing or stale."""
     for step in progress(sorted({step for plan in plans for step in plan.stale})):
-        looking = [plan for plan in plans if step in plan.stale and not plan.reason and not plan.error]
-        if not looking:
+        due = [plan for plan in plans if step in plan.stale and not plan.reason and not plan.error]
+        if not due:
             continue
         checkpoint = store.load_checkpoint(folder.checkpoint(step))
-        for plan, seen in zip(looking, observed(checkpoint, context, [p.instrument for p in looking]), strict=True):
+        for plan, seen in zip(due, observed(checkpoint, context, [plan.instrument for plan in due]), strict=True):
             path = plan.stale[step]
             try:
                 output = plan.instrument.compute(seen, context, **status.of_compute(plan.settings))
@@ -130,11 +130,11 @@ def _analyze(folder: Folder, plans: Sequence[_Plan], context: Context, progress:
             except NotApplicable as why:
                 plan.reason = str(why)
             except Exception as error:  # one plugin's mistake must not end the analysis of all
-                plan.error = f"at step {step}, {_said(error)}"
+                plan.error = f"at step {step}, {_sentence(error)}"
 
 
 def _finished(folder: Folder, plan: _Plan, context: Context) -> Summary:
-    """Remove what nothing asks for, and measure the nulls; where the instrument does not apply, only the reason."""
+    """Remove unneeded files and compute the nulls; of an instrument that does not apply, store only the reason."""
     plugin = plan.plugin
     if plan.error:
         return Summary(error=plan.error)
@@ -161,13 +161,13 @@ def _over_training(config: Config, folder: Folder, plugin: Plugin, context: Cont
     except NotApplicable as why:
         return _not_applicable(folder, plugin, settings, str(why))
     except Exception as error:  # one plugin's mistake must not end the analysis of all
-        return Summary(error=_said(error))
+        return Summary(error=_sentence(error))
 
 
 def _with_nulls(
     folder: Folder, plugin: Plugin, artifact: Any, context: Context, expected: Mapping[Path, Key], computed: int
 ) -> Summary:
-    """Remove what nothing asks for, and measure the nulls of the Outputs that lie there, unless they are fresh."""
+    """Remove unneeded files, and compute the nulls of the stored Outputs unless they are fresh."""
     measure = plugin.instrument.nulls if getattr(plugin.instrument, "is_stored", True) else None
     path = folder.nulls(plugin.name)
     removed = sweep(folder.instrument(plugin.name), keep={*expected} | ({path} if measure else set()))
@@ -177,7 +177,7 @@ def _with_nulls(
             try:
                 store.save_nulls(path, measure(artifact, context), key)
             except Exception as error:
-                return Summary(error=f"its nulls, {_said(error)}")
+                return Summary(error=f"its nulls, {_sentence(error)}")
     return Summary(computed, len(expected) - computed, removed)
 
 
@@ -187,12 +187,12 @@ def _not_applicable(folder: Folder, plugin: Plugin, settings: Mapping[str, Any],
     return Summary(removed=sweep(path.parent, keep={path}), reason=why)
 
 
-def _said(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     return str(error) if isinstance(error, MiscopeError) else reason(error)
 
 
 def _checkpoints(folder: Folder, instrument: OverTraining, context: Context) -> Artifact[Checkpoint]:
-    """As the instrument sees them, each made anew whenever it is asked for."""
+    """The checkpoints as the instrument sees them, each computed anew on every access."""
 
     def seen(step: int) -> Checkpoint:
         return observed_over_training(store.load_checkpoint(folder.checkpoint(step)), context, instrument)
@@ -203,7 +203,7 @@ def _checkpoints(folder: Folder, instrument: OverTraining, context: Context) -> 
 def _reason_not_to(instrument: PerCheckpoint, folder: Folder, step: int) -> str:
     model = store.model_config(folder.checkpoint(step))
     lacking = [hook for hook in instrument.needs if hook.startswith("mlp.") and not model.d_mlp]
-    if lacking and len(lacking) == len(instrument.needs):  # one that has other sites looks at those
+    if lacking and len(lacking) == len(instrument.needs):  # an instrument with other sites measures those
         return f"The model is attention-only (`d_mlp` is 0), so it has no `{lacking[0]}`."
     return ""
 
@@ -214,11 +214,11 @@ def _existing(path: Path, folder: Folder) -> Path:
     return path
 
 
-# ---------------------------------------------------------------- one Output, and what was written
+# ---------------------------------------------------------------- one Output, and stored artifacts
 
 
 def compute(checkpoint: Checkpoint, instrument: PerCheckpoint, context: Context, settings: Mapping[str, Any]) -> Output:
-    """One Output, from one forward pass over the probe if the instrument asks for activations."""
+    """One Output, with one forward pass over the probe if the instrument needs activations."""
     (seen,) = observed(checkpoint, context, [instrument])
     return instrument.compute(seen, context, **status.of_compute(settings))
 
@@ -234,10 +234,10 @@ def compute_at(root: Path, variant: str, instrument: str, step: int) -> Output:
 
 
 def artifact(config: Config, folder: Folder, instrument: str, compute: Compute = compute_at) -> Artifact[Any] | Output:
-    """What the instrument wrote: an Artifact, or its one Output over training. Outputs are read when asked for.
+    """The instrument's Artifact, or its one Output over training. Outputs are read on access.
 
     Raises:
-        MiscopeError: it is missing or stale; which of its digests disagrees, and the command that makes it.
+        MiscopeError: it is missing or stale; the error names the digest that differs and the command that updates it.
         NotApplicable: the instrument has nothing to measure here.
     """
     _check_fresh(config, folder, instrument)

@@ -45,13 +45,13 @@ class BoundView:
         return self.tabulated().data
 
     def null(self) -> Null:
-        """Whether what the view shows is beyond what chance would show; as a text it is a sentence."""
+        """The view's statistic beside what chance would show; `str()` of it is a sentence."""
         null = self.tabulated().null
         assert null is not None, self.view.name
         return null
 
     def tabulated(self) -> Table:
-        """The table with all that its drawing says beside it."""
+        """The table with its null, limits, titles and notes."""
         artifact, nulls = (read(self.view.needs.name) for read in (self.loaded.artifact, self.loaded.nulls))
         step = self._shown_step() if self.view.is_per_step else None
         try:
@@ -59,8 +59,8 @@ class BoundView:
         except IndexError as error:
             if not self.options:
                 raise
-            said = ", ".join(f"{name} = {value}" for name, value in self.options.items())
-            raise MiscopeError(f"`{self.view.name}` has nothing at {said}: {error}.") from None
+            chosen = ", ".join(f"{name} = {value}" for name, value in self.options.items())
+            raise MiscopeError(f"`{self.view.name}` has nothing at {chosen}: {error}.") from None
 
     def figure(self) -> "go.Figure":
         """The drawing, as a Plotly figure."""
@@ -70,13 +70,13 @@ class BoundView:
         return drawn(self.view, self._drawn_table(), self.loaded.label, step, self._phases())
 
     def _drawn_table(self) -> Table:
-        """The view's table, and the control run's below it where that has what is asked for: it may lack a layer."""
+        """The view's table, and below it that of the control run, unless the control run lacks the layer or head."""
         own, control = self.tabulated(), self._control()
         if control is None:
             return own
         from miscope.renderers.tidy import joined
 
-        names = [self.loaded.name, f"its control run {control.loaded.name}"]
+        names = [self.loaded.name, "control run"]
         try:
             data = joined([own.data, control.table()], names, "variant")
         except MiscopeError:
@@ -84,7 +84,7 @@ class BoundView:
         return replace(own, data=data, limits={}, bands=())
 
     def _control(self) -> "BoundView | None":
-        """The view of the control run, where curves lie over each other and its artifact is fresh."""
+        """The same view of the control run, for curves over training whose artifact is fresh."""
         control = self.loaded.control
         if not (self.has_control and control and self.view.draw.is_overlaid) or self.view.is_per_step:
             return None
@@ -95,7 +95,7 @@ class BoundView:
         self.figure().show()
 
     def json(self) -> str:
-        """The figure without a control run as Plotly JSON, or one that says why nothing is shown; bytes are stable."""
+        """The figure without its control run as Plotly JSON, or the reason why there is none; bytes are stable."""
         from miscope.renderers.drawn import absent_as_json, as_json
 
         try:
@@ -104,12 +104,10 @@ class BoundView:
             return absent_as_json(self.view, reason)
 
     def export(self, format: str, path: str | Path | None = None) -> Path:
-        """Write the figure (html, json, png, svg, pdf), its animation (gif) or its table (csv, parquet).
-
-        What comes back is the path.
+        """Write the figure (html, json, png, svg, pdf), its animation (gif) or its table (csv, parquet); the path.
 
         Raises:
-            MiscopeError: the format is unknown, or it needs a Chrome and none is found: then export html.
+            MiscopeError: the format is unknown, or it needs a Chrome and there is none: then export html.
         """
         at = f"_{self.step}" if self.step is not None else ""
         target = Path(path) if path else Path(f"{self.loaded.name}_{self.view.name}{at}.{format}")
@@ -117,10 +115,10 @@ class BoundView:
         return target
 
     def animation(self) -> "go.Figure":
-        """The view at every checkpoint, with a slider and a button that plays it; axes and colours do not move.
+        """The view at every checkpoint, with a slider and a play button; axes and colour scales are fixed.
 
         Raises:
-            MiscopeError: the view is one over training, so it has no steps to play through.
+            MiscopeError: the view shows the whole of training, so it has no steps to play.
         """
         from miscope.renderers import animation
 
@@ -128,7 +126,7 @@ class BoundView:
         return animation(figures, steps)
 
     def exported(self, format: str) -> bytes | str:
-        """What `export` writes.
+        """The content that `export` writes.
 
         Raises:
             MiscopeError: as for `export`.
@@ -136,19 +134,19 @@ class BoundView:
         if format not in FORMATS:
             raise MiscopeError(f"Cannot export {format!r}; known formats: {', '.join(FORMATS)}.")
         if format == "csv":
-            return self.table().to_csv(index=False, lineterminator="\n")
+            return str(self.table().to_csv(index=False, lineterminator="\n"))
         if format == "parquet":
-            return self.table().to_parquet(index=False)
+            return bytes(self.table().to_parquet(index=False))
         if format == "json":
             return self.json()
         if format == "html":
-            return self.figure().to_html(include_plotlyjs=True, full_html=True, div_id="miscope")
+            return str(self.figure().to_html(include_plotlyjs=True, full_html=True, div_id="miscope"))
         return _moving_image(self._frames()[1]) if format == "gif" else _image(self.figure(), format)
 
     def _frames(self) -> tuple[list[int], list["go.Figure"]]:
-        """Every step that the instrument looked at, and the view at it."""
+        """Every step that the instrument measured, and the view at each."""
         if not self.view.is_per_step:
-            raise MiscopeError(f"`{self.view.name}` shows the whole of training, so it has no steps to play through.")
+            raise MiscopeError(f"`{self.view.name}` shows the whole of training, so it has no steps to play.")
         steps = list(self.loaded.artifact(self.view.needs.name))
         return steps, [replace(self, step=step).figure() for step in steps]
 
@@ -160,25 +158,25 @@ class BoundView:
         return self.loaded.steps[-1]
 
     def _phases(self) -> Any:
-        """The phases to draw behind a step axis; none where they have not been found yet."""
+        """The phases to draw behind a step axis; None where they are missing or stale."""
         fresh = self.loaded.status("phases").state == "fresh"
         return self.loaded.artifact("phases") if fresh else None
 
 
 def _image(figure: "go.Figure", format: str) -> bytes:
-    with _told_if_there_is_no_chrome(format):
-        return figure.to_image(format=format, width=1000, height=figure.layout.height or 600, scale=2)
+    with _needing_chrome(format):
+        return bytes(figure.to_image(format=format, width=1000, height=figure.layout.height or 600, scale=2))
 
 
 def _moving_image(figures: list["go.Figure"]) -> bytes:
-    """The figures one after another, as a GIF that starts again."""
+    """The figures one after another, as a GIF that loops."""
     import plotly.io
     from PIL import Image
 
     from miscope.renderers import FRAME_MS, on_one_scale
 
     height = max(int(figure.layout.height or 600) for figure in figures)
-    with TemporaryDirectory() as folder, _told_if_there_is_no_chrome("gif"):
+    with TemporaryDirectory() as folder, _needing_chrome("gif"):
         files = [Path(folder) / f"{i:06d}.png" for i in range(len(figures))]
         plotly.io.write_images(fig=on_one_scale(figures), file=files, width=800, height=height)
         frames = [Image.open(file).convert("P", palette=Image.Palette.ADAPTIVE) for file in files]
@@ -188,10 +186,10 @@ def _moving_image(figures: list["go.Figure"]) -> bytes:
 
 
 @contextmanager
-def _told_if_there_is_no_chrome(format: str) -> Iterator[None]:
+def _needing_chrome(format: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # kaleido raises many kinds when there is no Chrome
+    except Exception as error:  # kaleido raises many kinds of errors when there is no Chrome
         raise MiscopeError(
             f"Cannot draw {format}: it needs the `export` extra and a Chrome ({type(error).__name__}). Export html."
         ) from error

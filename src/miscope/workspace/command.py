@@ -1,4 +1,4 @@
-"""The edge between a command line and the library: arguments in, one line out, no stack trace for a user's mistake."""
+"""Runs a stage from the command line: a user's mistake is one line on stderr and no stack trace."""
 
 import inspect
 import signal
@@ -9,7 +9,7 @@ from miscope.core import MiscopeError
 
 
 def run(main: Callable[..., None]) -> None:
-    """Call `main` with the command line's arguments; its module's docstring is the help.
+    """Call `main` with the arguments of the command line; the docstring of its module is the help.
 
     A MiscopeError becomes one line on stderr and exit status 1; Ctrl-C and SIGTERM become exit status 130.
     """

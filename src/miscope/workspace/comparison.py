@@ -1,6 +1,6 @@
-"""Several variants in one view: curves over each other, everything else side by side on one scale.
+"""Several variants in one view: curves in one figure, everything else side by side on one scale.
 
-together = miscope.compare("calibration", "modulus_59")
+together = miscope.compare("modulus_113", "modulus_59")
 together.view("losses").show()
 together.view("losses", align="onset").table()
 """
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-EVENTS = ("memorised", "onset", "solved", "grokked")  # what steps may be counted from, beside the start
-MOST = 4  # as many kinds of dashes as an eye tells apart
+EVENTS = ("memorised", "onset", "solved", "grokked")  # steps may be counted from each of these, or from the start
+MOST = 4  # variants whose dashes can be told apart
 
 
 def compared(workspace: Workspace, names: Sequence[str]) -> "Comparison":
     """Two to four variants of a workspace.
 
     Raises:
-        MiscopeError: there are fewer or more, one stands there twice, or one is not declared.
+        MiscopeError: there are fewer or more, a name occurs twice, or a variant is not declared.
     """
     if not 2 <= len(names) <= MOST or len(set(names)) < len(names):
         raise MiscopeError(f"Cannot compare {', '.join(names) or 'nothing'}; allowed: 2 to {MOST} different variants.")
@@ -38,14 +38,14 @@ def compared(workspace: Workspace, names: Sequence[str]) -> "Comparison":
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variants to be seen together."""
+    """Two to four variants to compare."""
 
     variants: tuple[LoadedVariant, ...]
 
     def view(self, name: str, step: int | None = None, align: str = "start", **options: Any) -> "ComparedView":
-        """A view of all variants; one of a single step shows each at its checkpoint nearest to `step`, or at its last.
+        """A view of all variants; a view of one checkpoint shows each variant's nearest to `step`, or its last.
 
-        `align`: what steps are counted from, `start` or an event of the phases (memorised, onset, solved, grokked).
+        `align`: where steps are counted from, `start` or an event of the phases (memorised, onset, solved, grokked).
 
         Raises:
             MiscopeError: there is no such view, option or event, or an event did not happen in one of the variants.
@@ -59,7 +59,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ComparedView:
-    """A view of several variants, perhaps at one step of each."""
+    """A view of several variants, at one step of each or over training."""
 
     variants: tuple[LoadedVariant, ...]
     view: View
@@ -70,7 +70,7 @@ class ComparedView:
 
     @property
     def is_overlaid(self) -> bool:
-        """Whether one figure shows all."""
+        """Whether one figure shows all variants."""
         return not self.view.is_per_step and self.view.draw.is_overlaid
 
     @property
@@ -85,7 +85,7 @@ class ComparedView:
         )
 
     def table(self) -> "pd.DataFrame":
-        """The tables of all variants under one another; `variant` is their name, `step` counted as `align` says.
+        """The tables of all variants, with a column `variant`; `step` is counted as `align` says.
 
         Raises:
             MiscopeError: an artifact of one of them is missing or stale.
@@ -96,11 +96,11 @@ class ComparedView:
         from miscope.renderers.tidy import joined
 
         tables = [bound.tabulated() for bound in self._bound()]
-        moved = [_moved(table.data, zero) for table, zero in zip(tables, self.zeros, strict=True)]
+        shifted = [_shifted(table.data, zero) for table, zero in zip(tables, self.zeros, strict=True)]
         titles = {"step": f"steps after {self.align}"} if self.align != "start" else {}
         return replace(
             tables[0],
-            data=joined(moved, [variant.name for variant in self.variants], "variant"),
+            data=joined(shifted, [variant.name for variant in self.variants], "variant"),
             titles={**tables[0].titles, **titles},
             limits={},
             note="",
@@ -109,7 +109,7 @@ class ComparedView:
         )
 
     def figures(self) -> list["go.Figure"]:
-        """One figure where curves lie over each other; else one for each variant, all on one scale."""
+        """One figure with the curves of all variants, or one figure for each variant, all on one scale."""
         from miscope.renderers import Frame, on_one_scale
 
         if not self.is_overlaid:
@@ -127,7 +127,7 @@ class ComparedView:
         return [BoundView(variant, self.view, at, self.options) for variant, at in shown]
 
 
-def _moved(data: "pd.DataFrame", zero: int) -> "pd.DataFrame":
+def _shifted(data: "pd.DataFrame", zero: int) -> "pd.DataFrame":
     if not zero or "step" not in data:
         return data
     return data.assign(step=data["step"].to_numpy(dtype=np.int64) - zero)

@@ -1,6 +1,6 @@
-"""params.yaml -> frozen dataclasses. Every key is read; one that is unknown, or a value out of range, is an error.
+"""Reads params.yaml into frozen dataclasses. An unknown key, or a value out of range, is an error.
 
-YAML 1.2, as DVC reads it (`1e-3` is a number, `no` is a text). Nothing is written before all of it is valid.
+YAML 1.2, as DVC reads it (`1e-3` is a number, `no` is a text). params.yaml is written only with valid content.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ class Config:
     variants: Mapping[str, Variant]
     catalog: Catalog  # the instruments of this package, and those that `instruments` names by dotted path
     instruments: Mapping[str, Mapping[str, Any]]
-    scaling: Mapping[str, Mapping[str, Any]]  # as they stand; `scaling.study` reads one
+    scaling: Mapping[str, Mapping[str, Any]]  # as written in params.yaml; `scaling.study` reads one
 
     def variant(self, name: str) -> Variant:
         if name in self.variants:
@@ -76,12 +76,12 @@ class Config:
         raise MiscopeError(f"params.yaml declares no variant `{name}`; it declares: {known or 'none'}.")
 
     def ensemble_members(self, variant: Variant) -> tuple[Variant, ...]:
-        """The others of its ensemble; none without one."""
+        """The other variants of its ensemble; none if it names no ensemble."""
         name = variant.recipe.ensemble
         return tuple(v for v in self.variants.values() if name and v is not variant and v.recipe.ensemble == name)
 
     def settings(self, instrument: str) -> dict[str, Any]:
-        """The instrument's settings: its defaults, with what params.yaml says in their place."""
+        """The instrument's settings: its defaults, overridden by params.yaml."""
         return {**self.catalog.instrument(instrument).settings, **self.instruments.get(instrument, {})}
 
 
@@ -121,7 +121,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except DuplicateKeyError as error:
         key = re.search(r'found duplicate key "(.*?)"', str(error))
         raise MiscopeError(
-            f"params.yaml: the key `{key[1] if key else '?'}` stands twice; two variants would share one folder."
+            f"params.yaml: the key `{key[1] if key else '?'}` occurs twice; two variants would share one folder."
         ) from None
     except YAMLError as error:
         raise MiscopeError(f"params.yaml is not valid YAML: {' '.join(str(error).split())}") from None
@@ -131,17 +131,17 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def entry(name: str, spec: Mapping[str, Any]) -> str:
-    """A variant as it stands in params.yaml."""
+    """The text of a variant's entry in params.yaml."""
     text = io.StringIO()
     _round_trip().dump({name: dict(spec)}, text)
     return text.getvalue()
 
 
 def add(root: Path, name: str, spec: Mapping[str, Any]) -> None:
-    """Add a variant to params.yaml, whose other lines and comments stay as they are.
+    """Add a variant to params.yaml; its other lines and comments do not change.
 
     Raises:
-        MiscopeError: the name is taken or no name, or the entry declares no variant; nothing is written then.
+        MiscopeError: the name is taken or invalid, or the entry declares no valid variant; then nothing is written.
     """
     if name in load(root).variants:
         raise MiscopeError(f"params.yaml declares a variant `{name}` already; choose another name.")
@@ -155,7 +155,7 @@ def add(root: Path, name: str, spec: Mapping[str, Any]) -> None:
 
 
 def spec(root: Path, name: str) -> dict[str, Any]:
-    """A variant's entry as it stands in params.yaml, as plain data.
+    """A variant's entry in params.yaml, as plain data.
 
     Raises:
         MiscopeError: params.yaml declares no such variant, or is not valid.
@@ -165,10 +165,10 @@ def spec(root: Path, name: str) -> dict[str, Any]:
 
 
 def set_key(root: Path, name: str, key: str, value: Any) -> None:
-    """Write one key of a variant's entry; all other lines and comments of params.yaml stay as they are.
+    """Write one key of a variant's entry; all other lines and comments of params.yaml do not change.
 
     Raises:
-        MiscopeError: the entry would declare no variant; nothing is written then.
+        MiscopeError: the entry would declare no valid variant; then nothing is written.
     """
     variant(name, spec(root, name) | {key: value}, root)
     document = _document(root)
@@ -210,7 +210,7 @@ def _check_name(name: Any, taken: Mapping[str, Variant]) -> None:
         if other.casefold() == name.casefold():
             raise MiscopeError(
                 f"params.yaml: variants `{other}` and `{name}` would share the folder artifacts/{name} "
-                "where letters' case does not count; rename one."
+                "on a file system that ignores case; rename one."
             )
 
 
@@ -225,7 +225,7 @@ def _study_name(name: Any, spec: Any) -> str:
 
 
 def _outside_instruments(declared: Mapping[str, Any], root: Path) -> list[str]:
-    """Those that are named by a dotted path, a module beside params.yaml or an installed one."""
+    """Instruments named by dotted path: modules beside params.yaml or installed ones."""
     named = [name for name in declared if "." in str(name)]
     if named:
         catalog.look_in(root)
@@ -245,7 +245,7 @@ def _instrument(catalog: Catalog, name: str, spec: Mapping[str, Any]) -> Mapping
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping of settings.")
     try:
         known = catalog.instrument(_leaf(name)).settings
-    except MiscopeError:  # what is wrong with it, `catalog.faults` says; the others go on without it
+    except MiscopeError:  # `catalog.faults` says what is wrong with it; the others go on without it
         return spec
     only_known_keys(spec, tuple(known), where)
     return {key: _coerce(value, type(known[key]), f"{where}.{key}") for key, value in spec.items()}
@@ -289,7 +289,8 @@ def variant(name: str, spec: Any, root: Path) -> Variant:
 
 
 def _family_class(spec: Mapping[str, Any], where: str, root: Path) -> type[Family]:
-    """The task that a variant names: a file of `families/`, or a class of the user's own by its `_target_`."""
+    """The task that a variant names: a family of this package, or a class of the user named by `_target_`."""
+    cls: type[Family]
     known = catalog.families()
     if "_target_" in spec:
         if "family" in spec:
@@ -308,27 +309,27 @@ def _family_class(spec: Mapping[str, Any], where: str, root: Path) -> type[Famil
 
 
 def _code_of(cls: type) -> str:
-    """A digest of what a class from outside does: DVC does not watch its file, so the product does."""
+    """A digest of the code of a class from outside: DVC does not watch its file, so this digest does."""
     path = getattr(sys.modules[cls.__module__], "__file__", None)
     return digest_of_code(Path(path)) if path else ""
 
 
 def _imported(spec: Any, where: str) -> Imported:
-    """A path alone, or a mapping with `path` and what else there is to say."""
-    said = {"path": spec} if isinstance(spec, str) else spec
-    if not isinstance(said, Mapping) or "path" not in said:
+    """From a path alone, or from a mapping with `path` and other settings."""
+    settings = {"path": spec} if isinstance(spec, str) else spec
+    if not isinstance(settings, Mapping) or "path" not in settings:
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a path, or a mapping with `path`.")
-    only_known_keys(said, field_names(Imported), where)
-    imported: Imported = _build(Imported, said, where)
+    only_known_keys(settings, field_names(Imported), where)
+    imported: Imported = _build(Imported, settings, where)
     if imported.attention_rate not in (0, 1):
         raise MiscopeError(f"params.yaml: `{where}.attention_rate` = {imported.attention_rate:g}; allowed: 0 or 1.")
     return imported
 
 
 def _branch(variant: Variant, spec: Any, where: str) -> Branch:
-    """Where the variant departs from its parent, and with which settings; the parent is checked when all are read."""
+    """The step at which the variant leaves its parent, and its settings from there on; parents are checked later."""
     if not isinstance(spec, Mapping) or not {"parent", "at"} <= spec.keys():
-        raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must say `parent` and `at`, and what changes there.")
+        raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must name `parent`, `at`, and the settings that change.")
     cls = type(variant.family)
     changeable = (*field_names(cls), "data_seed", "learning_rate", "weight_decay", "betas", "schedule", "warmup_steps")
     only_known_keys(spec, ("parent", "at", *changeable), where)
@@ -345,7 +346,7 @@ def _branch(variant: Variant, spec: Any, where: str) -> Branch:
 
 
 def _check_parents(variants: Mapping[str, Variant]) -> None:
-    """A branch must be its parent up to where it departs: the same task, seeds, model and recipe."""
+    """Up to its step, a branch must equal its parent: the same task, seeds, model and recipe."""
     for name, variant in variants.items():
         if variant.branch is None:
             continue
@@ -353,12 +354,12 @@ def _check_parents(variants: Mapping[str, Variant]) -> None:
         if parent is None or parent.branch is not None:
             allowed = ", ".join(other for other, v in variants.items() if v.branch is None)
             raise MiscopeError(f"params.yaml: `{where}` = {variant.branch.parent!r}; allowed: {allowed}.")
-        odd = f"params.yaml: `variants.{name}` is no branch of `{parent.name}`:"
+        fault = f"params.yaml: `variants.{name}` is no branch of `{parent.name}`:"
         for key in ("family", "seed", "data_seed", "model"):
             if getattr(parent, key) != getattr(variant, key):
-                raise MiscopeError(f"{odd} its `{key}` differs before step {variant.branch.at}.")
+                raise MiscopeError(f"{fault} its `{key}` differs before step {variant.branch.at}.")
         if weights_only(parent.recipe) != weights_only(variant.recipe):
-            raise MiscopeError(f"{odd} its recipe differs before step {variant.branch.at}.")
+            raise MiscopeError(f"{fault} its recipe differs before step {variant.branch.at}.")
 
 
 def _check_controls(variants: Mapping[str, Variant]) -> None:
@@ -382,7 +383,7 @@ def _model(default: ModelConfig, spec: Mapping[str, Any], where: str) -> ModelCo
 def _schedule(spec: Any, steps: int, where: str) -> tuple[tuple[int, ...], Adaptive | None]:
     """Checkpoint steps from a list of steps, ranges `{every, from, to}` and `{log, from, to}`, and one `{adaptive}`.
 
-    0 and the last step always belong.
+    0 and the last step are always included.
     """
     if spec is None:
         spec = [{"every": max(1, steps // 50)}]

@@ -1,8 +1,7 @@
-"""Variants made from one that is declared: the same in other seeds, and a control run that must fail.
+"""Declares variants derived from another: the same task with other seeds, and a control run that must fail.
 
-Both are entries of params.yaml, so that `dvc repro` trains and analyses them like any other. Seeds answer "is it the
-same again?"; a control run answers "would I see this in a network that never generalises?", and its curves are drawn
-behind those of its variant.
+Both become entries of params.yaml, which `dvc repro` trains and analyses. Seeds answer "does it happen again?". A
+control run answers "would a network that never generalises show this too?"; its curves are drawn behind its variant's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ MOST_SEEDS = 100
 
 
 def declare_seeds(workspace: Workspace, name: str, n: int) -> Iterator[str]:
-    """Declare the variant in the next `n` seeds that it has none for; what comes back are lines that say so.
+    """Declare the variant with the next `n` seeds that are not declared yet; yields a line for each.
 
     Raises:
         MiscopeError: there is no such variant, it was not trained from a seed, or `n` is out of range.
@@ -38,11 +37,11 @@ def declare_seeds(workspace: Workspace, name: str, n: int) -> Iterator[str]:
 
 
 def declare_control(workspace: Workspace, name: str) -> Iterator[str]:
-    """Declare the variant changed as its family says that it must fail, and name it as the variant's control run.
+    """Declare a control run of the variant, with the changes that its family names, and link the variant to it.
 
     Raises:
-        MiscopeError: there is no such variant, it has a control run, its family declares none, or its weights are not
-            trained here from its own seed.
+        MiscopeError: there is no such variant, it has a control run already, its family declares none, or its weights
+            are not trained here from its own seed.
     """
     root, variant = workspace.root, workspace.config.variant(name)
     spec = configuration.spec(root, name)
@@ -63,10 +62,12 @@ def declare_control(workspace: Workspace, name: str) -> Iterator[str]:
 def _check_trained_from_its_seed(name: str, spec: Mapping[str, object]) -> None:
     """
     Raises:
-        MiscopeError: the weights come from elsewhere or from a parent, so other settings would not change them all.
+        MiscopeError: the weights are imported or start from a parent, so other settings would not change them all.
     """
     if "imported" in spec or "branch" in spec:
-        raise MiscopeError(f"`{name}` is imported or a branch: not trained from its own seed, it has no relatives.")
+        raise MiscopeError(
+            f"`{name}` is imported or a branch: not trained from its own seed, it has no other seeds or control."
+        )
 
 
 def _without_control(spec: dict[str, object]) -> dict[str, object]:

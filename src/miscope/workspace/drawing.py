@@ -1,7 +1,7 @@
-"""Draws a variant's views where they are missing or stale, as Plotly JSON.
+"""Draws the views of a variant that are missing or stale, as Plotly JSON.
 
-Work is keyed by instrument: what it measured with its nulls, the phases behind every step axis, the probe, the
-variant's label and the code that draws. What has the same key stays as it lies; what no view asks for is removed.
+The drawings of one instrument share a key: its Outputs and nulls, the phases behind every step axis, the probe, the
+variant's label and the drawing code. Drawings with the same key are kept; files of views that are gone are removed.
 """
 
 import inspect
@@ -26,7 +26,7 @@ DRAWS = SOURCE / "renderers" / "drawn.py"
 
 @dataclass(frozen=True)
 class _Set:
-    """Views that are drawn together: all of an instrument, or all that the task's family brings."""
+    """Views with one key: all views of an instrument, or all that the task's family brings."""
 
     name: str
     views: Mapping[str, View]
@@ -39,9 +39,9 @@ class _Set:
 def bring_views_up_to_date(
     variant: LoadedVariant, progress: Progress = lambda names: names
 ) -> tuple[Summary, dict[str, str]]:
-    """Draw the views of every instrument, and of the task's family, whose key has changed; the summary counts views.
+    """Draw all views of the instruments and of the task's family whose keys have changed.
 
-    What comes back second is instrument -> why its views could not be drawn.
+    Returns the numbers of views drawn, kept and removed, and a mapping instrument -> why its views cannot be drawn.
     """
     catalog, folder = variant.workspace.catalog, variant.folder
     failed = {**catalog.faults, **catalog.view_faults}
@@ -74,7 +74,7 @@ def _sets(variant: LoadedVariant, failed: dict[str, str]) -> Iterator[_Set]:
 
 def _draw(variant: LoadedVariant, drawn: _Set, key: Key) -> None:
     folder = variant.folder
-    folder.drawn_from(drawn.name).unlink(missing_ok=True)  # a kill leaves no key beside half a set
+    folder.drawn_from(drawn.name).unlink(missing_ok=True)  # so that a kill leaves no key beside half of the drawings
     for view in drawn.views:
         write(folder.view(view), variant.view(view).json())
     sweep(folder.views / drawn.name, keep=set(map(folder.view, drawn.views)))
@@ -83,9 +83,9 @@ def _draw(variant: LoadedVariant, drawn: _Set, key: Key) -> None:
 
 def _is_fresh(folder: Folder, drawn: _Set, key: Key) -> bool:
     path = folder.drawn_from(drawn.name)
-    lie_there = all(folder.view(view).is_file() for view in drawn.views)
+    exist = all(folder.view(view).is_file() for view in drawn.views)
     try:
-        return lie_there and Key(**json.loads(path.read_text(encoding="utf-8"))) == key
+        return exist and Key(**json.loads(path.read_text(encoding="utf-8"))) == key
     except (OSError, ValueError, TypeError):
         return False
 
@@ -104,7 +104,7 @@ def _key(variant: LoadedVariant, drawn: _Set) -> Key:
 
 
 def _outputs(folder: Folder, plugin: Plugin) -> str:
-    """Of the values that an instrument wrote; of what it would be computed from, where it is never stored."""
+    """A digest of the instrument's Outputs, or of their inputs where they are never stored."""
     if isinstance(plugin.instrument, PerCheckpoint) and not plugin.instrument.is_stored:
         weights = (f"{step} {store.weights_digest(folder.checkpoint(step))}" for step in folder.checkpoint_steps())
         return digest(status.code_digest(plugin), *weights)
@@ -112,7 +112,7 @@ def _outputs(folder: Folder, plugin: Plugin) -> str:
 
 
 def _without_instrument(folder: Folder, drawn: set[str]) -> int:
-    """Remove the drawings of instruments that are gone; what comes back is their number."""
+    """Remove the drawings of instruments that no longer exist; returns their number."""
     there: list[Path] = [path for path in folder.views.iterdir() if path.is_dir()] if folder.views.is_dir() else []
     gone = [path for path in there if path.name not in drawn]
     for path in gone:

@@ -1,7 +1,7 @@
-"""Where each file of a workspace lies, and how files are written: whole or not at all.
+"""The paths of all files of a workspace, and how files are written: completely or not at all.
 
     artifacts/<variant>/variant.json                 the record of its training
-                        metrics.json, curves.csv     how it ended; losses over training
+                        metrics.json, curves.csv     losses at the end; losses over training
                         probe.safetensors            the fixed inputs and their context
                         checkpoints/<step>.safetensors
                         resume/<step>.safetensors    states to resume training from
@@ -70,19 +70,19 @@ class Folder:
 
     @property
     def resume_curve(self) -> Path:
-        """All evaluations so far, kept while a training may go on."""
+        """All evaluations so far, kept so that training can continue."""
         return self.path / "resume" / "curve.safetensors"
 
     @property
     def began(self) -> Path:
-        """What was declared, and by how many processes, when the training began."""
+        """The declaration and the number of processes with which training began."""
         return self.path / "resume" / "began.json"
 
     def resume_steps(self) -> tuple[int, ...]:
         return _steps(self.path / "resume", ".safetensors")
 
     def instrument(self, name: str) -> Path:
-        """The folder of all that an instrument measured."""
+        """The folder of everything that an instrument stores."""
         return self.path / "instruments" / name
 
     def output(self, instrument: str, step: int) -> Path:
@@ -131,7 +131,7 @@ def _steps(path: Path, suffix: str) -> tuple[int, ...]:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Write the file whole or not at all: to a temporary neighbour, flushed to disk, then renamed."""
+    """Write the file completely or not at all: a temporary file beside it is flushed to disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-")
@@ -148,7 +148,7 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def sweep(path: Path, keep: set[Path]) -> int:
-    """Remove the files directly under `path` that are not in `keep` (orphans, and halves a kill left); how many."""
+    """Remove the files directly under `path` that are not in `keep`; returns their number."""
     orphans = [file for file in path.iterdir() if file.is_file() and file not in keep] if path.is_dir() else []
     for file in orphans:
         file.unlink()

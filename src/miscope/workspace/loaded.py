@@ -1,4 +1,4 @@
-"""A variant with what lies in its folder: its checkpoints, what instruments measured on them, and its views."""
+"""A variant with the contents of its folder: checkpoints, artifacts and views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class LoadedVariant:
 
     workspace: Workspace
     variant: Variant
-    compute: Compute = compute_at  # how an instrument that is never stored is computed
+    compute: Compute = compute_at  # computes Outputs that are never stored
 
     @property
     def name(self) -> str:
@@ -37,27 +37,27 @@ class LoadedVariant:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The checkpoints that lie on disk; empty before training."""
+        """The steps of the checkpoints on disk; empty before training."""
         return self.folder.checkpoint_steps()
 
     @cached_property
     def context(self) -> Context:
-        """The probe and its context, as the `probe` stage wrote them."""
+        """The probe and its context, written by the stage `probe`."""
         if not self.folder.probe.is_file():
             raise MiscopeError(f"`{self.name}` has no probe. Run `{status.command(self.name)}`.")
         return store.load_context(self.folder.probe)
 
     @cached_property
     def control(self) -> "LoadedVariant | None":
-        """The control run, which must fail where this variant succeeds, if params.yaml names one."""
+        """The variant's control run, if params.yaml names one."""
         return self.workspace.load(self.variant.control, self.compute) if self.variant.control else None
 
     def status(self, instrument: str) -> Status:
-        """Whether the instrument's artifact is fresh, stale, missing or not applicable, and what to do."""
+        """Whether the instrument's artifact is fresh, stale, missing or not applicable, and the command to run."""
         return status.status(self.workspace.config, self.folder, instrument)
 
     def artifact(self, instrument: str) -> Any:
-        """What an instrument measured: a mapping step -> Output, or its one Output over training."""
+        """An instrument's Outputs: a mapping step -> Output, or the one Output over training."""
         return analysis.artifact(self.workspace.config, self.folder, instrument, self.compute)
 
     def nulls(self, instrument: str) -> Sequence[Null]:
@@ -81,11 +81,11 @@ class LoadedVariant:
         return VariantAt(self, step)
 
     def view(self, name: str, **options: Any) -> BoundView:
-        """A view of this variant; one that shows a single step shows the last. See `python -m miscope views`."""
+        """A view over training, or a view of the last checkpoint. `python -m miscope views` lists all views."""
         return BoundView(self, self.declared(name, options), None, options)
 
     def declared(self, name: str, options: Mapping[str, Any] = MappingProxyType({})) -> View:
-        """The view of this name, of the catalog or of the variant's own family.
+        """The view with this name, from the catalog or from the variant's family.
 
         Raises:
             MiscopeError: there is none, or it has no such option.
@@ -108,11 +108,11 @@ class VariantAt:
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The weights, under TransformerLens' names."""
+        """The weights, by TransformerLens' names."""
         return store.load_checkpoint(self.loaded.folder.checkpoint(self.step))
 
     def view(self, name: str, **options: Any) -> BoundView:
-        """A view at this step; one over training marks it."""
+        """A view at this step; a view over training marks the step."""
         return BoundView(self.loaded, self.loaded.declared(name, options), self.step, options)
 
     def bridge(self) -> Any:

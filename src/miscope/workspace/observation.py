@@ -1,7 +1,7 @@
-"""A checkpoint as instruments ask to see it: activations on the probe, and the network to differentiate.
+"""What instruments see of a checkpoint: weights, activations on the probe, and the network to differentiate.
 
-All that look at a checkpoint share one forward pass (two, where some ask for the answer position and some for all);
-each is handed exactly what it asked for.
+All instruments share one forward pass (two, if some need the answer position and some all positions); each gets exactly
+the activations that it needs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from miscope.instrument import GRADIENTS, Instrument, OverTraining
 
 
 def observed(checkpoint: Checkpoint, context: Context, instruments: Sequence[Instrument]) -> list[Checkpoint]:
-    """The checkpoint as each of the instruments sees it, in their order; torch is imported only if one needs it."""
+    """The checkpoint as each instrument sees it, in their order; torch is imported only if one of them needs it."""
     passes = {
         instrument.positions: _hooks(instruments, instrument.positions)
         for instrument in instruments
@@ -44,13 +44,13 @@ def observed(checkpoint: Checkpoint, context: Context, instruments: Sequence[Ins
 
 
 def observed_over_training(checkpoint: Checkpoint, context: Context, instrument: OverTraining) -> Checkpoint:
-    """The checkpoint as an instrument over training sees it, on the inputs that it asked for."""
+    """The checkpoint as an instrument over training sees it, on the inputs that it names."""
     seen = context if instrument.inputs == "all" else _of_train_inputs(context)
     return observed(checkpoint, seen, [instrument])[0]
 
 
 def _of_train_inputs(context: Context) -> Context:
-    """With a probe of the inputs alone that the network trains on, which are no grid."""
+    """The context with the training inputs alone as its probe; they are no grid."""
     probe = context.probe
     values: dict[str, Any] = {name: getattr(probe, name) for name in field_names(Probe)}
     kept = {name: value[probe.is_train] for name, value in values.items() if value is not None}
@@ -59,15 +59,15 @@ def _of_train_inputs(context: Context) -> Context:
 
 
 def _hooks(instruments: Sequence[Instrument], positions: str) -> tuple[str, ...]:
-    """What all those that look at these positions ask for, each once."""
+    """The hooks that the instruments need at these positions, each once."""
     wanted = (hook for instrument in instruments if instrument.positions == positions for hook in instrument.hooks)
     return tuple(dict.fromkeys(wanted))
 
 
 def _of(instrument: Instrument, seen: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Of what was seen, what this instrument asked for: `mlp.hook_post` names it in every block."""
-    asked = {name: value for name, value in seen.items() if name in instrument.hooks or _site(name) in instrument.hooks}
-    return MappingProxyType(asked)
+    """The activations that this instrument needs; `mlp.hook_post` names the hook of every block."""
+    own = {name: value for name, value in seen.items() if name in instrument.hooks or _site(name) in instrument.hooks}
+    return MappingProxyType(own)
 
 
 def _site(name: str) -> str:

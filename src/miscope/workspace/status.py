@@ -1,7 +1,7 @@
-"""Whether what an instrument wrote is made from what lies there now, and if not, from what else, in words.
+"""Whether the artifacts of an instrument are fresh, and if not, why, as a sentence.
 
-Every Output and every table of nulls carries its Key (`keys`): the weights or the Outputs that it read, the probe, the
-code and the settings. It is fresh if the Key is the one that it would be written with now.
+Every Output and every file of nulls carries its Key (`keys`): the weights or the Outputs that it read, the probe, the
+code and the settings. It is fresh if it would get the same Key now.
 """
 
 import json
@@ -18,20 +18,20 @@ from miscope.workspace import store
 from miscope.workspace.configuration import Config
 from miscope.workspace.files import Folder
 
-READS = SOURCE / "workspace" / "store.py"  # what hands every instrument its inputs
-OBSERVES = SOURCE / "workspace" / "observation.py"  # and activations and gradients, to those that ask for them
+READS = SOURCE / "workspace" / "store.py"  # reads the inputs of every instrument
+OBSERVES = SOURCE / "workspace" / "observation.py"  # computes activations and gradients for instruments that need them
 
 
 @dataclass(frozen=True)
 class Reason(Output):
-    """Why an instrument has nothing to measure on a model or task; it holds for all checkpoints of the variant."""
+    """Why an instrument does not apply to a model or task, at any checkpoint of the variant."""
 
     sentence: str
 
 
 @dataclass(frozen=True)
 class Status:
-    """Whether an instrument's artifact can be drawn, and if not, why and which command makes it so."""
+    """Whether an instrument's artifact can be drawn, and if not, why, and which command updates it."""
 
     state: Literal["fresh", "stale", "missing", "not applicable"]
     detail: str = ""
@@ -42,13 +42,15 @@ class Status:
         return f"{self.detail} Run `{self.command}`." if self.command else self.detail
 
 
-def command(variant: str) -> str:
-    """What brings a variant up to date."""
+def command(variant: str, plugin: Plugin | None = None) -> str:
+    """The command that brings a variant up to date; forced for a plugin from outside, whose code DVC does not watch."""
+    if plugin is not None and plugin.is_outside:
+        return f"dvc repro -fs analyze@{variant} render@{variant} report@{variant}"
     return f"dvc repro report@{variant}"
 
 
 def status(config: Config, folder: Folder, instrument: str) -> Status:
-    """Whether the artifact is fresh; if it is not, the first difference found, in words."""
+    """Whether the artifact is fresh; if it is not, the first difference, as a sentence."""
     make, name = command(folder.name), folder.name
     if not folder.checkpoint_steps():
         return Status("missing", f"`{name}` is not trained.", make)
@@ -60,12 +62,12 @@ def status(config: Config, folder: Folder, instrument: str) -> Status:
         return Status("stale", f"`{name}` was trained with {difference}.", make)
     try:
         return _status(config, folder, instrument)
-    except MiscopeError as damaged:  # its text says what to do
+    except MiscopeError as damaged:  # the error says what to do
         return Status("stale", str(damaged))
 
 
 def _other_training(variant: Variant, folder: Folder) -> str:
-    """What params.yaml now says of the variant that its training was not told, in words; nothing if all is the same."""
+    """The first setting in params.yaml that differs from the training's record, in words; empty if none does."""
     record = json.loads(folder.record.read_text(encoding="utf-8"))
     trained, declared = record.get("trained_as", {}), json.loads(canonical_json(variant.declaration()))
     for section, now in declared.items():
@@ -85,8 +87,8 @@ def _other_training(variant: Variant, folder: Folder) -> str:
 
 
 def _status(config: Config, folder: Folder, name: str) -> Status:
-    plugin, settings, make = config.catalog.plugin(name), config.settings(name), command(folder.name)
-    instrument, artifact = plugin.instrument, f"`{name}` of `{folder.name}`"
+    plugin, settings = config.catalog.plugin(name), config.settings(name)
+    instrument, artifact, make = plugin.instrument, f"`{name}` of `{folder.name}`", command(folder.name, plugin)
     if folder.not_applicable(name).is_file():
         return _status_of_reason(folder, plugin, settings)
     if isinstance(instrument, OverTraining):
@@ -109,7 +111,7 @@ def _status(config: Config, folder: Folder, name: str) -> Status:
 def _status_of_nulls(folder: Folder, plugin: Plugin) -> Status:
     if plugin.instrument.nulls is None or not getattr(plugin.instrument, "is_stored", True):
         return Status("fresh")
-    path, make = folder.nulls(plugin.name), command(folder.name)
+    path, make = folder.nulls(plugin.name), command(folder.name, plugin)
     if not path.is_file():
         return Status("stale", f"`{plugin.name}` of `{folder.name}` lacks its nulls.", make)
     if difference := store.nulls_key(path).difference(nulls_key(folder, plugin)):
@@ -119,17 +121,17 @@ def _status_of_nulls(folder: Folder, plugin: Plugin) -> Status:
 
 def _status_of_reason(folder: Folder, plugin: Plugin, settings: Mapping[str, Any]) -> Status:
     path = folder.not_applicable(plugin.name)
-    difference = store.output_key(path).difference(reason_key(folder, plugin, settings))
-    if difference:
-        return Status("stale", f"`{plugin.name}` of `{folder.name}` is stale: {difference}.", command(folder.name))
+    if difference := store.output_key(path).difference(reason_key(folder, plugin, settings)):
+        make = command(folder.name, plugin)
+        return Status("stale", f"`{plugin.name}` of `{folder.name}` is stale: {difference}.", make)
     return Status("not applicable", store.load_output(path, Reason).sentence)
 
 
-# ---------------------------------------------------------------- what an Output is made from
+# ---------------------------------------------------------------- keys
 
 
 def expected_keys(folder: Folder, plugin: Plugin, settings: Mapping[str, Any]) -> dict[Path, Key]:
-    """Every file that the instrument should have written, and what it should be made from."""
+    """Every file that the instrument should have written, with its key."""
     instrument = plugin.instrument
     if isinstance(instrument, OverTraining):
         return {folder.over_training(plugin.name): over_training_key(folder, plugin, settings)}
@@ -138,14 +140,14 @@ def expected_keys(folder: Folder, plugin: Plugin, settings: Mapping[str, Any]) -
 
 
 def output_key(folder: Folder, plugin: Plugin, settings: Mapping[str, Any], step: int) -> Key:
-    """What the Output of one checkpoint is made from now."""
+    """The key of the Output of one checkpoint."""
     return _key(folder, plugin, settings, weights=store.weights_digest(folder.checkpoint(step)))
 
 
 def over_training_key(folder: Folder, plugin: Plugin, settings: Mapping[str, Any]) -> Key:
-    """What the one Output over training is made from now.
+    """The key of the one Output over training.
 
-    Of the instruments that it needs the values count, not the code that made them: the same numbers leave it fresh.
+    It holds the values that other instruments stored, not their code: while the numbers are the same, it stays fresh.
     """
     instrument = plugin.instrument
     assert isinstance(instrument, OverTraining), plugin.name
@@ -159,45 +161,45 @@ def over_training_key(folder: Folder, plugin: Plugin, settings: Mapping[str, Any
 
 
 def reason_key(folder: Folder, plugin: Plugin, settings: Mapping[str, Any]) -> Key:
-    """What decides that an instrument does not apply: the shape of the model, and the probe."""
+    """The key of the reason why an instrument does not apply: the shape of the model, and the probe."""
     model = store.model_config(folder.checkpoint(checkpoint_steps(folder)[0]))
     return _key(folder, plugin, settings, model=digest(canonical_json(model.declaration())))
 
 
 def nulls_key(folder: Folder, plugin: Plugin) -> Key:
-    """What the nulls of an instrument are made from now."""
+    """The key of an instrument's nulls."""
     return _key(folder, plugin, {}, outputs=outputs_digest(folder, plugin.name))
 
 
 def outputs_digest(folder: Folder, *instruments: str) -> str:
-    """Of the values in all that these instruments wrote."""
+    """A digest of all values that these instruments stored."""
     files = (path for name in instruments for path in sorted(folder.instrument(name).glob("*.npz")))
     return digest(*(f"{path.parent.name} {path.stem} {store.values_digest(path)}" for path in files))
 
 
 def _key(folder: Folder, plugin: Plugin, settings: Mapping[str, Any], **inputs: str) -> Key:
-    told = canonical_json(of_compute(settings))
-    return Key(inputs | {"probe": digest_of_file(folder.probe)}, code_digest(plugin), told)
+    chosen = canonical_json(of_compute(settings))
+    return Key(inputs | {"probe": digest_of_file(folder.probe)}, code_digest(plugin), chosen)
 
 
 def of_compute(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide an Output: at which other checkpoints the instrument looks does not."""
+    """The settings that decide an Output: all but the number of checkpoints to measure."""
     return {name: value for name, value in settings.items() if name != CHECKPOINTS}
 
 
 def code_digest(plugin: Plugin) -> str:
-    """Of all code that decides what an instrument measures."""
+    """A digest of all code that decides what an instrument measures."""
     return digest_of_code(*code_of(plugin.instrument, plugin.source()))
 
 
 def code_of(instrument: Instrument, measure: Path) -> tuple[Path, ...]:
-    """The files at which that code begins; `keys.closure` follows their imports."""
+    """The files at which that code starts; `keys.closure` follows their imports."""
     observes = (OBSERVES,) if instrument.hooks or "gradients" in instrument.needs else ()
     return measure, READS, *observes
 
 
 def is_fresh(path: Path, expected: Key) -> bool:
-    """A damaged file is not fresh: it is computed again."""
+    """Whether the file carries this key; a damaged file does not."""
     read = store.nulls_key if path.suffix == ".json" else store.output_key
     try:
         return path.is_file() and read(path) == expected

@@ -1,6 +1,6 @@
-"""What lies in the files of a workspace, read and written: checkpoints, probes, Outputs, nulls.
+"""Reads and writes the files of a workspace: checkpoints, probes, Outputs, nulls.
 
-Each file carries digests of what it holds and of what it was made from; a damaged one is an error that names it.
+Each file carries digests of its content and of its inputs; a damaged file is an error that names it.
 """
 
 import csv
@@ -28,7 +28,7 @@ from miscope.workspace.files import write
 
 O = TypeVar("O", bound=Output)
 
-HEADER = "provenance"  # the member of an npz file that says what it was made from
+HEADER = "provenance"  # the member of an npz file that holds its key
 
 
 # ---------------------------------------------------------------- tensors: checkpoints and probes
@@ -53,13 +53,14 @@ def _meta(file: Any, path: Path) -> dict[str, Any]:
     meta = (file.metadata() or {}).get("miscope")
     if meta is None:
         raise MiscopeError(f"{path} was not written by MIScope: its header has no `miscope` entry.")
-    return json.loads(meta)
+    header: dict[str, Any] = json.loads(meta)
+    return header
 
 
 def save_checkpoint(
     path: Path, step: int, model: ModelConfig, weights: Mapping[str, np.ndarray], training: str = ""
 ) -> None:
-    """Write weights under TransformerLens' names; the header says step, model, training and the weights' digest."""
+    """Write weights by TransformerLens' names; the header holds step, model, training and the weights' digest."""
     meta = {"step": step, "model": model.declaration(), "training": training, "weights": digest_of_arrays(weights)}
     _save_tensors(path, weights, meta)
 
@@ -68,7 +69,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in `path`, its weights checked against the digest in its header.
 
     Raises:
-        MiscopeError: the file is truncated, was not written by MIScope, or its weights are not those it claims.
+        MiscopeError: the file is truncated, was not written by MIScope, or its weights do not match their digest.
     """
     weights, meta = _load_tensors(path, "The checkpoint")
     if digest_of_arrays(weights) != meta["weights"]:
@@ -80,14 +81,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def weights_digest(path: Path) -> str:
     """The digest of the weights in a checkpoint, from its header."""
-    return _header(path, stamp(path))["weights"]
+    return str(_header(path, stamp(path))["weights"])
 
 
 def training_of(path: Path) -> str:
     """The key of the training that wrote a checkpoint; empty for a file that is damaged."""
     try:
         load_checkpoint(path)
-        return _header(path, stamp(path)).get("training", "")
+        return str(_header(path, stamp(path)).get("training", ""))
     except MiscopeError:
         return ""
 
@@ -95,7 +96,8 @@ def training_of(path: Path) -> str:
 def metadata_of(content: bytes) -> str | None:
     """The `miscope` entry in the header of a safetensors file."""
     size = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + size]).get("__metadata__", {}).get("miscope")
+    header: dict[str, dict[str, str]] = json.loads(content[8 : 8 + size])
+    return header.get("__metadata__", {}).get("miscope")
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -128,12 +130,12 @@ def save_context(path: Path, context: Context) -> None:
     _save_tensors(path, probe | latents, meta)
 
 
-LATENT = "latent: "  # what the names of latents begin with in a probe's file
+LATENT = "latent: "  # the prefix of the names of latents in a probe's file
 _CONTEXT_DATA = tuple(f.name for f in fields(Context) if f.name not in ("probe", "basis", "latents"))
 
 
 def load_context(path: Path) -> Context:
-    """The probe and its context as the `probe` stage wrote them."""
+    """The probe and its context, written by the stage `probe`."""
     tensors, meta = _load_tensors(path, "The probe")
     basis = Basis(**meta.pop("basis"))
     latents = {name.removeprefix(LATENT): tensors.pop(name) for name in sorted(tensors) if name.startswith(LATENT)}
@@ -155,7 +157,7 @@ def save_output(path: Path, output: Output, key: Key) -> None:
     """Write an Output with its key and the digest of its values; absent (None) fields are left out.
 
     Raises:
-        MiscopeError: a field is not what its annotation says.
+        MiscopeError: a field does not match its annotation.
     """
     if faults := list(faults_of(output)):
         raise MiscopeError(f"{type(output).__name__}: {'; '.join(faults)}.")
@@ -175,22 +177,22 @@ def load_output(path: Path, kind: type[O]) -> O:
 
 
 def output_key(path: Path) -> Key:
-    """What a stored Output was made from."""
+    """The key of a stored Output."""
     return _key(_npz_header(path, stamp(path)))
 
 
 def values_digest(path: Path) -> str:
     """The digest of a stored Output's values, from its header."""
-    return _npz_header(path, stamp(path))["values"]
+    return str(_npz_header(path, stamp(path))["values"])
 
 
 def faults_of(output: Output) -> Iterator[str]:
-    """Fields that are not what their annotations say; an axis of one name has one size."""
+    """Fields that do not match their annotations; an axis of one name has one size."""
     hints = get_type_hints(type(output))
     with jaxtyped("context"):
         for field in fields(output):
             value, kinds = getattr(output, field.name), _kinds(hints[field.name])
-            # here and not in a function, which would know nothing of the axes that other fields have named
+            # not in a function of its own: jaxtyping remembers the sizes of axes within one function only
             if not any(isinstance(value, kind) if _is_shape(kind) else _is_a(value, kind) for kind in kinds):
                 shape = f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
                 yield f"`{field.name}` is {shape}, declared {' or '.join(map(_type_name, kinds))}"
@@ -227,7 +229,8 @@ def _key(header: Mapping[str, Any]) -> Key:
 @lru_cache(maxsize=65_536)
 def _npz_header(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
     with _open_npz(path) as file:
-        return json.loads(file[HEADER].item())
+        header: dict[str, Any] = json.loads(file[HEADER].item())
+        return header
 
 
 @contextmanager
@@ -240,7 +243,7 @@ def _open_npz(path: Path) -> Iterator[Any]:
 
 
 def _value(array: np.ndarray, kind: Any) -> Any:
-    """The stored array as the type that the Output's field declares: a number, a text, texts, or the array."""
+    """The stored array as the type that the Output's field declares: a number, a text, several texts, or the array."""
     kinds = [k for k in _kinds(kind) if k is not type(None)]
     if kinds and kinds[0] in (int, float, str, bool):
         return array.item()
@@ -255,14 +258,14 @@ ROW = ("step", "options", "value", "threshold")  # of a Null, what differs from 
 
 
 def save_nulls(path: Path, nulls: Iterable[Null], key: Key) -> None:
-    """Write what chance would show, a row for each null; what many rows share is written once."""
+    """Write the nulls, a row for each; fields that many rows share are written once."""
     shared: dict[str, int] = {}
     rows = []
     for null in nulls:
-        told = {f.name: getattr(null, f.name) for f in fields(Null) if f.name not in ROW}
-        place = shared.setdefault(canonical_json(told), len(shared))
+        common = {f.name: getattr(null, f.name) for f in fields(Null) if f.name not in ROW}
+        index = shared.setdefault(canonical_json(common), len(shared))
         numbers = (None if np.isnan(x) else float(x) for x in (null.value, null.threshold))
-        rows.append([place, null.step, dict(null.options), *numbers])
+        rows.append([index, null.step, dict(null.options), *numbers])
     content = {"key": asdict(key), "shared": [json.loads(text) for text in shared], "rows": rows}
     write(path, canonical_json(content))
 
@@ -273,7 +276,7 @@ def load_nulls(path: Path) -> tuple[Null, ...]:
 
 
 def nulls_key(path: Path) -> Key:
-    """What stored nulls were made from."""
+    """The key of stored nulls."""
     return _nulls(path, stamp(path))[0]
 
 
@@ -282,14 +285,14 @@ def _nulls(path: Path, stamp: tuple[int, int]) -> tuple[Key, tuple[Null, ...]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         shared, rows = content["shared"], content["rows"]
-        return _key(content["key"]), tuple(_null(shared[place], *row) for place, *row in rows)
+        return _key(content["key"]), tuple(_null(shared[index], *row) for index, *row in rows)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise MiscopeError(f"The artifact {path} cannot be read ({error}). Delete it and run `dvc repro`.") from None
 
 
 def _null(
-    told: Mapping[str, Any], step: int | None, options: Mapping[str, Any], value: float | None, threshold: float | None
+    base: Mapping[str, Any], step: int | None, options: Mapping[str, Any], value: float | None, threshold: float | None
 ) -> Null:
     value, threshold = (np.nan if x is None else x for x in (value, threshold))
     own = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
-    return Null(**told, value=value, threshold=threshold, step=step, options=types.MappingProxyType(own))
+    return Null(**base, value=value, threshold=threshold, step=step, options=types.MappingProxyType(own))

@@ -1,7 +1,7 @@
-"""Computes what is never stored in one process of its own, so that the app's process never imports torch.
+"""Computes Outputs that are never stored in a second process, so that the app's process never imports torch.
 
-`compute` has the signature of `analysis.Compute`: give it to `Workspace.load(..., compute=worker.compute)`. Requests
-and answers are pickles over the process' stdin and stdout. `python -m miscope.workspace.worker` is that process.
+`compute` has the signature of `analysis.Compute`: pass it to `Workspace.load(..., compute=worker.compute)`. Requests
+and answers are pickles over stdin and stdout of the second process, which runs `python -m miscope.workspace.worker`.
 """
 
 import atexit
@@ -35,7 +35,7 @@ MAX_THREADS = 4
 
 @dataclass
 class Memory:
-    """The most recently used Outputs, as many as fit into `limit_bytes`."""
+    """The most recently used Outputs, up to `limit_bytes` in all."""
 
     limit_bytes: int = MEMORY_BYTES
     _kept: OrderedDict[tuple[Request, Stamps], Output] = field(default_factory=OrderedDict)
@@ -56,30 +56,30 @@ class Memory:
 
 @dataclass
 class Client:
-    """Keeps one worker process, asks it one thing at a time, and starts another when it has died."""
+    """Keeps one worker process, sends it one request at a time, and starts a new one when it has ended."""
 
     memory: Memory = field(default_factory=Memory)
     _lock: Lock = field(default_factory=Lock)
     _process: subprocess.Popen[bytes] | None = None
 
     def compute(self, root: Path, variant: str, instrument: str, step: int) -> Output:
-        """The Output of an instrument at one checkpoint, remembered while its inputs stay as they are.
+        """The Output of an instrument at one checkpoint, kept in memory as long as its inputs do not change.
 
         Raises:
-            MiscopeError: the instrument cannot be computed here; or the worker died, and died again.
+            MiscopeError: the instrument cannot be computed here, or the worker ended twice without an answer.
         """
         request = (root.resolve(), variant, instrument, step)
         key = (request, _stamps(request))
         if (known := self.memory.get(key)) is not None:
             return known
         with self._lock:
-            if (known := self.memory.get(key)) is None:  # another thread may have asked for the same meanwhile
+            if (known := self.memory.get(key)) is None:  # another thread may have computed it meanwhile
                 known = self._answer(request)
                 self.memory.put(key, known)
         return known
 
     def close(self) -> None:
-        """End the worker; the next request starts another."""
+        """End the worker; the next request starts a new one."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -99,12 +99,13 @@ class Client:
         return answer
 
     def _exchange(self, request: Request) -> Output | MiscopeError | None:
-        """The worker's answer, or None if it died over it."""
+        """The worker's answer, or None if the worker ended without one."""
         process = self._alive()
         assert process.stdin is not None and process.stdout is not None
         try:
             _send(process.stdin, request)
-            return pickle.load(process.stdout)
+            answer: Output | MiscopeError = pickle.load(process.stdout)
+            return answer
         except (EOFError, OSError, pickle.UnpicklingError):
             self.close()
             return None
@@ -128,7 +129,7 @@ def compute(root: Path, variant: str, instrument: str, step: int) -> Output:
 
 
 def _stamps(request: Request) -> Stamps:
-    """When the files that the answer depends on last changed; (0, 0) for one that is not there."""
+    """The stamps of the files that the answer depends on; (0, 0) for a file that does not exist."""
     root, variant, _, step = request
     folder = folder_of(root, variant)
     return tuple(stamp(path) for path in (folder.checkpoint(step), folder.probe, root / "params.yaml"))
@@ -148,7 +149,7 @@ def _send(pipe: IO[bytes], value: object) -> None:
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until there are no more: each with an Output, or with the MiscopeError that says why not."""
+    """Answer requests until there are no more: each with an Output, or with a MiscopeError."""
     while True:
         try:
             request: Request = pickle.load(requests)
@@ -167,7 +168,7 @@ def _computed(request: Request) -> Output | MiscopeError:
         return error
     except ImportError as error:
         return MiscopeError(
-            f"`{request[2]}` is computed when it is looked at, and that needs torch ({error}). Run `pip install torch`."
+            f"`{request[2]}` is never stored, and computing it needs torch ({error}). Run `pip install torch`."
         )
     except Exception as error:
         return MiscopeError(
@@ -183,7 +184,7 @@ def _limit_threads() -> None:
 
 def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not garble the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that nothing printed mixes with the answers
     serve(sys.stdin.buffer, answers)
 
 

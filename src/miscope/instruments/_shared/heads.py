@@ -1,4 +1,4 @@
-"""What instruments of heads share: their names, and how much of one frequency a random one has."""
+"""What instruments of layers and heads share: their names, and how much of one frequency a random head has."""
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +8,10 @@ from miscope.instruments._shared.frequencies import RANDOM
 from miscope.maths.null_distributions import largest_share
 
 MARGIN = 5.0  # of attention; twice four Gaussian numbers differ so much in size once in 250 times: F distribution, 4, 4
+
+
+def layer_names(layers: int) -> list[str]:
+    return [f"layer {i}" for i in range(layers)]
 
 
 def head_names(layers: int, heads: int) -> list[str]:

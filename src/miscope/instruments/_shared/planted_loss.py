@@ -1,6 +1,6 @@
 """A loss of parameters alone in the place of a network's, so that all that instruments ask of it has a closed form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,27 +41,18 @@ class PlantedLoss:
         return self.loss(where), self.slope(where).astype(np.float32)
 
     def hessian(self, inputs: Inputs) -> Callable[[np.ndarray], np.ndarray]:
-        assert self.bends is not None
         return lambda vectors: vectors * self.bends
 
-    def vector(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _none(self, *args: Any) -> Any:
         raise NotImplementedError
 
-    def named(self, vector: np.ndarray) -> dict[str, np.ndarray]:
-        raise NotImplementedError
-
-    def embedding_gradients(self, inputs: Inputs, answers: Inputs) -> np.ndarray:
-        raise NotImplementedError
-
-    def logits(self, vector: np.ndarray, inputs: Inputs) -> np.ndarray:
-        raise NotImplementedError
+    vector = named = embedding_gradients = logits = _none
 
 
 def quadratic(bends: Float[np.ndarray, " parameter"], slopes: float = 0.0) -> PlantedLoss:
     """3 + sum of a_i w_i^2 / 2 + slopes w_i."""
-    return PlantedLoss(
-        len(bends), lambda w: 3 + w**2 @ bends / 2 + (w * slopes).sum(axis=1), lambda w: w * bends + slopes, bends
-    )  # fmt: skip
+    loss = lambda w: 3 + w**2 @ bends / 2 + (w * slopes).sum(axis=1)  # noqa: E731
+    return PlantedLoss(len(bends), loss, lambda w: w * bends + slopes, bends)
 
 
 def measured(instrument: Instrument, loss: PlantedLoss, **settings: Any) -> Any:

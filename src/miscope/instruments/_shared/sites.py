@@ -1,5 +1,6 @@
-"""The places in a network at which representations are measured: their short names, by layer and kind."""
+"""The places in a network: weight matrices by kind, and the sites of representations by kind and layer."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +9,17 @@ from jaxtyping import Int
 from miscope.core import MiscopeError
 
 Kind = Literal["resid_pre", "attn_out", "mlp_post", "mlp_out", "resid_post"]
+
+
+def matrix_kinds(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The kind of each matrix: `W_E`, `W_Q`; in a network of several layers `layer 1 W_Q`. Heads share a kind."""
+    n_layers = len({name.split(".")[1] for name in names if name.startswith("blocks.")})
+    parts = [name.split(".") for name in names]
+    leaves = [next(part for part in reversed(path) if not part.isdigit()) for path in parts]
+    return tuple(
+        f"layer {path[1]} {leaf}" if path[0] == "blocks" and n_layers > 1 else leaf
+        for path, leaf in zip(parts, leaves, strict=True)
+    )
 
 
 def kind(site: str) -> str:
@@ -35,11 +47,7 @@ def last_of_layers(sites: tuple[str, ...]) -> dict[int, int]:
 
 
 def of_layer(sites: tuple[str, ...], layer: int) -> list[int]:
-    """Indices of a layer's sites; -1 is the last layer.
-
-    Raises:
-        MiscopeError: there is no such layer.
-    """
+    """Indices of a layer's sites; -1 is the last layer. MiscopeError: there is no such layer."""
     last = max(map(layer_of, sites))
     wanted = last if layer == -1 else layer
     chosen = [i for i, site in enumerate(sites) if layer_of(site) == wanted]
@@ -49,11 +57,7 @@ def of_layer(sites: tuple[str, ...], layer: int) -> list[int]:
 
 
 def index_of(sites: tuple[str, ...], site: str, layer: int) -> int:
-    """The site of a kind in a layer; -1 is the last layer.
-
-    Raises:
-        MiscopeError: the layer lacks it.
-    """
+    """The site of a kind in a layer; -1 is the last layer. MiscopeError: the layer lacks it."""
     at = {kind(sites[i]): i for i in of_layer(sites, layer)}
     if site not in at:
         raise MiscopeError(f"`site` = {site}; this layer has {', '.join(at)}.")
@@ -64,3 +68,8 @@ def columns(width: Int[np.ndarray, " site"], at: int) -> slice:
     """Of features of all sites side by side, each `width` of them, those of one."""
     end = int(width[: at + 1].sum())
     return slice(end - int(width[at]), end)
+
+
+def stacked(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was measured at each site, name by name, as one array whose first axis is the sites."""
+    return {name: np.stack([np.asarray(part[name]) for part in parts]) for name in parts[0]}

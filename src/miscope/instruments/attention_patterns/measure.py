@@ -24,7 +24,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from miscope.instruments._shared.heads import MARGIN, of_one_frequency
 from miscope.maths.codes import Codes, coded, decoded
-from miscope.maths.spectra import Basis, grid_variance_fractions, is_square_grid
+from miscope.maths.spectra import grid_variance_fractions, is_square_grid
 from miscope.plugin import Artifact, Checkpoint, Context, Null, Output, PerCheckpoint, against_untrained
 
 BITS = 7
@@ -51,27 +51,19 @@ def attention_patterns(checkpoint: Checkpoint, context: Context) -> AttentionPat
     """Summaries of `attn.hook_pattern`; the mean alone hides a head that swings with the input, hence the spread."""
     pattern = checkpoint.layers("attn.hook_pattern")  # [layer batch head query key]
     answer = np.moveaxis(pattern[:, :, :, context.answer_position, :], 1, -1)
-    has_map = is_square_grid(context.basis, context.grid)
-    code, low, unit = coded(answer.reshape(-1, answer.shape[-1]).T, BITS)
+    maps, fraction = answer.reshape(-1, answer.shape[-1]).T, None
+    if is_square_grid(context.basis, context.grid):
+        fraction = grid_variance_fractions(context.basis, maps).reshape(*answer.shape[:-1], -1)
+    code, low, unit = coded(maps, BITS)
     return AttentionPatterns(
         mean=pattern.mean(axis=1, dtype=np.float64),
         std=pattern.std(axis=1, dtype=np.float64),
-        map_fraction=_map_fraction(context.basis, answer) if has_map else None,
+        map_fraction=fraction,
         n_inputs=answer.shape[-1],
         answer_code=code,
         answer_low=low.reshape(answer.shape[:-1]),
         answer_unit=unit.reshape(answer.shape[:-1]),
     )
-
-
-def _map_fraction(
-    basis: Basis, answer: Float32[np.ndarray, "layer head key batch"]
-) -> Float32[np.ndarray, "layer head key freq"]:
-    maps = answer.reshape(-1, answer.shape[-1]).T
-    return grid_variance_fractions(basis, maps).reshape(*answer.shape[:-1], basis.n_frequencies)
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(patterns: Artifact[AttentionPatterns], context: Context) -> Iterator[Null]:
@@ -103,7 +95,7 @@ def _of_departure(patterns: Artifact[AttentionPatterns], step: int, query: int |
 
 def _of_spread(patterns: Artifact[AttentionPatterns], step: int, query: int, key: int) -> Null:
     statistic = "largest standard deviation of a head's attention over the inputs"
-    return against_untrained(statistic, patterns, lambda x: float(x.std[:, :, query, key].max()), step, margin=MARGIN)
+    return against_untrained(statistic, patterns, lambda x: x.std[:, :, query, key].max(), step, margin=MARGIN)
 
 
 instrument = PerCheckpoint(attention_patterns, needs=("attn.hook_pattern",), positions="all", nulls=nulls)

@@ -4,22 +4,10 @@ import numpy as np
 
 from miscope.instruments._shared.heads import head_names, mark
 from miscope.instruments.attention_patterns.measure import AttentionPatterns, even_attention
-from miscope.plugin import (
-    Artifact,
-    Context,
-    MiscopeError,
-    NotApplicable,
-    Null,
-    Table,
-    bars,
-    heatmap,
-    lines,
-    long,
-    names_of_positions,
-    probe_axes,
-    view,
-)  # fmt: skip
+from miscope.plugin import Artifact, Context, MiscopeError, NotApplicable, Null, Table, bars, heatmap, lines, long, view
+from miscope.renderers.tidy import names_of_positions, probe_axes
 
+TITLES = {"attention": "mean attention", "query": "from", "key": "to"}
 LIMITS = {"attention": (0.0, 1.0)}
 
 
@@ -27,11 +15,8 @@ LIMITS = {"attention": (0.0, 1.0)}
     question="Where does each head look?",
     reading="Rows are the positions that look, columns those looked at; each row sums to 1. Cells above the "
     "diagonal are closed to a causal network.",
-    draw=heatmap(
-        "key", "query", "attention", "head", is_square=True,
-        titles={"attention": "mean attention", "query": "from", "key": "to"},
-    ),
-)  # fmt: skip
+    draw=heatmap("key", "query", "attention", "head", is_square=True, titles=TITLES),
+)
 def overview(patterns: Artifact[AttentionPatterns], context: Context, step: int) -> Table:
     """One row per (head, query, key); `attention` is the mean weight over the probe, in [0, 1], `std` its spread."""
     output = patterns[step]
@@ -56,8 +41,8 @@ def frequencies(
     if fractions is None:
         raise NotApplicable("Frequencies of attention maps need a probe that is the full grid of two input tokens.")
     layers, heads, _, n = fractions.shape
-    values = fractions[:, :, key].reshape(-1, n)
-    rows = long("fraction", values, head=head_names(layers, heads), frequency=np.arange(1, n + 1))
+    values, names = fractions[:, :, key].reshape(-1, n), head_names(layers, heads)
+    rows = long("fraction", values, head=names, frequency=np.arange(1, n + 1))
     rows["is_large"] = rows["fraction"] >= 0.1
     return Table(rows, limits={"fraction": (0.0, 1.15)}, marks=mark(null))
 
@@ -95,8 +80,7 @@ def over_time(patterns: Artifact[AttentionPatterns], context: Context) -> Table:
     """One row per (head, key, step); `attention` from the answer position, mean over the probe, in [0, 1]."""
     means = np.stack([output.mean[:, :, context.answer_position] for output in patterns.values()], axis=-1)
     layers, heads, keys, n = means.shape
-    names = [f"to {name}" for name in names_of_positions(context)[:keys]]
-    panels = head_names(layers, heads)
-    rows = long("attention", means.reshape(-1, keys, n), head=panels, key=names, step=patterns.steps)
+    axes = {"head": head_names(layers, heads), "key": [f"to {name}" for name in names_of_positions(context)[:keys]]}
+    rows = long("attention", means.reshape(-1, keys, n), **axes, step=patterns.steps)
     even = even_attention(patterns.last.mean)[context.answer_position].max()
     return Table(rows, limits=LIMITS, note=f"even attention is {even:.3g}")

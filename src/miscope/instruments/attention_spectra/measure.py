@@ -30,6 +30,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
+from miscope.instruments._shared.frequencies import check_basis
 from miscope.instruments._shared.heads import of_one_frequency
 from miscope.maths.spectra import energy_by_frequency, variance_fractions
 from miscope.plugin import Artifact, Basis, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
@@ -64,10 +65,7 @@ def attention_spectra(checkpoint: Checkpoint, context: Context) -> AttentionSpec
     basis, weights = context.basis, checkpoint.weights
     if "blocks.0.attn.W_Q" not in weights:
         raise NotApplicable("The model has no attention, and so no heads.")
-    if basis.n_frequencies < 2:
-        raise NotApplicable(f"The {basis.size} tokens of the basis have one frequency: there is nothing to tell apart.")
-    if len(weights["embed.W_E"]) < basis.size:
-        raise NotApplicable(f"The embedding has fewer rows than the basis' {basis.size} tokens.")
+    check_basis(basis, weights["embed.W_E"])
     embedding = weights["embed.W_E"][: basis.size].astype(np.float64)
     query, key, value = (_heads(checkpoint, name, embedding) for name in ("W_Q", "W_K", "W_V"))
     query /= np.sqrt(checkpoint.model.d_head)
@@ -115,25 +113,13 @@ def _shares(basis: Basis, values: Float[np.ndarray, "layer head token item"]) ->
 
 
 def _alignment(basis: Basis, maps: Float[np.ndarray, "layer head query key"]) -> Float[np.ndarray, "layer head freq"]:
-    """Trace over nuclear norm of the 2 x 2 block (cos k, sin k) x (cos k, sin k) of each map; NaN: an empty block.
-
-    1 where the score is largest for equal tokens, as for two circles that lie on one another; -1 where it is least; a
-    query and a key that each are one wave have the cosine of the difference of their phases.
-    """
+    """NaN where a block is empty. Two waves, a query and a key, have the cosine of the difference of their phases."""
     f = np.zeros((2 * basis.n_frequencies, basis.size))  # for even p the last wave's sine is empty
     f[: basis.size - 1] = basis.matrix[1:]
     halves = [(f[i::2], f[j::2]) for i in (0, 1) for j in (0, 1)]
     cc, cs, sc, ss = (np.einsum("fq,lhqk,fk->lhf", q, maps, k, optimize=True) for q, k in halves)
     nuclear = np.sqrt(cc**2 + cs**2 + sc**2 + ss**2 + 2 * np.abs(cc * ss - cs * sc))
     return np.divide(cc + ss, nuclear, out=np.full_like(nuclear, np.nan), where=nuclear > 0)
-
-
-def measures(output: AttentionSpectra) -> dict[str, float]:
-    """The largest share of one frequency in any head's scores, and in what any head moves."""
-    return {"largest_score_share": float(output.qk_share.max()), "largest_value_share": float(output.value_share.max())}
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(spectra: Artifact[AttentionSpectra], context: Context) -> Iterator[Null]:
@@ -162,13 +148,14 @@ def _of_alignment(last: AttentionSpectra, basis: Basis) -> Null:
 
 @lru_cache(maxsize=64)
 def random_alignment(n_heads: int) -> float:
-    """The mean size of the alignments of so many heads that 99 % of random ones stay below.
-
-    The block of a random query-key map at one frequency has four independent Gaussian entries.
-    """
+    """The mean size over so many heads in 99 % of draws; the block of a random map has four Gaussian entries."""
     a, b, c, d = np.random.default_rng(0).normal(size=(4, DRAWS, n_heads))
     nuclear = np.sqrt(a**2 + b**2 + c**2 + d**2 + 2 * np.abs(a * d - b * c))
     return float(np.quantile((np.abs(a + d) / nuclear).mean(axis=1), 0.99))
 
 
-instrument = PerCheckpoint(attention_spectra, measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    attention_spectra,
+    measures=lambda x: {"largest_score_share": x.qk_share.max(), "largest_value_share": x.value_share.max()},
+    nulls=nulls,
+)

@@ -20,10 +20,7 @@ Part = Literal["value", "key", "query", "query-key", "score"]
     draw=lines("step", "share", "head", "part", titles={"share": "share at the best frequency"}),
 )
 def overview(spectra: Artifact[AttentionSpectra], context: Context, null: Null) -> Table:
-    """One row per (part, head, step); `share` of the energy at the best frequency of that step.
-
-    Where inputs do not all end on the same token, the score is that of tokens with tokens, at one frequency.
-    """
+    """One row per (part, head, step); `share` at the best frequency, of tokens' scores where none always asks last."""
     best = [[asked(output).max(axis=-1), output.value_share.max(axis=-1)] for output in spectra.values()]
     values = np.array(best).reshape(len(spectra), 2, -1).transpose(1, 2, 0)
     rows = long("share", values, part=(ASKS, MOVES), head=_names(spectra.last.qk_share), step=spectra.steps)
@@ -43,11 +40,9 @@ def alignment(spectra: Artifact[AttentionSpectra], context: Context) -> Table:
     chosen = last.argmax(axis=-1)[None, ..., None]
     values = np.take_along_axis(spectra.stack("qk_alignment"), chosen, axis=3).reshape(len(spectra), -1).T
     names = [f"{head} (k = {k + 1})" for head, k in zip(_names(last), chosen.ravel(), strict=True)]
-    return Table(
-        long("alignment", values, head=names, step=spectra.steps),
-        limits={"alignment": (-1.02, 1.02)},
-        note=f"the best frequency holds at most {last.max():.0%} of any head's query-key energy",
-    )
+    note = f"the best frequency holds at most {last.max():.0%} of any head's query-key energy"
+    rows = long("alignment", values, head=names, step=spectra.steps)
+    return Table(rows, limits={"alignment": (-1.02, 1.02)}, note=note)
 
 
 @view(

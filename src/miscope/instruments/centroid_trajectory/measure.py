@@ -23,13 +23,11 @@ are uneven in time are weighted by the time they stand for.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from miscope.instruments._shared.nulls import MARGIN, NO_START, raised
-from miscope.instruments._shared.pace import of_moves
+from miscope.instruments._shared.nulls import MARGIN, NO_START, of_moves, raised, with_margin
 from miscope.instruments._shared.sites import layer_of, options_of
 from miscope.instruments.representation_geometry.measure import RepresentationGeometry
 from miscope.instruments.representation_geometry.measure import instrument as geometry_instrument
@@ -61,33 +59,14 @@ def centroid_trajectory(geometry: Artifact[RepresentationGeometry], context: Con
         raise NotApplicable("A path needs two checkpoints at least.")
     first = geometry[geometry.steps[0]]
     sites = np.split(geometry.stack("centroid"), np.cumsum(first.width)[:-1], axis=2)
-    paths = [_path(centroids.astype(np.float64), time_weights(steps)) for centroids in sites]
-    gaps = np.diff(steps)
-    return CentroidTrajectory(
-        steps=steps,
-        site=first.site,
-        label=first.label,
-        coordinate=np.stack([path.coordinate for path in paths]).astype(np.float32),
-        explained_variance=np.stack([path.shares for path in paths]),
-        fit=np.stack([path.fit for path in paths]),
-        chance_fit=np.stack([path.chance_fit for path in paths]),
-        speed=np.stack([path.moves / gaps for path in paths]),
-        centre_speed=np.stack([path.centre_moves / gaps for path in paths]),
-    )
+    paths = [_path(centroids.astype(np.float64), steps) for centroids in sites]
+    by_field = {name: np.stack([path[name] for path in paths]) for name in paths[0]}
+    return CentroidTrajectory(steps=steps, site=first.site, label=first.label, **by_field)
 
 
-class _Path(NamedTuple):
-    """Of one site; `moves` are distances between neighbouring checkpoints."""
-
-    coordinate: Float[np.ndarray, "n cls component"]
-    shares: Float[np.ndarray, " component"]
-    fit: Float[np.ndarray, " n"]
-    chance_fit: Float[np.ndarray, " n"]
-    moves: Float[np.ndarray, " interval"]
-    centre_moves: Float[np.ndarray, " interval"]
-
-
-def _path(centroids: Float[np.ndarray, "n cls dim"], weights: Float[np.ndarray, " n"]) -> _Path:
+def _path(centroids: Float[np.ndarray, "n cls dim"], steps: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
+    """Of one site, the fields of CentroidTrajectory."""
+    weights, gaps = time_weights(steps), np.diff(steps)
     centre = centroids.mean(axis=1)
     clouds = centroids - centre[:, None]
     size = (clouds**2).sum(axis=(1, 2))
@@ -96,18 +75,17 @@ def _path(centroids: Float[np.ndarray, "n cls dim"], weights: Float[np.ndarray, 
     shares, axes = _axes(clouds, weights)
     coordinate = clouds @ axes
     inside = (coordinate**2).sum(axis=(1, 2))
-    return _Path(
-        coordinate=coordinate,
-        shares=shares,
-        fit=np.divide(inside, size, out=np.full(len(size), np.nan), where=size > 0),
-        chance_fit=np.where(size > 0, _chance_fit(clouds, weights), np.nan),
-        moves=np.sqrt((np.diff(clouds, axis=0) ** 2).sum(axis=2).mean(axis=1)),
-        centre_moves=np.linalg.norm(np.diff(centre, axis=0), axis=1),
-    )
+    return {
+        "coordinate": coordinate.astype(np.float32),
+        "explained_variance": shares,
+        "fit": np.divide(inside, size, out=np.full(len(size), np.nan), where=size > 0),
+        "chance_fit": np.where(size > 0, _chance_fit(clouds, weights), np.nan),
+        "speed": np.sqrt((np.diff(clouds, axis=0) ** 2).sum(axis=2).mean(axis=1)) / gaps,
+        "centre_speed": np.linalg.norm(np.diff(centre, axis=0), axis=1) / gaps,
+    }
 
 
 def _chance_fit(clouds: Float[np.ndarray, "n cls dim"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """See the formula of the module."""
     swapped, dim = clouds.swapaxes(1, 2), clouds.shape[2]
     own = np.linalg.eigvalsh(clouds @ swapped if len(swapped[0]) > len(clouds[0]) else swapped @ clouds).clip(0)
     pooled = weights[:, None] * own
@@ -135,14 +113,6 @@ def _axes(
     return np.pad(shares, (0, missing)), np.pad(axes * np.where(largest < 0, -1, 1), ((0, 0), (0, missing)))
 
 
-def measures(output: CentroidTrajectory) -> dict[str, np.ndarray]:
-    """How much of the answers lies in their common axes, at the last site."""
-    return {"fit": output.fit[-1]}
-
-
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(trajectory: CentroidTrajectory, context: Context) -> Iterator[Null]:
     """The heap of the untrained network, layouts that walk at random, and an even pace."""
     for at, site in enumerate(trajectory.site):
@@ -159,8 +129,8 @@ def _of_distance(trajectory: CentroidTrajectory, at: int) -> Null:
         return Null.absent(NO_START)
     inside = (trajectory.coordinate[at].astype(np.float64) ** 2).sum(axis=2).mean(axis=1)
     start, end = np.sqrt(np.nan_to_num(inside / trajectory.fit[at])[[0, -1]])  # NaN: all answers are one point
-    source = f"the untrained network with a margin of {FARTHER:g}"
-    return Null("distance of the answers from their centre", float(end), float(start * FARTHER), source, level=None)
+    what = "distance of the answers from their centre"
+    return with_margin(what, float(end), float(start), "the untrained network", margin=FARTHER)
 
 
 def _of_fit(trajectory: CentroidTrajectory) -> Null:
@@ -183,8 +153,9 @@ def _mean(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> 
 def _of_speed(trajectory: CentroidTrajectory, at: int) -> Null:
     is_cloud = np.isfinite(trajectory.fit[at])  # where all answers are one point, rounding moves them
     gaps, is_move = np.diff(trajectory.steps), is_cloud[1:] & is_cloud[:-1]
-    moves = trajectory.speed[at] * gaps
-    return of_moves("longest move of the answers", moves[is_move], gaps[is_move])
+    return of_moves("longest move of the answers", (trajectory.speed[at] * gaps)[is_move], gaps[is_move])
 
 
-instrument = OverTraining(centroid_trajectory, needs=(geometry_instrument,), measures=measures, nulls=nulls)
+instrument = OverTraining(
+    centroid_trajectory, needs=(geometry_instrument,), measures=lambda output: {"fit": output.fit[-1]}, nulls=nulls
+)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from miscope.instruments._shared.site_curves import COLORS, by_layer
+from miscope.instruments._shared.curves import COLORS, by_layer
 from miscope.instruments._shared.sites import Kind, index_of, names, of_layer
 from miscope.instruments.centroid_trajectory.measure import CentroidTrajectory
 from miscope.plugin import Context, MiscopeError, NotApplicable, Table, lines, long, points, view
@@ -29,8 +29,7 @@ def overview(
 ) -> Table:
     """One row per (answer, step); `x` and `y` are scores of the centroid in the two components, numbered from 1.
 
-    `direction` is where in the plane the answer ends, in degrees. Without `answers` at most 40 are drawn, evenly spread
-    over all.
+    `direction` is where in the plane the answer ends, in degrees. Without `answers` at most 40 are drawn, evenly.
     """
     at, steps, label = index_of(trajectory.site, site, layer), trajectory.steps, trajectory.label
     coordinate, shares = trajectory.coordinate[at], trajectory.explained_variance[at]

@@ -25,8 +25,9 @@ from jaxtyping import Float, Int
 
 from miscope.instruments._shared.nulls import MARGIN
 from miscope.maths.spectra import is_square_grid
-from miscope.network import Network
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, NotApplicable, Null, Output, PerCheckpoint
+
+Gradients = Float[np.ndarray, "triple d_model"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ def circuit_style(checkpoint: Checkpoint, context: Context, *, n_triples: int = 
         raise MiscopeError(f"`n_triples` = {n_triples}; allowed: at least 2.")
     _check_sums(checkpoint, context)
     p, rng = context.basis.size, np.random.default_rng(seed)
-    triples = np.stack([rng.integers(0, p * p, n_triples), rng.integers(0, p, n_triples)], axis=1)
-    of_a, of_b = _gradients(checkpoint.network, context, triples)
+    pairs, answers = rng.integers(0, p * p, n_triples), rng.integers(0, p, n_triples)
+    gradients = checkpoint.network.embedding_gradients(pairs, answers).astype(np.float64)  # [triple pos d_model]
+    is_summand = (context.probe.tokens == summand[:, None] for summand in np.divmod(np.arange(p * p), p))
+    of_a, of_b = (gradients[:, match.all(axis=0).tolist().index(True)] for match in is_summand)
     symmetry = _cosines(of_a, of_b)
     right = checkpoint.activations["logits"][np.arange(p * p), context.probe.targets].astype(np.float64)
     by_distance = _by_distance(right.reshape(p, p))
@@ -78,22 +81,7 @@ def _check_sums(checkpoint: Checkpoint, context: Context) -> None:
         raise NotApplicable(f"The network has {checkpoint.model.d_vocab_out} outputs, fewer than the {p} sums.")
 
 
-def _gradients(
-    network: Network, context: Context, triples: Int[np.ndarray, "triple 2"]
-) -> tuple[Float[np.ndarray, "triple d_model"], Float[np.ndarray, "triple d_model"]]:
-    """Of the logit of c on the pair, by the embeddings of its a and of its b; a triple is (number of the pair, c)."""
-    tokens, p = context.probe.tokens, context.basis.size
-    places = [
-        next(i for i in range(tokens.shape[1]) if (tokens[:, i] == summand).all())
-        for summand in np.divmod(np.arange(p * p), p)
-    ]
-    gradients = network.embedding_gradients(triples[:, 0], triples[:, 1]).astype(np.float64)
-    return gradients[:, places[0]], gradients[:, places[1]]
-
-
-def _cosines(
-    first: Float[np.ndarray, "triple d_model"], second: Float[np.ndarray, "triple d_model"]
-) -> Float[np.ndarray, " triple"]:
+def _cosines(first: Gradients, second: Gradients) -> Float[np.ndarray, " triple"]:
     """0 where a gradient vanishes."""
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.divide((first * second).sum(axis=1), norms, out=np.zeros(len(first)), where=norms > 0)
@@ -111,30 +99,22 @@ def _irrelevance(by_distance: Float[np.ndarray, "distance a"]) -> float:
     return float(by_distance.std(axis=1).mean()) / whole if whole > 0 else 0.0
 
 
-def measures(output: CircuitStyle) -> dict[str, float]:
-    """The two numbers that tell a clock from a pizza."""
-    return {"gradient_symmetry": output.gradient_symmetry, "distance_irrelevance": output.distance_irrelevance}
-
-
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(style: Artifact[CircuitStyle], context: Context) -> Iterator[Null]:
-    """Logits shuffled over the pairs: only the fall of distance irrelevance tells.
-
-    Symmetry does not: an untrained network has 0.99 by itself, and one that only memorises loses it.
-    """
+    """Logits shuffled over the pairs. Symmetry tells nothing: an untrained network has 0.99, one that memorises less."""
     yield _of_irrelevance(style.last).of("overview")
     yield from (_of_irrelevance(output).of("distances", step) for step, output in style.items())
 
 
 def _of_irrelevance(output: CircuitStyle) -> Null:
     """Whether the distance between the summands tells more of the right logit than by chance."""
-    threshold = 1 - MARGIN * (1 - output.shuffled_irrelevance)
+    value, threshold = output.distance_irrelevance, 1 - MARGIN * (1 - output.shuffled_irrelevance)
     source = f"logits shuffled over the pairs, with a margin of {MARGIN:g}"
-    return Null(
-        "distance irrelevance", output.distance_irrelevance, threshold, source, "matched", level=None, is_lower=True
-    )
+    return Null("distance irrelevance", value, threshold, source, "matched", level=None, is_lower=True)
 
 
-instrument = PerCheckpoint(circuit_style, needs=("logits", "gradients"), measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    circuit_style,
+    needs=("logits", "gradients"),
+    measures=lambda x: {"gradient_symmetry": x.gradient_symmetry, "distance_irrelevance": x.distance_irrelevance},
+    nulls=nulls,
+)

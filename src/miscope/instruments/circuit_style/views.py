@@ -2,14 +2,14 @@
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from miscope.instruments._shared import bounds
+from miscope.instruments._shared import curves
 from miscope.instruments.circuit_style.measure import CircuitStyle
 from miscope.plugin import Artifact, Context, Table, lines, long, once, over_steps, path, theme, view
 
 COLORS = {"this network": theme.PALETTE[0], "untrained network": theme.PALETTE[1], "chance": theme.GREY}
-OF_DISTANCES = bounds.colors_of("mean", "std")
+OF_DISTANCES = curves.colors_of("mean", "std")
+MEASURES = ("gradient symmetry", "distance irrelevance")
 PIZZA = (0.98, 0.6)  # symmetry above and irrelevance below, in the source
 
 
@@ -21,24 +21,16 @@ PIZZA = (0.98, 0.6)  # symmetry above and irrelevance below, in the source
     draw=lines("step", "value", "curve", "measure", titles={"value": " "}),
 )
 def overview(style: Artifact[CircuitStyle], context: Context) -> Table:
-    """One row per (measure, curve, step). Chance: gradients of unrelated triples; logits shuffled over the pairs.
-
-    A variant without step 0 has no curve of the untrained network.
-    """
+    """One row per (measure, curve, step); a variant without step 0 has no curve of the untrained network."""
     own = over_steps(style, "gradient_symmetry", "distance_irrelevance")
     chance = over_steps(style, "mismatched_symmetry", "shuffled_irrelevance")
     untrained = np.broadcast_to(own[0] if style.steps[0] == 0 else np.nan, own.shape)
     values = np.stack([own, untrained, chance]).transpose(2, 0, 1)  # [measure curve step]
-    measures = ("gradient symmetry", "distance irrelevance")
-    rows = long("value", values, measure=measures, curve=tuple(COLORS), step=style.steps)
-    return Table(rows, colors=COLORS, note=_in_the_source(own[-1], style.steps[-1]))
-
-
-def _in_the_source(measured: Float[np.ndarray, " measure"], step: int) -> str:
-    """What a step would have been called in the source."""
-    symmetry, irrelevance = measured
+    rows = long("value", values, measure=MEASURES, curve=tuple(COLORS), step=style.steps)
+    symmetry, irrelevance = own[-1]
     name = "a pizza" if symmetry > PIZZA[0] and irrelevance < PIZZA[1] else "no pizza"
-    return f"step {step:,}: {name} (symmetry {symmetry:.2f}, irrelevance {irrelevance:.2f})"
+    note = f"step {style.steps[-1]:,}: {name} (symmetry {symmetry:.2f}, irrelevance {irrelevance:.2f})"
+    return Table(rows, colors=COLORS, note=note)
 
 
 @view(
@@ -50,18 +42,15 @@ def _in_the_source(measured: Float[np.ndarray, " measure"], step: int) -> str:
 def distances(style: Artifact[CircuitStyle], context: Context, step: int) -> Table:
     """One row per (curve, distance); `logit` of the right answer over the pairs of one distance b - a modulo p."""
     output = style[step]
-    rows = long("logit", _curves(output), curve=tuple(OF_DISTANCES), distance=output.distance)
+    around = curves.around(output.logit_mean, output.logit_std)
+    rows = long("logit", around, curve=tuple(OF_DISTANCES), distance=output.distance)
     return Table(rows, colors=OF_DISTANCES, limits={"logit": _span(style)})
-
-
-def _curves(output: CircuitStyle) -> Float[np.ndarray, "curve distance"]:
-    return bounds.around(output.logit_mean, output.logit_std)
 
 
 @once
 def _span(style: Artifact[CircuitStyle]) -> tuple[float, float]:
     """The lowest and the highest that any curve comes to over training."""
-    every = np.stack([_curves(output) for output in style.values()])
+    every = np.stack([curves.around(output.logit_mean, output.logit_std) for output in style.values()])
     return float(every.min()), float(every.max())
 
 
@@ -69,9 +58,7 @@ def _span(style: Artifact[CircuitStyle]) -> tuple[float, float]:
     question="By which way does the network come to its style of adding?",
     reading="Pizzas lie at the right and low (symmetry above 0.98, irrelevance below 0.6), clocks at the left and "
     "high. A network that goes through one corner to the other has changed its style.",
-    draw=path(
-        "symmetry", "irrelevance", titles={"symmetry": "gradient symmetry", "irrelevance": "distance irrelevance"}
-    ),
+    draw=path("symmetry", "irrelevance", titles={"symmetry": MEASURES[0], "irrelevance": MEASURES[1]}),
     null="overview",
 )
 def plane(style: Artifact[CircuitStyle], context: Context) -> Table:

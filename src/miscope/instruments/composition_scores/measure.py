@@ -40,10 +40,7 @@ class CompositionScores(Output):
 def composition_scores(
     checkpoint: Checkpoint, context: Context, *, n_random_heads: int = 16, random_seed: int = 0
 ) -> CompositionScores:
-    """Of every pair of heads of different layers, from the weights alone, in float64.
-
-    NaN also where one of the two circuits is zero.
-    """
+    """Of every pair of heads of different layers, in float64; NaN also where one of the two circuits is zero."""
     if n_random_heads < 1:
         raise MiscopeError(f"`n_random_heads` = {n_random_heads}; allowed: 1 or more.")
     model = checkpoint.model
@@ -82,9 +79,8 @@ def _scores(earlier: _Heads, later: _Heads) -> Float[np.ndarray, "kind head head
     Nothing of the residual stream's width is multiplied out: of a tall matrix the triangle of its QR decomposition is
     enough, since ||V (O Q) K'|| = ||R_V (O Q) R_K'||.
     """
-    v, q, k, write = (_triangle(matrix) for matrix in (earlier.v, later.q, later.k, _transposed(later.o)))
-    circuit = v @ earlier.o
-    qk, ov = q @ _transposed(k), later.v @ _transposed(write)
+    v, q, k, write = (np.asarray(np.linalg.qr(x, mode="r")) for x in (earlier.v, later.q, later.k, later.o.mT))
+    circuit, qk, ov = v @ earlier.o, q @ k.mT, later.v @ write.mT
     read = ((later.q, k, qk), (later.k, q, qk), (later.v, write, ov))
     return np.stack([_shares(v, earlier.o, circuit, *one) for one in read])
 
@@ -94,41 +90,17 @@ def _shares(
 ) -> Float[np.ndarray, "head head"]:
     """||R_V (O reader) end'|| over the sizes of the two circuits."""
     middle = np.einsum("aed,bdf->abef", o, reader, optimize=True)
-    size = _size(v[:, None] @ middle @ _transposed(end))
-    sizes = _size(circuit)[:, None] * _size(later_circuit)
+    size = np.linalg.norm(v[:, None] @ middle @ end.mT, axis=(-2, -1))
+    sizes = np.linalg.norm(circuit, axis=(-2, -1))[:, None] * np.linalg.norm(later_circuit, axis=(-2, -1))
     return np.divide(size, sizes, out=np.full(size.shape, np.nan), where=sizes > 0)
-
-
-def _triangle(matrix: Float[np.ndarray, "head row column"]) -> Float[np.ndarray, "head rank column"]:
-    return np.asarray(np.linalg.qr(matrix, mode="r"))
-
-
-def _transposed(matrix: np.ndarray) -> np.ndarray:
-    return np.swapaxes(matrix, -1, -2)
-
-
-def _size(matrix: np.ndarray) -> np.ndarray:
-    """Frobenius norm of each matrix."""
-    return np.linalg.norm(matrix, axis=(-2, -1))
 
 
 @lru_cache(maxsize=8)
 def _random_scores(d_model: int, d_head: int, n_heads: int, seed: int) -> Float[np.ndarray, "kind head head"]:
     """Scores of the pairs of two layers of Gaussian heads."""
-    rng = np.random.default_rng(seed)
-    first, second = (
-        _Heads(*(rng.normal(size=shape) for shape in ((n_heads, d_model, d_head),) * 3 + ((n_heads, d_head, d_model),)))
-        for _ in range(2)
-    )
+    rng, shapes = np.random.default_rng(seed), [(n_heads, d_model, d_head)] * 3 + [(n_heads, d_head, d_model)]
+    first, second = (_Heads(*(rng.normal(size=shape) for shape in shapes)) for _ in range(2))
     return _scores(first, second)
-
-
-def measures(output: CompositionScores) -> dict[str, float]:
-    """The largest score of any two heads, by how the later reads the earlier."""
-    return {f"{kind}_composition": float(np.nanmax(score)) for kind, score in zip(KINDS, output.score, strict=True)}
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(scores: Artifact[CompositionScores], context: Context) -> Iterator[Null]:
@@ -146,4 +118,8 @@ def _of_highest(output: CompositionScores, n_comparisons: int = 1) -> Null:
     return Null("largest composition score", highest, threshold, "99 % of random heads")
 
 
-instrument = PerCheckpoint(composition_scores, measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    composition_scores,
+    measures=lambda output: {f"{kind}_composition": np.nanmax(output.score[i]) for i, kind in enumerate(KINDS)},
+    nulls=nulls,
+)

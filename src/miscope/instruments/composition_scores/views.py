@@ -1,26 +1,13 @@
 """How much each head reads of what an earlier one writes."""
 
 import numpy as np
-from jaxtyping import Float
 
 from miscope.instruments.composition_scores.measure import KINDS, CompositionScores
-from miscope.plugin import (
-    DIVERGING,
-    Artifact,
-    Context,
-    MiscopeError,
-    Null,
-    Table,
-    heatmap,
-    joined,
-    lines,
-    long,
-    once,
-    theme,
-    view,
-)  # fmt: skip
+from miscope.plugin import DIVERGING, Artifact, Context, MiscopeError, Null, Table, heatmap, lines, theme, view
+from miscope.renderers.tidy import joined, long, once
 
 CHANCE = "99 % of random heads"
+TITLES = {"excess": "score above chance", "later": "read by", "earlier": "written by"}
 NAMES = [f"{kind}-composition" for kind in KINDS]
 
 
@@ -39,7 +26,8 @@ def overview(scores: Artifact[CompositionScores], context: Context, null: Null, 
     chance = np.full((len(scores), 1), null.threshold)
     parts = []
     for values in np.moveaxis(stacked, 1, 0).reshape(len(KINDS), len(scores), len(names)):
-        kept = _highest(values[-1], pairs)
+        order = np.argsort(-np.nan_to_num(values[-1], nan=-np.inf), kind="stable")
+        kept = [i for i in order[:pairs] if np.isfinite(values[-1, i])]
         curves = np.concatenate([values[:, kept], chance], axis=1)
         parts.append(long("score", curves.T, pair=[*(names[i] for i in kept), CHANCE], step=scores.steps))
     return Table(joined(parts, NAMES, "kind"), colors={CHANCE: theme.GREY})
@@ -49,28 +37,15 @@ def overview(scores: Artifact[CompositionScores], context: Context, null: Null, 
     question="How much does each head read of what an earlier head writes?",
     reading="Rows are the heads that write, columns those that read it as their query, key or value. White is what "
     "random heads would score, red more, blue less: a reader that avoids the writer.",
-    draw=heatmap(
-        "later", "earlier", "excess", "kind", colorscale=DIVERGING, is_square=True, columns=3,
-        titles={"excess": "score above chance", "later": "read by", "earlier": "written by"},
-    ),
-)  # fmt: skip
+    draw=heatmap("later", "earlier", "excess", "kind", colorscale=DIVERGING, is_square=True, columns=3, titles=TITLES),
+)
 def matrix(scores: Artifact[CompositionScores], context: Context, step: int) -> Table:
     """One row per (kind, earlier head, later head); `excess` is the score above chance."""
-    output = scores[step]
+    output, largest = scores[step], _largest(scores)
     names = [f"{layer}.{head}" for layer, head in np.ndindex(*output.score.shape[1:3])]
     excess = (output.score - output.chance).reshape(len(KINDS), len(names), len(names))
-    largest = _largest(scores)
-    return Table(
-        long("excess", excess, kind=NAMES, earlier=names, later=names),
-        limits={"excess": (-largest, largest)},
-        note=f"chance is {output.chance:.3f}",
-    )
-
-
-def _highest(last: Float[np.ndarray, " pair"], n: int) -> list[int]:
-    """The n highest that were measured, the highest first."""
-    order = np.argsort(-np.nan_to_num(last, nan=-np.inf), kind="stable")
-    return [int(i) for i in order[:n] if np.isfinite(last[i])]
+    rows = long("excess", excess, kind=NAMES, earlier=names, later=names)
+    return Table(rows, limits={"excess": (-largest, largest)}, note=f"chance is {output.chance:.3f}")
 
 
 @once

@@ -12,8 +12,7 @@ from miscope.plugin import Answer, Checkpoint
 def planted_frequencies() -> Iterator[Answer]:
     """An embedding of cosines and sines of 3 and 7 modulo 23, with a constant and a large row for `=`.
 
-    Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1; the Gini of n of N that are
-    equal is 1 - n / N.
+    Source: Nanda et al. 2023, arXiv:2301.05217, section 4.1; the Gini of n of N that are equal is 1 - n / N.
     """
     p = 23
     x = 2 * np.pi * np.arange(p) / p

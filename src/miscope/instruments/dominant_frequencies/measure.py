@@ -46,10 +46,16 @@ class DominantFrequencies(Output):
 
 def dominant_frequencies(checkpoint: Checkpoint, context: Context, *, threshold: float = 3.0) -> DominantFrequencies:
     """Spectrum of the rows of W_E that belong to the basis' tokens (the `=` token never enters)."""
-    basis = context.basis
-    embedding = _embedding(checkpoint, basis)
+    basis, weights = context.basis, checkpoint.weights
+    embed, unembed = weights.get("embed.W_E"), weights.get("unembed.W_U")
+    if embed is None or len(embed) < basis.size:
+        raise NotApplicable(f"The model has no token embedding of the {basis.size} tokens of the task's basis.")
+    embedding = embed[: basis.size].astype(np.float64)
     power = power_by_frequency(basis, embedding)
     chance_power, chance_gini = _chance(basis, embedding)
+    unembedding_power = None
+    if unembed is not None and unembed.shape[1] == basis.size:
+        unembedding_power = power_by_frequency(basis, unembed.T.astype(np.float64))
     return DominantFrequencies(
         frequency=np.arange(1, basis.n_frequencies + 1),
         row_norm=np.linalg.norm(basis.matrix @ embedding, axis=1),
@@ -59,19 +65,12 @@ def dominant_frequencies(checkpoint: Checkpoint, context: Context, *, threshold:
         inverse_participation_ratio=float((power**2).sum()),
         chance_power=chance_power,
         chance_gini=chance_gini,
-        unembedding_power=_unembedding_power(checkpoint, basis),
+        unembedding_power=unembedding_power,
     )
 
 
-def _embedding(checkpoint: Checkpoint, basis: Basis) -> Float[np.ndarray, "token d_model"]:
-    weight = checkpoint.weights.get("embed.W_E")
-    if weight is None or len(weight) < basis.size:
-        raise NotApplicable(f"The model has no token embedding of the {basis.size} tokens of the task's basis.")
-    return weight[: basis.size].astype(np.float64)
-
-
 def _chance(basis: Basis, embedding: Float[np.ndarray, "token d_model"]) -> tuple[float, float]:
-    """`chance_power` and `chance_gini`; the orders are drawn with a seed."""
+    """`chance_power` and `chance_gini`."""
     rng, centred = np.random.default_rng(0), embedding - embedding.mean(axis=0)
     products = (centred @ centred.T).ravel()
     energies = [_energy(basis, products, rng.permutation(basis.size)) for _ in range(ORDERS)]
@@ -83,29 +82,11 @@ def _chance(basis: Basis, embedding: Float[np.ndarray, "token d_model"]) -> tupl
 def _energy(
     basis: Basis, products: Float[np.ndarray, " pair"], place: Int[np.ndarray, " token"]
 ) -> Float[np.ndarray, " freq"]:
-    """Energy by frequency where each token is moved to a place, from the inner products of all pairs of tokens.
-
-    It is the cosine transform of their sums at each distance (Wiener and Khinchin), whatever the width is.
-    """
+    """Where tokens are moved to places: the cosine transform of inner products' sums by distance (Wiener, Khinchin)."""
     distance = (place[:, None] - place) % basis.size
     cosines = basis.matrix[1::2]
     sums = np.bincount(distance.ravel(), weights=products, minlength=basis.size)
     return np.maximum(cosines[:, 0] * (cosines @ sums), 0)
-
-
-def _unembedding_power(checkpoint: Checkpoint, basis: Basis) -> Float[np.ndarray, " freq"] | None:
-    weight = checkpoint.weights.get("unembed.W_U")
-    if weight is None or weight.shape[1] != basis.size:
-        return None
-    return power_by_frequency(basis, weight.T.astype(np.float64))
-
-
-def measures(output: DominantFrequencies) -> dict[str, float]:
-    """How few frequencies the embedding uses."""
-    return {"largest_share": float(output.power.max()), "gini": output.gini}
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(frequencies: Artifact[DominantFrequencies], context: Context) -> Iterator[Null]:
@@ -136,4 +117,6 @@ def _of_both_ends(output: DominantFrequencies) -> Null:
     return Null("correlation of the two spectra", correlation, threshold, source, "matched")
 
 
-instrument = PerCheckpoint(dominant_frequencies, measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    dominant_frequencies, measures=lambda x: {"largest_share": x.power.max(), "gini": x.gini}, nulls=nulls
+)

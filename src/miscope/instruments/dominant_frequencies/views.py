@@ -6,6 +6,7 @@ import pandas as pd
 from miscope.instruments.dominant_frequencies.measure import DominantFrequencies
 from miscope.plugin import Artifact, Context, Table, bars, heatmap, highest, lines, long, over_steps, theme, view
 
+TITLES = {"frequency": "frequency k", "share": "share of the embedding's power", "power": "share of power"}
 CHANCE = "Gini coefficient, tokens in random order"
 MEASURES = ("Gini coefficient", "inverse participation ratio", CHANCE)
 
@@ -15,33 +16,26 @@ MEASURES = ("Gini coefficient", "inverse participation ratio", CHANCE)
     reading="Each bar is a frequency's share of the embedding's squared norm, cosine and sine stacked; coloured "
     "bars are above the dashed line, 3 times the mean. A network that has learned modular addition keeps two to five "
     "frequencies.",
-    draw=bars(
-        "frequency", "share", "part", emphasis="is_dominant",
-        titles={"frequency": "frequency k", "share": "share of the embedding's power"},
-    ),
-)  # fmt: skip
+    draw=bars("frequency", "share", "part", emphasis="is_dominant", titles=TITLES),
+)
 def overview(frequencies: Artifact[DominantFrequencies], context: Context, step: int) -> Table:
-    """One row per (part, frequency); `share` is that part's share of the embedding's squared norm without its constant.
-
-    `norm` is the norm of the row; `is_dominant` is true of frequencies whose share is above 3 times the mean.
+    """One row per (part, frequency): the `norm` of its row, and its `share` of the squared norm without the constant.
 
     Source: Nanda et al. 2023, arXiv:2301.05217, figure 3 (norms of the embedding's Fourier components).
     """
     output = frequencies[step]
     n, norm = len(output.frequency), output.row_norm[1:]
     row = np.concatenate([np.arange(0, len(norm), 2), np.arange(1, len(norm), 2)])  # cosines, then sines
-    rows = pd.DataFrame(
-        {
-            "part": np.where(row % 2, "sine", "cosine"),
-            "frequency": output.frequency[row // 2],
-            "share": norm[row] ** 2 / ((norm**2).sum() or 1.0),
-            "norm": norm[row],
-            "is_dominant": output.is_dominant[row // 2],
-        }
-    )
+    columns = {
+        "part": np.where(row % 2, "sine", "cosine"),
+        "frequency": output.frequency[row // 2],
+        "share": norm[row] ** 2 / ((norm**2).sum() or 1.0),
+        "norm": norm[row],
+        "is_dominant": output.is_dominant[row // 2],
+    }
     dominant = [str(k) for k in output.frequency[output.is_dominant]]
     return Table(
-        rows,
+        pd.DataFrame(columns),
         limits={"share": (0.0, 1.12 * max(highest(frequencies, "power"), 3.3 / n))},
         marks={"3 × mean": 3.0 / n},
         note=f"dominant: {', '.join(dominant)}" if 0 < len(dominant) <= 10 else f"{len(dominant)} dominant",
@@ -52,7 +46,7 @@ def overview(frequencies: Artifact[DominantFrequencies], context: Context, step:
     question="When do the frequencies that the network ends with take over its embedding?",
     reading="Each row is a frequency, bright where it holds much of the embedding. Rows that brighten and stay are "
     "kept; rows that brighten and fade were tried and dropped.",
-    draw=heatmap("step", "frequency", "power", titles={"frequency": "frequency k", "power": "share of power"}),
+    draw=heatmap("step", "frequency", "power", titles=TITLES),
 )
 def evolution(frequencies: Artifact[DominantFrequencies], context: Context) -> Table:
     """One row per (step, frequency); `power` is a share of the embedding's squared norm without its constant."""
@@ -78,22 +72,14 @@ def sparsity(frequencies: Artifact[DominantFrequencies], context: Context) -> Ta
     question="Does the network write the frequencies that it reads?",
     reading="Above: the embedding's share of power per frequency; below: the unembedding's. The circuit that adds "
     "in frequency space needs the same frequencies at both ends.",
-    draw=bars(
-        "frequency", "power", "matrix", "matrix", emphasis="is_dominant",
-        titles={"frequency": "frequency k", "power": "share of power"},
-    ),
-)  # fmt: skip
+    draw=bars("frequency", "power", "matrix", "matrix", emphasis="is_dominant", titles=TITLES),
+)
 def unembedding(frequencies: Artifact[DominantFrequencies], context: Context, step: int) -> Table:
     """One row per (matrix, frequency); `power` is a share that sums to 1. No unembedding over the group: no rows."""
     output = frequencies[step]
-    fields = {"embedding": "power"}
-    if output.unembedding_power is not None:
-        fields["unembedding"] = "unembedding_power"
+    fields = {"embedding": "power"} | ({} if output.unembedding_power is None else {"unembedding": "unembedding_power"})
     power = np.stack([getattr(output, field) for field in fields.values()])
     rows = long("power", power, matrix=tuple(fields), frequency=output.frequency)
     top, mark = max(highest(frequencies, field) for field in fields.values()), 3.0 / len(output.frequency)
-    return Table(
-        rows.assign(is_dominant=rows["power"] > mark),
-        limits={"power": (0.0, 1.15 * top)},
-        marks={"3 × mean": mark},
-    )
+    rows["is_dominant"] = rows["power"] > mark
+    return Table(rows, limits={"power": (0.0, 1.15 * top)}, marks={"3 × mean": mark})

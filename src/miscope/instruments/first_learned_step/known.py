@@ -6,7 +6,7 @@ import numpy as np
 
 from miscope.calibration.models import on_planted, probe, shape, tracked
 from miscope.instruments.first_learned_step.measure import instrument
-from miscope.instruments.losses.measure import instrument as losses_instrument
+from miscope.instruments.losses.measure import instrument as losses
 from miscope.plugin import Answer
 
 
@@ -17,7 +17,7 @@ def inputs_that_are_learned() -> Iterator[Answer]:
     """
     right = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1, 0, 1, 0, 1, 0], [0, 0, 0, 0, 1, 1]]).T
     logits = np.eye(5)[1 - right]  # the right answer is 0
-    path = {10 * i: on_planted(losses_instrument, shape(), probe(4), logits=x) for i, x in enumerate(logits)}
+    path = {10 * i: on_planted(losses, shape(), probe(4), logits=x) for i, x in enumerate(logits)}
     learned = tracked(instrument, path, context=probe(4))
     yield Answer("first learned step of the first", 0, learned.learned_step[0])
     yield Answer("first learned step of the second", 20, learned.learned_step[1])

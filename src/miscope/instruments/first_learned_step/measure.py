@@ -19,8 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from miscope.instruments._shared import guessing
-from miscope.instruments.losses.measure import Losses
-from miscope.instruments.losses.measure import instrument as losses_instrument
+from miscope.instruments.losses import measure as losses_measure
 from miscope.plugin import Artifact, Context, MiscopeError, NotApplicable, Null, Output, OverTraining
 
 
@@ -39,34 +38,23 @@ class FirstLearnedStep(Output):
         return np.isfinite(self.learned_step) & self.is_right_at_end
 
 
-def first_learned_step(losses: Artifact[Losses], context: Context, *, hold: int = 3) -> FirstLearnedStep:
-    """Of every probe input; what happens after it is learned does not take it back.
-
-    Raises:
-        MiscopeError: `hold` is below 1.
-    """
+def first_learned_step(losses: Artifact[losses_measure.Losses], context: Context, *, hold: int = 3) -> FirstLearnedStep:
+    """Of every probe input; what happens after it is learned does not take it back."""
     if hold < 1:
         raise MiscopeError(f"`hold` = {hold}; allowed: 1 or more.")
     steps = np.array(losses.steps, dtype=np.int64)
     if len(steps) < hold:
         raise NotApplicable(f"There are {len(steps)} checkpoints; an input is learned after {hold} right in a row.")
     is_right = losses.stack("is_correct")  # [step input]
+    runs = np.lib.stride_tricks.sliding_window_view(is_right, hold, axis=0).all(axis=-1)
     return FirstLearnedStep(
         steps=steps,
-        learned_step=_first_of_a_run(steps, is_right, hold),
+        learned_step=np.where(runs.any(axis=0), steps[runs.argmax(axis=0)], np.nan),
         n_forgotten=(is_right[:-1] & ~is_right[1:]).sum(axis=0),
         is_right_at_end=is_right[-1],
         is_train=context.probe.is_train,
         hold=hold,
     )
-
-
-def _first_of_a_run(
-    steps: Int[np.ndarray, " n"], holds: Bool[np.ndarray, "n batch"], length: int
-) -> Float[np.ndarray, " batch"]:
-    """The step that begins the first run of so many checkpoints at which it holds; NaN where there is none."""
-    runs = np.lib.stride_tricks.sliding_window_view(holds, length, axis=0).all(axis=-1)
-    return np.where(runs.any(axis=0), steps[runs.argmax(axis=0)], np.nan)
 
 
 def measures(output: FirstLearnedStep) -> dict[str, np.ndarray]:
@@ -75,27 +63,16 @@ def measures(output: FirstLearnedStep) -> dict[str, np.ndarray]:
     return {"learned_share": (of_test[:, None] <= output.steps).mean(axis=0)} if len(of_test) else {}
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(output: FirstLearnedStep, context: Context) -> Iterator[Null]:
     """Guessing: inputs that are right for good, and those that come and go."""
     statistic = "{} inputs learned and right at the end"
     yield guessing.of_accuracy(context, output.has_lasted, statistic).of("overview")
     split, chosen = guessing.judged(context.probe)
-    threshold = _times_forgotten(len(output.steps), guessing.chance(context.probe, chosen))
+    chance, pairs = guessing.chance(context.probe, chosen), len(output.steps) - 1
+    # where a network gives all inputs one answer, they are forgotten together: each pair has as much luck as its mean
+    threshold = chance * (1 - chance) * (pairs + guessing.z_score() * pairs**0.5)
     mean = float(output.n_forgotten[chosen].mean())
     yield Null(f"times that a {split} input is forgotten", mean, threshold, guessing.SOURCE).of("forgotten")
 
 
-def _times_forgotten(n_steps: int, chance: float) -> float:
-    """How often an input is right at one of so many checkpoints and wrong at the next, if all are guessed anew.
-
-    The mean over inputs, at most, with a probability of 99 %: where a network gives all inputs one answer, they are
-    forgotten together, and so there may be as much luck in each pair of checkpoints as the mean itself.
-    """
-    pairs = n_steps - 1
-    return chance * (1 - chance) * (pairs + guessing.z_score() * pairs**0.5)
-
-
-instrument = OverTraining(first_learned_step, needs=(losses_instrument,), measures=measures, nulls=nulls)
+instrument = OverTraining(first_learned_step, needs=(losses_measure.instrument,), measures=measures, nulls=nulls)

@@ -20,14 +20,9 @@ def overview(learned: FirstLearnedStep, context: Context) -> Table:
         raise NotApplicable(f"No input is answered right at {learned.hold} checkpoints in a row.")
     axes, titles = probe_axes(context)
     rows = pd.DataFrame({**axes, "learned_step": learned.learned_step, "is_train": learned.is_train})
-    never = int(rows["learned_step"].isna().sum())
-    return Table(
-        rows.dropna().reset_index(drop=True),
-        titles=titles,
-        limits={"learned_step": (float(learned.steps[0]), float(learned.steps[-1]))},
-        when="",
-        note=f"{never:,} of {len(learned.is_train):,} inputs never do",
-    )
+    kept, limits = rows.dropna(ignore_index=True), {"learned_step": (float(learned.steps[0]), float(learned.steps[-1]))}
+    note = f"{len(rows) - len(kept):,} of {len(rows):,} inputs never do"
+    return Table(kept, titles=titles, limits=limits, when="", note=note)
 
 
 @view(
@@ -41,13 +36,9 @@ def forgotten(learned: FirstLearnedStep, context: Context) -> Table:
     axes, titles = probe_axes(context)
     times = learned.n_forgotten.astype(np.float32)
     by_split = [f"{name} {times[chosen].mean():.2f}" for name, chosen in _splits(learned).items()]
-    return Table(
-        pd.DataFrame({**axes, "times": times, "is_train": learned.is_train}),
-        titles=titles,
-        limits={"times": (0.0, max(1.0, float(times.max())))},
-        when="",
-        note=f"times forgotten on average: {', '.join(by_split)}",
-    )
+    note = f"times forgotten on average: {', '.join(by_split)}"
+    rows = pd.DataFrame({**axes, "times": times, "is_train": learned.is_train})
+    return Table(rows, titles=titles, limits={"times": (0.0, max(1.0, float(times.max())))}, when="", note=note)
 
 
 @view(

@@ -27,16 +27,18 @@ are left out.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from miscope.instruments._shared.nulls import MARGIN, against_untrained
+from miscope.instruments._shared.frequencies import check_basis
+from miscope.instruments._shared.nulls import MARGIN, against_untrained, with_margin
 from miscope.maths.spectra import Basis, energy_by_frequency
 from miscope.maths.waves import token_reads
-from miscope.plugin import Artifact, Checkpoint, Context, ModelConfig, NotApplicable, Null, Output, PerCheckpoint
+from miscope.plugin import Artifact, Checkpoint, Context, Null, Output, PerCheckpoint
 
-SHUFFLED = "the same network with shuffled labels, with a margin of"
+SHUFFLED = "the same network with shuffled labels,"
 OF_SITES = 2 * MARGIN  # of what lacks to a cosine of 1: on small networks, two shuffles differ by up to 2.3
 
 
@@ -49,7 +51,7 @@ class GradientSpectra(Output):
     norm: Float[np.ndarray, " site"]  # of the gradient by the site's own weights
     power: Float[np.ndarray, "site freq"]  # share of each frequency in what varies over tokens; sums to 1, or 0
     concentration: Float[np.ndarray, " site"]  # inverse participation ratio of `power`, 1 / n_f to 1
-    similarity: Float[np.ndarray, "site site"]  # cosine between the sites' powers, in [0, 1]
+    similarity: Float[np.ndarray, "site site"]  # cosine between the sites' powers, in [0, 1]; 0: nothing varies
     shuffled_norm: Float[np.ndarray, " site"]  # the same of a gradient for labels shuffled over the train inputs
     shuffled_power: Float[np.ndarray, "site freq"]
     shuffled_concentration: Float[np.ndarray, " site"]
@@ -59,70 +61,40 @@ class GradientSpectra(Output):
 def gradient_spectra(checkpoint: Checkpoint, context: Context, *, seed: int = 0) -> GradientSpectra:
     """Two gradients over all train inputs of the probe: with the right labels, and with shuffled ones."""
     basis, network = context.basis, checkpoint.network
-    if basis.n_frequencies < 2:
-        raise NotApplicable(f"The {basis.size} tokens of the basis have one frequency: there is nothing to tell apart.")
-    if len(checkpoint.weights["embed.W_E"]) < basis.size:
-        raise NotApplicable(f"The embedding has fewer rows than the basis' {basis.size} tokens.")
+    check_basis(basis, checkpoint.weights["embed.W_E"])
     inputs = network.train_inputs()
     shuffled = np.random.default_rng(seed).permutation(inputs)
     gradients = [network.gradients(network.weights[None], inputs, of)[1][0] for of in (inputs, shuffled)]
-    own, null = (_Sites.of(network.named(gradient), checkpoint, basis) for gradient in gradients)
-    return GradientSpectra(
-        site=own.names,
-        is_native=basis.is_native,
-        norm=own.norm,
-        power=own.power,
-        concentration=(own.power**2).sum(axis=1),
-        similarity=_similarity(own.power),
-        shuffled_norm=null.norm,
-        shuffled_power=null.power,
-        shuffled_concentration=(null.power**2).sum(axis=1),
-        shuffled_similarity=_similarity(null.power),
-    )
+    own, null = (by_field(network.named(gradient), checkpoint, basis) for gradient in gradients)
+    beside = {f"shuffled_{name}": values for name, values in null.items() if name != "site"}
+    return GradientSpectra(is_native=basis.is_native, **own, **beside)
 
 
-@dataclass(frozen=True)
-class _Sites:
-    """One gradient seen at every site."""
-
-    names: tuple[str, ...]
-    norm: Float[np.ndarray, " site"]
-    power: Float[np.ndarray, "site freq"]
-
-    @classmethod
-    def of(cls, gradient: Mapping[str, np.ndarray], checkpoint: Checkpoint, basis: Basis) -> "_Sites":
-        embedding, weights = checkpoint.weights["embed.W_E"][: basis.size], checkpoint.weights
-        names, norms, over_tokens = ["embedding"], [_norm(gradient["embed.W_E"])], [gradient["embed.W_E"][: basis.size]]
-        for i in range(checkpoint.model.n_layers):
-            attention = _side_by_side(gradient, i, checkpoint.model)
-            names.append(f"layer {i} attention")
-            norms.append(_norm(attention))
-            over_tokens.append(embedding.astype(np.float64) @ attention)
-            if checkpoint.model.d_mlp:
-                reads = [gradient.get(f"blocks.{i}.mlp.{name}") for name in ("W_in", "W_gate")]
-                w_in = np.concatenate([read for read in reads if read is not None], axis=1)
-                names.append(f"layer {i} MLP")
-                norms.append(_norm(w_in))
-                over_tokens.append(token_reads(embedding, w_in, *_heads(weights, i)))
-        power = np.stack([_power(basis, values) for values in over_tokens])
-        return cls(tuple(names), np.array(norms), power)
-
-
-def _norm(gradient: np.ndarray) -> float:
-    return float(np.linalg.norm(gradient.astype(np.float64)))
-
-
-def _side_by_side(gradient: Mapping[str, np.ndarray], layer: int, model: ModelConfig) -> np.ndarray:
-    """What queries, keys and values of all heads read the stream with: [d_model, all their outputs]."""
-    parts = (gradient[f"blocks.{layer}.attn.{name}"] for name in ("W_Q", "W_K", "W_V"))
-    columns = [part.transpose(1, 0, 2).reshape(model.d_model, -1) for part in parts]
-    return np.concatenate(columns, axis=1).astype(np.float64)
-
-
-def _heads(weights: Mapping[str, np.ndarray], layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """W_V and W_O with a head each for every query; keys and values may be shared by several."""
-    w_v, w_o = (weights[f"blocks.{layer}.attn.{name}"] for name in ("W_V", "W_O"))
-    return np.repeat(w_v, len(w_o) // len(w_v), axis=0), w_o
+def by_field(gradient: Mapping[str, np.ndarray], checkpoint: Checkpoint, basis: Basis) -> dict[str, Any]:
+    """What one gradient, by the weights' names, shows at every site: fields of GradientSpectra."""
+    embedding = checkpoint.weights["embed.W_E"][: basis.size]
+    sites = {"embedding": (gradient["embed.W_E"], gradient["embed.W_E"][: basis.size])}  # by its weights, over tokens
+    for i in range(checkpoint.model.n_layers):
+        heads = [gradient[f"blocks.{i}.attn.{name}"] for name in ("W_Q", "W_K", "W_V")]  # [head d_model d_head]
+        columns = [part.transpose(1, 0, 2).reshape(embedding.shape[1], -1) for part in heads]
+        attention = np.concatenate(columns, axis=1).astype(np.float64)
+        sites[f"layer {i} attention"] = attention, embedding.astype(np.float64) @ attention
+        if checkpoint.model.d_mlp:
+            reads = [gradient.get(f"blocks.{i}.mlp.{name}") for name in ("W_in", "W_gate")]
+            w_in = np.concatenate([read for read in reads if read is not None], axis=1)
+            w_v, w_o = (checkpoint.weights[f"blocks.{i}.attn.{name}"] for name in ("W_V", "W_O"))
+            w_v = np.repeat(w_v, len(w_o) // len(w_v), axis=0)  # keys and values may be shared by several queries
+            sites[f"layer {i} MLP"] = w_in, token_reads(embedding, w_in, w_v, w_o)
+    power = np.stack([_power(basis, over_tokens) for _, over_tokens in sites.values()])
+    sizes = np.linalg.norm(power, axis=1)
+    products = np.outer(sizes, sizes)
+    return {
+        "site": tuple(sites),
+        "norm": np.array([np.linalg.norm(own.astype(np.float64)) for own, _ in sites.values()]),
+        "power": power,
+        "concentration": (power**2).sum(axis=1),
+        "similarity": np.divide(power @ power.T, products, out=np.zeros_like(products), where=products > 0),
+    }
 
 
 def _power(basis: Basis, values: Float[np.ndarray, "token dim"]) -> Float[np.ndarray, " freq"]:
@@ -131,13 +103,6 @@ def _power(basis: Basis, values: Float[np.ndarray, "token dim"]) -> Float[np.nda
     energy = energy_by_frequency(basis, values).sum(axis=1)
     has_variance = energy.sum() > 1e-24 * (values**2).sum()  # less is what rounding leaves of a constant
     return energy / energy.sum() if has_variance else np.zeros_like(energy)
-
-
-def _similarity(power: Float[np.ndarray, "site freq"]) -> Float[np.ndarray, "site site"]:
-    """0 beside a site at which nothing varies."""
-    norms = np.linalg.norm(power, axis=1)
-    products = np.outer(norms, norms)
-    return np.divide(power @ power.T, products, out=np.zeros_like(products), where=products > 0)
 
 
 def measures(output: GradientSpectra) -> dict[str, float]:
@@ -151,21 +116,18 @@ def sharing(concentration: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]
     return np.divide(1, concentration, out=np.full(concentration.shape, np.nan), where=concentration > 0)
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(spectra: Artifact[GradientSpectra], context: Context) -> Iterator[Null]:
     """Shuffled labels, whose gradient the network's own weights narrow as well; of the overview, no training."""
-    last = spectra.last
-    yield against_untrained(
-        "frequencies that share the embedding's gradient",
-        spectra,
-        lambda output: float(sharing(output.concentration)[0]),
-        is_lower=True,
-    ).of("overview")
+    last, statistic = spectra.last, "frequencies that share the embedding's gradient"
+    yield against_untrained(statistic, spectra, lambda x: sharing(x.concentration)[0], is_lower=True).of("overview")
     yield _of_width(last).of("concentration")
-    yield _of_norm(last).of("norms")
-    yield _of_similarity(last).of("similarity")
+    own, shuffled = (float(np.linalg.norm(norm)) for norm in (last.norm, last.shuffled_norm))  # less: labels are known
+    statistic = "norm of the gradient over all sites"
+    yield with_margin(statistic, own, shuffled, SHUFFLED, is_lower=True, strength="matched").of("norms")
+    pairs = np.triu_indices(len(last.site), 1)
+    own, shuffled = (float(of[pairs].mean()) for of in (last.similarity, last.shuffled_similarity))
+    threshold, source = 1 - (1 - shuffled) / OF_SITES, f"{SHUFFLED} with a margin of {OF_SITES:g}"
+    yield Null("mean cosine of two sites", own, threshold, source, "matched", level=None).of("similarity")
     yield from (_of_width(output).of("spectrum", step) for step, output in spectra.items())
 
 
@@ -175,26 +137,7 @@ def _of_width(output: GradientSpectra) -> Null:
     ratio = own / shuffled
     site = int(np.nanargmin(ratio)) if np.isfinite(ratio).any() else 0
     statistic = f"frequencies that share the gradient ({output.site[site]})"
-    return _against_shuffled(statistic, own[site], shuffled[site] / MARGIN, is_lower=True)
-
-
-def _of_norm(output: GradientSpectra) -> Null:
-    """Whether the right labels push less than others, because the network knows them."""
-    own, shuffled = (float(np.linalg.norm(norm)) for norm in (output.norm, output.shuffled_norm))
-    return _against_shuffled("norm of the gradient over all sites", own, shuffled / MARGIN, is_lower=True)
-
-
-def _of_similarity(output: GradientSpectra) -> Null:
-    pairs = np.triu_indices(len(output.site), 1)
-    own, shuffled = (float(of[pairs].mean()) for of in (output.similarity, output.shuffled_similarity))
-    return _against_shuffled("mean cosine of two sites", own, 1 - (1 - shuffled) / OF_SITES, OF_SITES)
-
-
-def _against_shuffled(
-    statistic: str, value: float, threshold: float, margin: float = MARGIN, is_lower: bool = False
-) -> Null:
-    source = f"{SHUFFLED} {margin:g}"
-    return Null(statistic, float(value), float(threshold), source, "matched", level=None, is_lower=is_lower)
+    return with_margin(statistic, float(own[site]), float(shuffled[site]), SHUFFLED, is_lower=True, strength="matched")
 
 
 instrument = PerCheckpoint(gradient_spectra, needs=("gradients",), measures=measures, nulls=nulls)

@@ -21,22 +21,14 @@ COLORS = {"right labels": theme.PALETTE[0], "shuffled labels": theme.GREY}
 )
 def overview(spectra: Artifact[GradientSpectra], context: Context) -> Table:
     """One row per (site, frequency, step); `share` of that frequency in the site's gradient, the constant left out."""
-    power = spectra.stack("power").transpose(1, 2, 0)
-    rows = long(
-        "share", power, site=spectra.last.site, frequency=np.arange(1, power.shape[1] + 1), step=spectra.steps
-    )  # fmt: skip
-    basis = "" if spectra.last.is_native else "; the task has no such input group"
-    return Table(rows, note=_of_the_task(spectra) + basis)
-
-
-def _of_the_task(spectra: Artifact[GradientSpectra]) -> str:
-    """Whether the embedding's gradient is ever narrower than for shuffled labels by the margin, and when most."""
-    own, shuffled = _beside_shuffled(spectra, "concentration")[..., 0]
+    power, last = spectra.stack("power").transpose(1, 2, 0), spectra.last
+    rows = long("share", power, site=last.site, frequency=np.arange(1, power.shape[1] + 1), step=spectra.steps)
+    own, shuffled = _beside_shuffled(spectra, "concentration")[..., 0]  # of the embedding
     ratio = np.divide(own, shuffled, out=np.ones_like(own), where=shuffled > 0)
     at = int(ratio.argmax())
-    if ratio[at] <= MARGIN:
-        return f"at no step {MARGIN:g} times as concentrated as for shuffled labels"
-    return f"step {spectra.steps[at]:,}: {ratio[at]:.1f} times as concentrated as for shuffled labels"
+    most = f"at no step {MARGIN:g}" if ratio[at] <= MARGIN else f"step {spectra.steps[at]:,}: {ratio[at]:.1f}"
+    basis = "" if last.is_native else "; the task has no such input group"
+    return Table(rows, note=f"{most} times as concentrated as for shuffled labels{basis}")
 
 
 def _beside_shuffled(spectra: Artifact[GradientSpectra], name: str) -> Float[np.ndarray, "labels step site *of"]:
@@ -51,10 +43,7 @@ def _beside_shuffled(spectra: Artifact[GradientSpectra], name: str) -> Float[np.
     draw=lines("step", "frequencies", "labels", "site", titles={"frequencies": "frequencies"}),
 )
 def concentration(spectra: Artifact[GradientSpectra], context: Context) -> Table:
-    """One row per (site, labels, step); `frequencies` is 1 over the inverse participation ratio, from 1 to n_f.
-
-    A site whose gradient does not vary over tokens has no row at that step.
-    """
+    """One row per (site, labels, step) at which the gradient varies over tokens; `frequencies` from 1 to n_f."""
     count, last = sharing(_beside_shuffled(spectra, "concentration")).transpose(2, 0, 1), spectra.last
     rows = long("frequencies", count, site=last.site, labels=tuple(COLORS), step=spectra.steps)
     return Table(rows, colors=COLORS, marks={"all": float(last.power.shape[1])})

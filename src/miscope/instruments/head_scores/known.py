@@ -32,12 +32,8 @@ def scores_of_a_built_circuit() -> Iterator[Answer]:
 
 def _even(tokens: np.ndarray) -> float:
     """Mean of (earlier occurrences) / (i + 1) over the positions i whose token has occurred before, by counting."""
-    shares = []
-    for row in tokens.tolist():
-        for i, token in enumerate(row):
-            if earlier := row[:i].count(token):
-                shares.append(earlier / (i + 1))
-    return float(np.mean(shares))
+    earlier = ((row[:i].count(token), i) for row in tokens.tolist() for i, token in enumerate(row))
+    return float(np.mean([n / (i + 1) for n, i in earlier if n]))
 
 
 def copying() -> Iterator[Answer]:

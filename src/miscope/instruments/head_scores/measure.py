@@ -24,27 +24,18 @@ is summed over all earlier occurrences: with the last one alone, a head that spr
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from miscope.instruments._shared.guessing import z_score
 from miscope.instruments._shared.heads import MARGIN
-from miscope.instruments._shared.nulls import NO_START
-from miscope.plugin import (
-    Artifact,
-    Checkpoint,
-    Context,
-    ModelConfig,
-    NotApplicable,
-    Null,
-    Output,
-    PerCheckpoint,
-    against_untrained,
-)  # fmt: skip
+from miscope.instruments._shared.nulls import NO_START, against_untrained, with_margin
+from miscope.plugin import Artifact, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
 
 N_RANDOM_HEADS = 64
+HALVES = ("previous token", "prefix matching")  # of an induction circuit
+Pattern = Float32[np.ndarray, "batch head query key"]
 
 
 @dataclass(frozen=True)
@@ -72,15 +63,17 @@ def head_scores(checkpoint: Checkpoint, context: Context) -> HeadScores:
     n = tokens.shape[1]
     if n < 2:
         raise NotApplicable("The probe's sequences have one position, so heads have nothing to choose from.")
-    visible = np.arange(1, n + 1) if model.is_causal else np.full(n, n)
-    is_earlier, is_behind = _repeats(tokens)
+    is_seen = np.tri(n, dtype=bool) if model.is_causal else np.ones((n, n), dtype=bool)
+    visible = is_seen.sum(axis=1)
+    # [input from to]: whether `to` is an earlier occurrence of the token at `from`, and whether it stands behind one
+    is_earlier = (tokens[:, :, None] == tokens[:, None, :]) & np.tri(n, k=-1, dtype=bool)
+    is_behind = np.pad(is_earlier[:, :, :-1], ((0, 0), (0, 0), (1, 0)))
     patterns = [checkpoint.activations[f"blocks.{i}.attn.hook_pattern"] for i in range(model.n_layers)]
     offset = np.arange(0 if model.is_causal else 1 - n, n)
-    even = np.tri(n, dtype=bool)[None] / visible[:, None] if model.is_causal else np.full((1, n, n), 1 / n)
     by_offset = np.stack([_by_offset(p.mean(axis=0, dtype=np.float64), offset) for p in patterns])
     occurrences = is_earlier.sum(axis=2)
     has_repeats = bool(occurrences.any())
-    copying, copying_std = _copying(checkpoint) if _answers_are_tokens(model) else (None, None)
+    copying, copying_std = _copying(checkpoint)
     return HeadScores(
         previous_token=by_offset[:, :, offset == 1][:, :, 0],
         first_position=np.stack([p[:, :, 1:, 0].mean(axis=(0, 2), dtype=np.float64) for p in patterns]),
@@ -92,34 +85,19 @@ def head_scores(checkpoint: Checkpoint, context: Context) -> HeadScores:
         entropy=np.stack([_entropy(p, visible) for p in patterns]),
         offset=offset,
         offset_score=by_offset,
-        offset_chance=_by_offset(even, offset)[0],
+        offset_chance=_by_offset((is_seen / visible[:, None])[None], offset)[0],
         copying=copying,
         copying_std=copying_std,
     )
 
 
-def _repeats(
-    tokens: Int[np.ndarray, "batch pos"],
-) -> tuple[Bool[np.ndarray, "batch pos pos"], Bool[np.ndarray, "batch pos pos"]]:
-    """[input, from, to]: whether `to` is an earlier occurrence of the token at `from`; whether it stands behind one."""
-    n = tokens.shape[1]
-    is_earlier = (tokens[:, :, None] == tokens[:, None, :]) & np.tri(n, k=-1, dtype=bool)
-    is_behind = np.zeros_like(is_earlier)
-    is_behind[:, :, 1:] = is_earlier[:, :, :-1]
-    return is_earlier, is_behind
-
-
-def _mean_on(
-    pattern: Float32[np.ndarray, "batch head query key"], is_sought: Bool[np.ndarray, "batch query key"]
-) -> Float[np.ndarray, " head"]:
+def _mean_on(pattern: Pattern, is_sought: Bool[np.ndarray, "batch query key"]) -> Float[np.ndarray, " head"]:
     """The attention that goes where it is sought, mean over the (input, query) where anything is."""
     attention = np.einsum("bhqk,bqk->bh", pattern, is_sought.astype(np.float32))
     return attention.sum(axis=0, dtype=np.float64) / is_sought.any(axis=2).sum()
 
 
-def _entropy(
-    pattern: Float32[np.ndarray, "batch head query key"], visible: Int[np.ndarray, " query"]
-) -> Float[np.ndarray, " head"]:
+def _entropy(pattern: Pattern, visible: Int[np.ndarray, " query"]) -> Float[np.ndarray, " head"]:
     logarithm = np.log(pattern, out=np.zeros_like(pattern), where=pattern > 0)
     nats = -(pattern * logarithm).sum(axis=3).mean(axis=0, dtype=np.float64)
     can_choose = visible > 1
@@ -129,26 +107,20 @@ def _entropy(
 def _by_offset(
     mean: Float[np.ndarray, "head query key"], offset: Int[np.ndarray, " offset"]
 ) -> Float[np.ndarray, "head offset"]:
-    diagonals = [np.diagonal(mean, -back, axis1=1, axis2=2).mean(axis=1) for back in offset]
-    return np.stack(diagonals, axis=1)
+    return np.stack([np.diagonal(mean, -back, axis1=1, axis2=2).mean(axis=1) for back in offset], axis=1)
 
 
-def _answers_are_tokens(model: ModelConfig) -> bool:
-    """Whether class n of the output is token n, as far as the shapes tell: special tokens may lack an answer.
-
-    Of few tokens the score says nothing: with two, random weights mostly score 1 or -1.
-    """
-    few, many = sorted((model.d_vocab, model.d_vocab_out))
-    return few >= 8 and 2 * few >= many
-
-
-def _copying(checkpoint: Checkpoint) -> tuple[Float[np.ndarray, "layer head"], Float[np.ndarray, " layer"]]:
+def _copying(
+    checkpoint: Checkpoint,
+) -> tuple[Float[np.ndarray, "layer head"] | None, Float[np.ndarray, " layer"] | None]:
     """The copying scores of the heads, and the standard deviation of those of random heads in their place.
 
-    The eigenvalues are those of the small product W_O W_U W_E W_V. The norms' gains are taken into it, the norms
-    themselves not.
+    The eigenvalues are those of the small product W_O W_U W_E W_V. Absent where class n of the output is not token n,
+    as far as the shapes tell (special tokens may lack an answer); of few tokens random weights mostly score 1 or -1.
     """
-    w, m = checkpoint.weights, min(checkpoint.model.d_vocab, checkpoint.model.d_vocab_out)
+    w, (m, many) = checkpoint.weights, sorted((checkpoint.model.d_vocab, checkpoint.model.d_vocab_out))
+    if m < 8 or 2 * m < many:
+        return None, None
     final = w.get("ln_final.w", np.ones(1))[:, None].astype(np.float64)
     through = (final * w["unembed.W_U"][:, :m]) @ w["embed.W_E"][:m]  # [d_model, d_model]
     scores, spreads, rng = [], [], np.random.default_rng(0)
@@ -174,52 +146,36 @@ def measures(output: HeadScores) -> dict[str, float]:
     return {name: float(scores.max()) for name in named if (scores := getattr(output, name)) is not None}
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
-class Share(NamedTuple):
-    """Of attention, beside what even attention gives."""
-
-    name: str
-    value: Float[np.ndarray, "layer head"]
-    chance: float
-
-
-def shares_of_attention(output: HeadScores) -> tuple[Share, ...]:
-    """Those that the probe has."""
-    named = (
-        ("previous token", output.previous_token, output.neighbour_chance),
-        ("prefix matching", output.prefix_matching, output.repeat_chance),
-        ("duplicate token", output.duplicate_token, output.repeat_chance),
-        ("first position", output.first_position, output.neighbour_chance),
-    )
-    return tuple(Share(name, x, chance) for name, x, chance in named if x is not None and chance is not None)
+def shares_of_attention(output: HeadScores) -> dict[str, tuple[Float[np.ndarray, "layer head"], float]]:
+    """By name those that the probe has, each beside what even attention gives."""
+    named = {
+        "previous token": (output.previous_token, output.neighbour_chance),
+        "prefix matching": (output.prefix_matching, output.repeat_chance),
+        "duplicate token": (output.duplicate_token, output.repeat_chance),
+        "first position": (output.first_position, output.neighbour_chance),
+    }
+    return {name: (x, chance) for name, (x, chance) in named.items() if x is not None and chance is not None}
 
 
 def nulls(scores: Artifact[HeadScores], context: Context) -> Iterator[Null]:
     """The untrained network's departure from even attention, and random heads between the same embeddings."""
     yield _of_rise(scores).of("overview")
     yield _of_copying(scores.last).of("copying")
+    share = "furthest that a share of attention is from even"
+    offset = "furthest that attention to one offset is from even"
     for step in scores:
-        what = "furthest that a share of attention is from even"
-        yield against_untrained(what, scores, _departure, step, margin=MARGIN).of("heads", step)
-        what = "furthest that attention to one offset is from even"
-        yield against_untrained(what, scores, _departure_by_offset, step, margin=MARGIN).of("offsets", step)
+        yield against_untrained(share, scores, _departure, step, margin=MARGIN).of("heads", step)
+        yield against_untrained(offset, scores, _departure_by_offset, step, margin=MARGIN).of("offsets", step)
 
 
 def _of_rise(scores: Artifact[HeadScores]) -> Null:
-    """How far the best head of either kind is above even attention, by how far untrained ones are from it."""
+    """How far the best head of either half of an induction circuit is above even attention, by untrained ones."""
     if scores.steps[0] != 0:
         return Null.absent(NO_START)
-    first, last = (_above(scores[step]) for step in (0, scores.steps[-1]))
-    threshold, source = MARGIN * float(np.abs(first).max()), f"the untrained network with a margin of {MARGIN:g}"
-    return Null("largest rise above even attention", float(last.max()), threshold, source, level=None)
-
-
-def _above(output: HeadScores) -> Float[np.ndarray, " score"]:
-    """Of the two halves of an induction circuit."""
-    halves = ("previous token", "prefix matching")
-    return np.concatenate([s.value - s.chance for s in shares_of_attention(output) if s.name in halves], axis=None)
+    both = (shares_of_attention(scores[step]) for step in (0, scores.steps[-1]))
+    first, last = (np.array([x - chance for name, (x, chance) in of.items() if name in HALVES]) for of in both)
+    statistic, start = "largest rise above even attention", float(np.abs(first).max())
+    return with_margin(statistic, float(last.max()), start, "the untrained network", margin=MARGIN)
 
 
 def _of_copying(last: HeadScores) -> Null:
@@ -231,13 +187,11 @@ def _of_copying(last: HeadScores) -> Null:
 
 
 def _departure(output: HeadScores) -> float:
-    return max(float(np.abs(share.value - share.chance).max()) for share in shares_of_attention(output))
+    return max(float(np.abs(x - chance).max()) for x, chance in shares_of_attention(output).values())
 
 
 def _departure_by_offset(output: HeadScores) -> float:
     return float(np.abs(output.offset_score - output.offset_chance).max())
 
 
-instrument = PerCheckpoint(
-    head_scores, needs=("attn.hook_pattern",), positions="all", measures=measures, nulls=nulls
-)  # fmt: skip
+instrument = PerCheckpoint(head_scores, needs=("attn.hook_pattern",), positions="all", measures=measures, nulls=nulls)

@@ -4,23 +4,12 @@ import numpy as np
 import pandas as pd
 
 from miscope.instruments._shared.heads import head_names, mark
-from miscope.instruments.head_scores.measure import HeadScores, Share, shares_of_attention
-from miscope.plugin import (
-    DIVERGING,
-    Artifact,
-    Context,
-    NotApplicable,
-    Null,
-    Table,
-    heatmap,
-    highest,
-    lines,
-    long,
-    theme,
-    view,
-)  # fmt: skip
+from miscope.instruments.head_scores.measure import HeadScores, shares_of_attention
+from miscope.plugin import DIVERGING, Artifact, Context, NotApplicable, Null, Table, heatmap, lines, theme, view
+from miscope.renderers.tidy import highest, long
 
 EVEN = "even attention"
+TITLES = {"above_chance": "above chance, as a share of what is possible", "score": " ", "head": " "}
 
 
 @view(
@@ -30,17 +19,13 @@ EVEN = "even attention"
     draw=lines("step", "attention", "head", "score"),
 )
 def overview(scores: Artifact[HeadScores], context: Context) -> Table:
-    """One row per (score, head, step); `attention` in [0, 1], beside what even attention gives on this probe.
-
-    Where no token occurs twice in any input, prefix matching has no rows.
-    """
-    last = scores.last
+    """One row per (score, head, step); `attention` in [0, 1]. Where no token occurs twice, only the first score."""
+    last, n = scores.last, len(scores)
     curves = {"to the previous token": ("previous_token", last.neighbour_chance)}
     if last.repeat_chance is not None:
-        name = "to what followed the same token before (prefix matching)"
-        curves[name] = ("prefix_matching", last.repeat_chance)
-    stacked = [(scores.stack(field).reshape(len(scores), -1), chance) for field, chance in curves.values()]
-    values = np.stack([np.c_[np.full(len(scores), chance), attention].T for attention, chance in stacked])
+        curves["to what followed the same token before (prefix matching)"] = ("prefix_matching", last.repeat_chance)
+    of_heads = ((np.full(n, chance), scores.stack(field).reshape(n, -1)) for field, chance in curves.values())
+    values = np.stack([np.column_stack(both).T for both in of_heads])
     rows = long("attention", values, score=list(curves), head=[EVEN, *_names(last)], step=scores.steps)
     return Table(rows, limits={"attention": (0.0, 1.0)}, colors={EVEN: theme.GREY}, note=_repeats(last))
 
@@ -57,35 +42,26 @@ def copying(scores: Artifact[HeadScores], context: Context, null: Null) -> Table
     if scores.last.copying is None:
         raise NotApplicable("The answers are not tokens of the input, or are fewer than 8, so copying says nothing.")
     values = scores.stack("copying").reshape(len(scores), -1).T
-    return Table(
-        long("copying", values, head=_names(scores.last), step=scores.steps),
-        limits={"copying": (-1.02, 1.02)},
-        marks={"random": 0.0} | mark(null),
-    )
+    rows = long("copying", values, head=_names(scores.last), step=scores.steps)
+    return Table(rows, limits={"copying": (-1.02, 1.02)}, marks={"random": 0.0} | mark(null))
 
 
 @view(
     question="Which role does each head play?",
     reading="White is what even attention, or for copying random weights, would score; full red is a head that does "
     "nothing else. An induction head is red in prefix matching and in copying.",
-    draw=heatmap(
-        "score", "head", "above_chance", colorscale=DIVERGING,
-        titles={"above_chance": "above chance, as a share of what is possible", "score": " ", "head": " "},
-    ),
-)  # fmt: skip
+    draw=heatmap("score", "head", "above_chance", colorscale=DIVERGING, titles=TITLES),
+)
 def heads(scores: Artifact[HeadScores], context: Context, step: int) -> Table:
-    """One row per (head, score): its value, that of even attention, and how far above that it is.
+    """One row per (head, score) that probe and model have; `above_chance` is (value - chance) / (1 - chance).
 
-    `above_chance` is (value - chance) / (1 - chance). Focus is 1 minus the entropy of the attention; the chance of
-    copying is that of random weights. A score that this probe or model does not have has no rows.
+    Focus is 1 minus the entropy of the attention; the chance of copying is that of random weights.
     """
     output, names = scores[step], _names(scores[step])
-    shown = [*shares_of_attention(output), Share("focus", 1 - output.entropy, 0.0)]
-    shown += [] if output.copying is None else [Share("copying", output.copying, 0.0)]
-    parts = [
-        pd.DataFrame({"head": names, "score": s.name, "value": s.value.ravel(), "chance": s.chance}) for s in shown
-    ]
-    rows = pd.concat(parts, ignore_index=True).dropna(ignore_index=True)
+    shown = shares_of_attention(output) | {"focus": (1 - output.entropy, 0.0)}
+    shown |= {} if output.copying is None else {"copying": (output.copying, 0.0)}
+    columns = ({"head": names, "score": s, "value": x.ravel(), "chance": chance} for s, (x, chance) in shown.items())
+    rows = pd.concat(map(pd.DataFrame, columns), ignore_index=True).dropna(ignore_index=True)
     rows["above_chance"] = (rows["value"] - rows["chance"]) / (1 - rows["chance"])
     return Table(rows, limits={"above_chance": (-1.0, 1.0)}, note=_repeats(output) if output.n_repeats else "")
 

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from miscope.instruments._shared.nulls import NO_START, raised
-from miscope.maths.probes import majority_accuracies, ridge_accuracies
+from miscope.maths.statistics import majority_accuracies, ridge_accuracies
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, NotApplicable, Null, Output, PerCheckpoint
 
 MARGIN = 4.0  # in odds; probes of parity's 8 bits read 39 % in one untrained network and 69 % in another
@@ -43,15 +43,18 @@ class LinearProbes(Output):
 def linear_probes(checkpoint: Checkpoint, context: Context, *, ridge: float = 1e-4, seed: int = 0) -> LinearProbes:
     """Probes fitted on one half of the probe inputs and scored on the other; inputs that look alike share a half.
 
-    `ridge` is in units of the stream's mean variance. A strong one flatters: it lowers the untrained network's probe
-    far more than the trained one's.
+    `ridge` is in units of the stream's mean variance; a strong one flatters, lowering the untrained probe far more.
     """
     if not context.latents:
         raise NotApplicable("Linear probes need latents to look for, and this task declares none.")
     if ridge <= 0:
         raise MiscopeError(f"`ridge` = {ridge}; allowed: above 0.")
+    seen = context.probe.tokens[:, : context.answer_position + 1 if checkpoint.model.is_causal else None]
+    distinct, index = np.unique(seen, axis=0, return_inverse=True)
+    if len(distinct) < 2:
+        raise NotApplicable("Linear probes need at least two probe inputs that differ up to the answer position.")
     rng = np.random.default_rng(seed)
-    is_fitted = _half(checkpoint, context, rng)
+    is_fitted = (rng.permutation(len(distinct)) < (len(distinct) + 1) // 2)[index.ravel()]
     labels = np.stack(list(context.latents.values()))
     both = np.concatenate([labels, labels[:, rng.permutation(labels.shape[1])]])
     streams = [checkpoint.activations["blocks.0.hook_resid_pre"], *checkpoint.layers("hook_resid_post")]
@@ -65,24 +68,10 @@ def linear_probes(checkpoint: Checkpoint, context: Context, *, ridge: float = 1e
     )
 
 
-def _half(checkpoint: Checkpoint, context: Context, rng: np.random.Generator) -> Bool[np.ndarray, " batch"]:
-    """Which inputs the probes are fitted on: a random half of the inputs that the network can tell apart."""
-    seen = context.probe.tokens[:, : context.answer_position + 1 if checkpoint.model.is_causal else None]
-    distinct, index = np.unique(seen, axis=0, return_inverse=True)
-    if len(distinct) < 2:
-        raise NotApplicable("Linear probes need at least two probe inputs that differ up to the answer position.")
-    return (rng.permutation(len(distinct)) < (len(distinct) + 1) // 2)[index.ravel()]
-
-
 def measures(output: LinearProbes) -> dict[str, float]:
     """Mean over latents at the best layer, and each latent at its best layer."""
-    best = output.accuracy.max(axis=0)
-    return {"accuracy": float(output.accuracy.mean(axis=1).max())} | {
-        f"accuracy of {latent}": float(x) for latent, x in zip(output.latent, best, strict=True)
-    }
-
-
-# ---------------------------------------------------------------- what chance would show
+    best = zip(output.latent, output.accuracy.max(axis=0).tolist(), strict=True)
+    return {"accuracy": float(output.accuracy.mean(axis=1).max())} | {f"accuracy of {name}": x for name, x in best}
 
 
 def nulls(probes: Artifact[LinearProbes], context: Context) -> Iterator[Null]:
@@ -115,8 +104,7 @@ def _of_mean(probes: Artifact[LinearProbes]) -> Null:
     output, first = probes.last, untrained(probes)
     if first is None:
         return Null.absent(NO_START)
-    read = (output.accuracy, first.accuracy, output.shuffled)
-    accuracy, start, shuffled = (float(x.mean(axis=1).max()) for x in read)
+    accuracy, start, shuffled = (float(x.mean(1).max()) for x in (output.accuracy, first.accuracy, output.shuffled))
     margin = MARGIN ** (1 / len(output.latent) ** 0.5)
     threshold = max(raised(start, margin), shuffled, float(output.majority.mean()))
     return _beside("mean probe accuracy", accuracy, threshold, margin)

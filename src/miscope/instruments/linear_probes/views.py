@@ -5,6 +5,7 @@ import numpy as np
 from miscope.instruments.linear_probes.measure import LinearProbes, untrained
 from miscope.plugin import DIVERGING, Artifact, Context, Table, heatmap, lines, long, theme, view
 
+TITLES = {"accuracy": "probe accuracy", "readout": "nulls, then the stream before and after each layer"}
 READOUT = "this network"
 NULLS = ("untrained network", "majority class", "shuffled labels")
 COLORS = {READOUT: theme.PALETTE[0]} | dict(zip(NULLS, (theme.PALETTE[1], theme.GREY, theme.PALE), strict=True))
@@ -33,18 +34,15 @@ def overview(probes: Artifact[LinearProbes], context: Context) -> Table:
     reading="Colour is the share of held-out inputs whose latent a linear probe gets right. A latent has been learned "
     "where a layer is brighter than all nulls; of the untrained network and of shuffled labels each latent's "
     "best layer is shown.",
-    draw=heatmap(
-        "readout", "latent", "accuracy",
-        titles={"accuracy": "probe accuracy", "readout": "nulls, then the stream before and after each layer"},
-    ),
-)  # fmt: skip
+    draw=heatmap("readout", "latent", "accuracy", titles=TITLES),
+)
 def latents(probes: Artifact[LinearProbes], context: Context, step: int) -> Table:
     """One row per (latent, readout); `accuracy` on held-out inputs, the nulls first, then the layers."""
     output, first = probes[step], untrained(probes)
     nulls = {"shuffled": output.shuffled.max(axis=0), "majority": output.majority}
     nulls |= {} if first is None else {"untrained": first.accuracy.max(axis=0)}
     names = (*nulls, *(name.removeprefix("layer ") for name in output.layer))
-    values = np.concatenate([np.stack(list(nulls.values())), output.accuracy])
+    values = np.vstack([*nulls.values(), output.accuracy])
     rows = long("accuracy", values.T, latent=output.latent, readout=names)
     return Table(rows, limits={"accuracy": (0.0, 1.0)})
 
@@ -56,11 +54,7 @@ def latents(probes: Artifact[LinearProbes], context: Context, step: int) -> Tabl
     draw=heatmap("step", "latent", "gain", colorscale=DIVERGING, titles={"gain": "accuracy above best null"}),
 )
 def over_time(probes: Artifact[LinearProbes], context: Context) -> Table:
-    """One row per (latent, step); `gain` is the best layer's accuracy above the best null, in [-1, 1].
-
-    The nulls are the untrained network, where it is there, and shuffled labels, of each the best layer too, and the
-    majority class.
-    """
+    """One row per (latent, step); `gain` is the best layer's accuracy above the best null's best, in [-1, 1]."""
     best, first = probes.stack("accuracy").max(axis=1), untrained(probes)
     null = np.maximum(probes.stack("majority"), probes.stack("shuffled").max(axis=1))
     null = null if first is None else np.maximum(null, first.accuracy.max(axis=0))

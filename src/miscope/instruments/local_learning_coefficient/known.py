@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
 
 from miscope.instruments._shared.planted_loss import PlantedLoss, measured, quadratic
 from miscope.instruments.local_learning_coefficient.measure import instrument
@@ -40,18 +39,17 @@ def coefficients_of_regressions() -> Iterator[Answer]:
 def _regression(m: int, hidden: int, n: int) -> PlantedLoss:
     """|B A|^2 / 2 of A [hidden m] and B [n hidden]: linear regression of reduced rank, where nothing is to be told."""
 
-    def parts(w: Float[np.ndarray, "some parameter"]) -> tuple[np.ndarray, np.ndarray]:
+    def parts(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return w[:, : hidden * m].reshape(-1, hidden, m), w[:, hidden * m :].reshape(-1, n, hidden)
 
-    def loss(w: Float[np.ndarray, "some parameter"]) -> Float[np.ndarray, " some"]:
+    def loss(w: np.ndarray) -> np.ndarray:
         a, b = parts(w)
         return ((b @ a) ** 2).sum(axis=(1, 2)) / 2
 
-    def slope(w: Float[np.ndarray, "some parameter"]) -> Float[np.ndarray, "some parameter"]:
+    def slope(w: np.ndarray) -> np.ndarray:
         a, b = parts(w)
         c = b @ a
-        by_a, by_b = b.swapaxes(1, 2) @ c, c @ a.swapaxes(1, 2)
-        return np.concatenate([by_a.reshape(len(w), -1), by_b.reshape(len(w), -1)], axis=1)
+        return np.concatenate([(b.mT @ c).reshape(len(w), -1), (c @ a.mT).reshape(len(w), -1)], axis=1)
 
     return PlantedLoss(hidden * (m + n), loss, slope)
 

@@ -23,10 +23,10 @@ arXiv:2402.02364, section 4 and appendix (chains, what goes wrong). Each draw's 
 on the same batch.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import hypot
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -79,7 +79,7 @@ def local_learning_coefficient(
     dynamics = Dynamics(step_size, n_beta or n / np.log(max(n, 3)), localisation)
     seeds = np.random.default_rng(seed).integers(0, 2**32, draws).tolist()
     batches = [network.train_inputs(answers, batch) for batch in seeds]
-    chains_run = sgld(
+    run = sgld(
         lambda vectors, draw: network.gradients(vectors, batches[draw]),
         lambda vectors, draw: network.losses(vectors, batches[draw]),
         network.weights,
@@ -89,21 +89,17 @@ def local_learning_coefficient(
         seed=seed,
     )
     first = min(round(burn_in * draws), draws - 4)
-    summary = _summary(chains_run, dynamics.n_beta, first)
     return LocalLearningCoefficient(
-        **summary._asdict(),
-        doubts=tuple(_doubts(summary)),
+        **_estimate(run, dynamics.n_beta, first),
         n_inputs=n,
         n_beta=dynamics.n_beta,
         reach=float(np.sqrt(network.weights.size / localisation)),
         n_burn_in=first,
-        trace=(dynamics.n_beta * chains_run.excess).astype(np.float32),
+        trace=(dynamics.n_beta * run.excess).astype(np.float32),
     )
 
 
-def _check(
-    chains: int, draws: int, burn_in: float, step_size: float, localisation: float, n_beta: float
-) -> None:  # fmt: skip
+def _check(chains: int, draws: int, burn_in: float, step_size: float, localisation: float, n_beta: float) -> None:
     if chains < 2 or draws < 8:
         raise MiscopeError(f"`chains` = {chains}, `draws` = {draws}; allowed: at least 2 chains of 8 draws.")
     if not 0 <= burn_in < 1:
@@ -115,51 +111,33 @@ def _check(
         )
 
 
-class _Summary(NamedTuple):
-    """Fields of LocalLearningCoefficient."""
-
-    estimate: float | None
-    standard_error: float | None
-    chain: Float[np.ndarray, " chain"]
-    r_hat: float
-    drift: float
-    temperature: float
-
-
-def _summary(run: Chains, n_beta: float, first: int) -> _Summary:
+def _estimate(run: Chains, n_beta: float, first: int) -> dict[str, Any]:
+    """Fields of LocalLearningCoefficient, of the draws from `first` on."""
     kept = n_beta * run.excess[:, first:]
     chain = kept.mean(axis=1)
     if not np.isfinite(kept).all():
-        return _Summary(None, None, chain, float("nan"), float("nan"), float("nan"))
-    half, mean = kept.shape[1] // 2, float(chain.mean())
+        none = {"estimate": None, "standard_error": None, "r_hat": math.nan, "drift": math.nan, "temperature": math.nan}
+        return {"chain": chain, **none, "doubts": ("the chains ran away: the step is too long",)}
+    half, estimate = kept.shape[1] // 2, float(chain.mean())
     moved = float(kept[:, half:].mean() - kept[:, :half].mean())
-    warmth = float(run.temperature[:, first:].mean())
-    error = float(chain.std(ddof=1) / np.sqrt(len(chain)))
-    return _Summary(mean, error, chain, split_r_hat(kept), moved / abs(mean) if mean else 0.0, warmth)
-
-
-def _doubts(summary: _Summary) -> list[str]:
-    if summary.estimate is None or summary.standard_error is None:
-        return ["the chains ran away: the step is too long"]
-    drift, error, heat = summary.drift, summary.standard_error, summary.temperature
-    at = f"the chains are at temperature {heat:.2f}"
+    error, r_hat = float(chain.std(ddof=1) / np.sqrt(len(chain))), split_r_hat(kept)
+    drift, heat = moved / abs(estimate) if estimate else 0.0, float(run.temperature[:, first:].mean())
     checks = {
-        "negative: the network is at no minimum that its chains can see": summary.estimate <= 0,
+        "negative: the network is at no minimum that its chains can see": estimate <= 0,
         f"drift: the second half of the draws lies {drift:+.0%} from the first": abs(drift) > MOST_DRIFT,
-        f"chains disagree: R-hat is {summary.r_hat:.2f}": summary.r_hat > MOST_R_HAT,
-        "noise: the standard error is more than half of it": error > MOST_ERROR * abs(summary.estimate),
-        f"long steps: {at}": heat > 1 + MOST_HEAT,
-        f"not settled: {at}": heat < 1 - MOST_HEAT,
+        f"chains disagree: R-hat is {r_hat:.2f}": r_hat > MOST_R_HAT,
+        "noise: the standard error is more than half of it": error > MOST_ERROR * abs(estimate),
+        f"long steps: the chains are at temperature {heat:.2f}": heat > 1 + MOST_HEAT,
+        f"not settled: the chains are at temperature {heat:.2f}": heat < 1 - MOST_HEAT,
     }
-    return [doubt for doubt, is_in_doubt in checks.items() if is_in_doubt]
+    doubts = tuple(doubt for doubt, is_in_doubt in checks.items() if is_in_doubt)
+    numbers = {"estimate": estimate, "standard_error": error, "r_hat": r_hat, "drift": drift, "temperature": heat}
+    return {"chain": chain, **numbers, "doubts": doubts}
 
 
 def measures(output: LocalLearningCoefficient) -> dict[str, float]:
     """The estimate, where nothing speaks against it."""
-    return {"estimate": output.estimate if output.estimate is not None and not output.doubts else float("nan")}
-
-
-# ---------------------------------------------------------------- what chance would show
+    return {"estimate": output.estimate if output.estimate is not None and not output.doubts else math.nan}
 
 
 def nulls(coefficient: Artifact[LocalLearningCoefficient], context: Context) -> Iterator[Null]:
@@ -182,8 +160,7 @@ def _of_peak(coefficient: Artifact[LocalLearningCoefficient]) -> Null:
 def _against_untrained(statistic: str, coefficient: Artifact[LocalLearningCoefficient], step: int) -> Null:
     """Whether the estimate of one step is above the untrained network's by more than both errors.
 
-    An estimate in doubt is not judged. The untrained network's own mostly is in doubt, since it is at no minimum, and
-    counts.
+    An estimate in doubt is not judged; the untrained network's own, which is at no minimum and mostly in doubt, counts.
     """
     start, output = coefficient[coefficient.steps[0]], coefficient[step]
     if coefficient.steps[0] != 0:
@@ -192,7 +169,7 @@ def _against_untrained(statistic: str, coefficient: Artifact[LocalLearningCoeffi
         return Null.absent(f"at step 0 {RAN_AWAY}")
     if output.estimate is None or output.standard_error is None or output.doubts:
         return Null.absent(f"the estimate of step {step:,} is in doubt")
-    error = multiple_of_noise(len(output.chain) - 1) * hypot(start.standard_error, output.standard_error)
+    error = multiple_of_noise(len(output.chain) - 1) * math.hypot(start.standard_error, output.standard_error)
     source = "the untrained network, at the 99 % end of the chains' errors"
     return Null(statistic, output.estimate, start.estimate + error, source)
 

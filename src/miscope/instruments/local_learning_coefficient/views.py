@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from miscope.instruments._shared import bounds
+from miscope.instruments._shared import curves
 from miscope.instruments.local_learning_coefficient.measure import (
     MOST_DRIFT,
     MOST_ERROR,
@@ -13,7 +13,7 @@ from miscope.instruments.local_learning_coefficient.measure import (
 )
 from miscope.plugin import Artifact, Context, NotApplicable, Table, lines, long, over_steps, view
 
-COLORS = bounds.colors_of("estimate", "2 standard errors")
+COLORS = curves.colors_of("estimate", "2 standard errors")
 
 
 @view(
@@ -29,12 +29,9 @@ def overview(coefficient: Artifact[LocalLearningCoefficient], context: Context) 
     if not np.isfinite(value).any():
         raise NotApplicable(f"At every step looked at, {RAN_AWAY}.")
     doubted = [f"{step:,}" for step, output in coefficient.items() if output.doubts]
-    return Table(
-        long("llc", bounds.around(value, 2 * error), curve=tuple(COLORS), step=coefficient.steps),
-        colors=COLORS,
-        marks={"none": 0.0},
-        note=f"in doubt at steps {', '.join(doubted)}" if doubted else "no estimate is in doubt",
-    )
+    note = f"in doubt at steps {', '.join(doubted)}" if doubted else "no estimate is in doubt"
+    rows = long("llc", curves.around(value, 2 * error), curve=tuple(COLORS), step=coefficient.steps)
+    return Table(rows, colors=COLORS, marks={"none": 0.0}, note=note)
 
 
 @view(
@@ -53,11 +50,9 @@ def chains(coefficient: Artifact[LocalLearningCoefficient], context: Context, st
     seen = np.concatenate([other.trace[np.isfinite(other.trace)] for other in coefficient.values()])
     names, draws = [f"chain {i + 1}" for i in range(len(values))], np.arange(1, values.shape[1] + 1)
     doubts = "; ".join(output.doubts) or "nothing speaks against it"
-    return Table(
-        long("llc", values, chain=names, draw=draws),
-        limits={"llc": (min(0.0, float(seen.min())), float(seen.max()) or 1.0)},
-        note=f"measured at step {measured:,}, the first {output.n_burn_in} draws left out: {doubts}",
-    )
+    note = f"measured at step {measured:,}, the first {output.n_burn_in} draws left out: {doubts}"
+    limits = {"llc": (min(0.0, float(seen.min())), float(seen.max()) or 1.0)}
+    return Table(long("llc", values, chain=names, draw=draws), limits=limits, note=note)
 
 
 @view(
@@ -68,10 +63,7 @@ def chains(coefficient: Artifact[LocalLearningCoefficient], context: Context, st
     draw=lines("step", "doubt", "check", markers=True, titles={"doubt": "part of what is allowed"}),
 )
 def diagnostics(coefficient: Artifact[LocalLearningCoefficient], context: Context) -> Table:
-    """One row per (check, step); `doubt` is each number over what it may be: above 1 the estimate is in doubt.
-
-    Of the temperature it is the distance from 1. A failed estimate has no row.
-    """
+    """One row per (check, step); `doubt` is each number, of the temperature its distance from 1, over what it may be."""
     names = ("r_hat", "drift", "temperature", "standard_error", "estimate")
     r_hat, drift, temperature, error, value = over_steps(coefficient, *names).T
     checks = {
@@ -83,8 +75,5 @@ def diagnostics(coefficient: Artifact[LocalLearningCoefficient], context: Contex
     values = np.stack(list(checks.values()))
     values[~np.isfinite(values)] = np.nan
     negative = [f"{step:,}" for step, o in coefficient.items() if o.estimate is None or o.estimate <= 0]
-    return Table(
-        long("doubt", values, check=tuple(checks), step=coefficient.steps),
-        marks={"allowed": 1.0},
-        note=f"negative or failed at steps {', '.join(negative)}" if negative else "none is negative",
-    )
+    note = f"negative or failed at steps {', '.join(negative)}" if negative else "none is negative"
+    return Table(long("doubt", values, check=tuple(checks), step=coefficient.steps), marks={"allowed": 1.0}, note=note)

@@ -14,12 +14,12 @@ Source: Wang et al. 2022, arXiv:2211.00593, section 2 (3.56 in GPT-2 small).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float32
 
-from miscope.instruments._shared import guessing, leads
+from miscope.instruments._shared import guessing
+from miscope.instruments._shared.splits import by_split
 from miscope.plugin import Artifact, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
 
 
@@ -44,39 +44,18 @@ def logit_difference(checkpoint: Checkpoint, context: Context) -> LogitDifferenc
     logits, probe = checkpoint.activations["logits"].astype(np.float64), context.probe
     if probe.distractors is None:
         raise NotApplicable("The task names no distractor, the wrong answer that a logit difference is taken against.")
-    each = np.arange(len(logits))
-    right, distractor = logits[each, probe.targets], logits[each, probe.distractors]
-    mass = _mass(logits, probe.targets, probe.distractors)
-    train, test = (_summary(right - distractor, mass, chosen) for chosen in (probe.is_train, ~probe.is_train))
-    return LogitDifference(
-        *train, *test, difference=(right - distractor).astype(np.float32), is_train=np.asarray(probe.is_train)
-    )
-
-
-class _Summary(NamedTuple):
-    mean: float | None = None
-    std: float | None = None
-    positive: float | None = None
-    mass: float | None = None
-
-
-def _summary(
-    difference: Float[np.ndarray, " batch"], mass: Float[np.ndarray, " batch"], chosen: Bool[np.ndarray, " batch"]
-) -> _Summary:
-    """Of the chosen inputs; all absent where there is none."""
-    if not chosen.any():
-        return _Summary()
-    d = difference[chosen]
-    return _Summary(float(d.mean()), float(d.std()), float((d > 0).mean()), float(mass[chosen].mean()))
-
-
-def _mass(
-    logits: Float[np.ndarray, "batch vocab"], right: Int[np.ndarray, " batch"], distractor: Int[np.ndarray, " batch"]
-) -> Float[np.ndarray, " batch"]:
-    """Probability of the two answers together."""
+    right, distractor = (np.arange(len(logits)), probe.targets), (np.arange(len(logits)), probe.distractors)
+    difference = logits[right] - logits[distractor]
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    each = np.arange(len(odds))
-    return (odds[each, right] + odds[each, distractor]) / odds.sum(axis=1)
+    mass = (odds[right] + odds[distractor]) / odds.sum(axis=1)
+    numbers = by_split(
+        probe.is_train,
+        mean=lambda of: difference[of].mean(),
+        std=lambda of: difference[of].std(),
+        positive=lambda of: (difference[of] > 0).mean(),
+        mass=lambda of: mass[of].mean(),
+    )
+    return LogitDifference(**numbers, difference=difference.astype(np.float32), is_train=probe.is_train)
 
 
 def measures(output: LogitDifference) -> dict[str, float]:
@@ -85,14 +64,11 @@ def measures(output: LogitDifference) -> dict[str, float]:
     return {name: value for name in named if (value := getattr(output, name)) is not None}
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(differences: Artifact[LogitDifference], context: Context) -> Iterator[Null]:
     """Tosses of a coin, on the split that tells."""
     split, chosen = guessing.judged(context.probe)
     mean, std = (getattr(differences.last, f"{split}_{name}") for name in ("mean", "std"))
-    yield leads.of_mean(f"mean {split} difference", mean, std, context, chosen).of("overview")
+    yield guessing.of_mean(f"mean {split} difference", mean, std, context, chosen).of("overview")
     yield _of_share(differences.last, context).of("shares")
     for step, output in differences.items():
         yield _of_share(output, context, len(differences)).of("distribution", step)

@@ -30,12 +30,9 @@ def overview(differences: Artifact[LogitDifference], context: Context) -> Table:
 def distribution(differences: Artifact[LogitDifference], context: Context, step: int) -> Table:
     """One row per (split, share of inputs): that share of the split's inputs lies at or below `difference`."""
     output = differences[step]
-    is_train = np.asarray(output.is_train, dtype=bool)
-    chosen = {name: part for name, part in zip(SPLITS, (is_train, ~is_train), strict=True) if part.any()}
-    quantiles = [
-        long("difference", np.quantile(output.difference[part], SHARES), inputs=SHARES) for part in chosen.values()
-    ]
-    rows = joined(quantiles, tuple(chosen), "split")
+    by_split = {"train": output.difference[output.is_train], "test": output.difference[~output.is_train]}
+    quantiles = {name: np.quantile(of, SHARES) for name, of in by_split.items() if len(of)}
+    rows = joined([long("difference", q, inputs=SHARES) for q in quantiles.values()], tuple(quantiles), "split")
     return Table(rows, limits={"difference": _range(differences)}, marks={"chance": 0.0})
 
 
@@ -59,7 +56,7 @@ def shares(differences: Artifact[LogitDifference], context: Context) -> Table:
 @once
 def _range(differences: Artifact[LogitDifference]) -> tuple[float, float]:
     """The least and the largest difference over training, and some room."""
-    ends = [(float(output.difference.min()), float(output.difference.max())) for output in differences.values()]
-    low, high = min(0.0, *(low for low, _ in ends)), max(0.0, *(high for _, high in ends))
+    every = differences.stack("difference")
+    low, high = min(0.0, float(every.min())), max(0.0, float(every.max()))
     room = 0.05 * (high - low) or 1.0
     return low - room, high + room

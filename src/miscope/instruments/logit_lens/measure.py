@@ -21,14 +21,17 @@ section 3.1 (direct effect on the logit difference).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from miscope.instruments._shared import guessing, leads
+from miscope.instruments._shared import guessing
+from miscope.instruments._shared.splits import by_split
 from miscope.maths.statistics import answers
 from miscope.plugin import Artifact, Checkpoint, Context, Null, Output, PerCheckpoint
+
+Stream = Float[np.ndarray, "batch d_model"]
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,18 @@ class LogitLens(Output):
 
 def logit_lens(checkpoint: Checkpoint, context: Context) -> LogitLens:
     """At the answer position, through the final norm and the unembedding, in float64."""
-    probe, stream = context.probe, _stream(checkpoint)
+    probe, seen = context.probe, checkpoint.activations
+    after = {f"after layer {i}": seen[f"blocks.{i}.hook_resid_post"] for i in range(checkpoint.model.n_layers)}
+    stream = {at: x.astype(np.float64) for at, x in ({"embedding": seen["blocks.0.hook_resid_pre"]} | after).items()}
     given = [answers(_logits(checkpoint, x), probe.targets, probe.allowed) for x in stream.values()]
-    loss, is_right = np.stack([a.loss for a in given]), np.stack([a.margin > 0 for a in given])
+    loss, margin = (np.stack(of) for of in zip(*given, strict=True))  # [point input]
+    numbers = by_split(
+        probe.is_train, loss=lambda of: loss[:, of].mean(axis=1), accuracy=lambda of: (margin[:, of] > 0).mean(axis=1)
+    )
     parts = _parts(checkpoint, context, list(stream.values()))
     return LogitLens(
         point=tuple(stream),
-        train_loss=_mean(loss, probe.is_train),
-        test_loss=_mean(loss, ~probe.is_train),
-        train_accuracy=_mean(is_right, probe.is_train),
-        test_accuracy=_mean(is_right, ~probe.is_train),
+        **numbers,
         component=tuple(parts),
         attribution=np.array([float(part.mean()) for part in parts.values()]),
         spread=np.array([float(part.std()) for part in parts.values()]),
@@ -63,81 +68,49 @@ def logit_lens(checkpoint: Checkpoint, context: Context) -> LogitLens:
     )
 
 
-def _stream(checkpoint: Checkpoint) -> dict[str, Float[np.ndarray, "batch d_model"]]:
-    """The residual stream at the answer position, before the first layer and after each."""
-    seen = checkpoint.activations
-    after = {f"after layer {i}": seen[f"blocks.{i}.hook_resid_post"] for i in range(checkpoint.model.n_layers)}
-    return {name: x.astype(np.float64) for name, x in ({"embedding": seen["blocks.0.hook_resid_pre"]} | after).items()}
+class _FinalNorm:
+    """What the final norm does to residual streams, with the scale that it takes on a batch of them."""
 
+    def __init__(self, checkpoint: Checkpoint, x: Stream) -> None:
+        weights, width = checkpoint.weights, x.shape[1]
+        self.is_centred = "ln_final.b" in weights
+        self.gain = weights.get("ln_final.w", np.ones(width)).astype(np.float64)
+        self.bias = weights.get("ln_final.b", np.zeros(width)).astype(np.float64)
+        self.scale = np.ones((len(x), 1))
+        if "ln_final.w" in weights:
+            self.scale = np.sqrt((self._centred(x) ** 2).mean(axis=1, keepdims=True) + checkpoint.model.eps)
 
-class _FinalNorm(NamedTuple):
-    """What the final norm does to a batch of residual streams, with the scale that it takes on them."""
+    def _centred(self, x: Stream) -> Stream:
+        return x - x.mean(axis=1, keepdims=True) if self.is_centred else x
 
-    is_centred: bool
-    scale: Float[np.ndarray, "batch 1"]
-    gain: Float[np.ndarray, " d_model"]
-    bias: Float[np.ndarray, " d_model"]
-
-    def linear(self, x: Float[np.ndarray, "batch d_model"]) -> Float[np.ndarray, "batch d_model"]:
+    def linear(self, x: Stream) -> Stream:
         """All but the bias: a sum of parts may go through it part by part."""
-        return _centred(x, self.is_centred) / self.scale * self.gain
+        return self._centred(x) / self.scale * self.gain
 
 
-def _final_norm(checkpoint: Checkpoint, x: Float[np.ndarray, "batch d_model"]) -> _FinalNorm:
-    weights = checkpoint.weights
-    width, is_centred = x.shape[1], "ln_final.b" in weights
-    gain = weights.get("ln_final.w", np.ones(width)).astype(np.float64)
-    bias = weights.get("ln_final.b", np.zeros(width)).astype(np.float64)
-    scale = np.ones((len(x), 1))
-    if "ln_final.w" in weights:
-        scale = np.sqrt((_centred(x, is_centred) ** 2).mean(axis=1, keepdims=True) + checkpoint.model.eps)
-    return _FinalNorm(is_centred, scale, gain, bias)
-
-
-def _centred(x: Float[np.ndarray, "batch d_model"], is_centred: bool) -> Float[np.ndarray, "batch d_model"]:
-    return x - x.mean(axis=1, keepdims=True) if is_centred else x
-
-
-def _logits(checkpoint: Checkpoint, x: Float[np.ndarray, "batch d_model"]) -> Float[np.ndarray, "batch vocab"]:
-    norm, weights = _final_norm(checkpoint, x), checkpoint.weights
+def _logits(checkpoint: Checkpoint, x: Stream) -> Float[np.ndarray, "batch vocab"]:
+    norm, weights = _FinalNorm(checkpoint, x), checkpoint.weights
     return (norm.linear(x) + norm.bias) @ weights["unembed.W_U"] + weights.get("unembed.b_U", 0)
 
 
-def _parts(
-    checkpoint: Checkpoint, context: Context, stream: list[Float[np.ndarray, "batch d_model"]]
-) -> dict[str, Float[np.ndarray, " batch"]]:
+def _parts(checkpoint: Checkpoint, context: Context, stream: list[Stream]) -> dict[str, Float[np.ndarray, " batch"]]:
     """What each component adds to the right logit of each input, less what it adds to the distractor or the mean."""
     w, probe = checkpoint.weights, context.probe
-    norm, unembed = _final_norm(checkpoint, stream[-1]), w["unembed.W_U"].astype(np.float64)
+    norm, unembed = _FinalNorm(checkpoint, stream[-1]), w["unembed.W_U"].astype(np.float64)
     b_u = w.get("unembed.b_U", np.zeros(unembed.shape[1])).astype(np.float64)
-    other, other_b = (
-        (unembed.mean(axis=1), b_u.mean())
-        if probe.distractors is None
-        else (unembed.T[probe.distractors], b_u[probe.distractors])
-    )
+    other, other_b = unembed.mean(axis=1), b_u.mean()
+    if probe.distractors is not None:
+        other, other_b = unembed.T[probe.distractors], b_u[probe.distractors]
     direction = unembed.T[probe.targets] - other  # [batch d_model]
-    parts = {name: (norm.linear(x) * direction).sum(axis=1) for name, x in _components(checkpoint, stream)}
+    components = {"embedding": stream[0]}  # what is added to the residual stream, in order
+    for i, (before, after) in enumerate(pairwise(stream)):
+        components[f"layer {i} attention"] = checkpoint.activations[f"blocks.{i}.hook_attn_out"].astype(np.float64)
+        if checkpoint.model.d_mlp:
+            components[f"layer {i} MLP"] = after - before - components[f"layer {i} attention"]
+    parts = {name: (norm.linear(x) * direction).sum(axis=1) for name, x in components.items()}
     if "ln_final.b" in w or "unembed.b_U" in w:
         parts["bias"] = direction @ norm.bias + b_u[probe.targets] - other_b
     return parts
-
-
-def _components(
-    checkpoint: Checkpoint, stream: list[Float[np.ndarray, "batch d_model"]]
-) -> Iterator[tuple[str, Float[np.ndarray, "batch d_model"]]]:
-    """What is added to the residual stream, in order; an MLP adds what attention does not."""
-    yield "embedding", stream[0]
-    for i, (before, after) in enumerate(pairwise(stream)):
-        attention = checkpoint.activations[f"blocks.{i}.hook_attn_out"].astype(np.float64)
-        yield f"layer {i} attention", attention
-        if checkpoint.model.d_mlp:
-            yield f"layer {i} MLP", after - before - attention
-
-
-def _mean(
-    values: Float[np.ndarray, "point batch"] | Bool[np.ndarray, "point batch"], chosen: Bool[np.ndarray, " batch"]
-) -> Float[np.ndarray, " point"] | None:
-    return np.asarray(values[:, chosen].mean(axis=1, dtype=np.float64)) if chosen.any() else None
 
 
 def measures(output: LogitLens) -> dict[str, float]:
@@ -145,9 +118,6 @@ def measures(output: LogitLens) -> dict[str, float]:
     losses = {} if output.test_loss is None else dict(zip(output.point, output.test_loss.tolist(), strict=True))
     added = zip(output.component, output.attribution.tolist(), strict=True)
     return {f"test_loss of {at}": x for at, x in losses.items()} | {f"attribution of {c}": x for c, x in added}
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(lens: Artifact[LogitLens], context: Context) -> Iterator[Null]:
@@ -169,11 +139,9 @@ def _of_last_point(last: LogitLens, context: Context, measure: Literal["accuracy
 
 def _of_components(last: LogitLens, context: Context) -> Null:
     """The component that adds most."""
-    best, all_inputs = int(last.attribution.argmax()), np.ones(len(context.probe.targets), dtype=bool)
-    mean, std = float(last.attribution[best]), float(last.spread[best])
-    return leads.of_mean(
-        f"mean addition of {last.component[best]}", mean, std, context, all_inputs, len(last.component)
-    )
+    best, every = int(last.attribution.argmax()), np.ones(len(context.probe.targets), dtype=bool)
+    statistic, n = f"mean addition of {last.component[best]}", len(last.component)
+    return guessing.of_mean(statistic, float(last.attribution[best]), float(last.spread[best]), context, every, n)
 
 
 instrument = PerCheckpoint(

@@ -7,6 +7,7 @@ import numpy as np
 from miscope.instruments.logit_lens.measure import LogitLens
 from miscope.plugin import Artifact, Context, Table, joined, lines, long, view
 
+Measure = Literal["accuracy", "loss"]
 TITLES = {"accuracy": "accuracy", "loss": "loss (nats)"}
 
 
@@ -16,9 +17,7 @@ TITLES = {"accuracy": "accuracy", "loss": "loss (nats)"}
     "first curve that rises tells the layer that completes the answer; those below it only prepare it.",
     draw=lines("step", "value", "point", "split", titles={"value": "accuracy"}),
 )
-def overview(
-    lens: Artifact[LogitLens], context: Context, *, measure: Literal["accuracy", "loss"] = "accuracy"
-) -> Table:
+def overview(lens: Artifact[LogitLens], context: Context, *, measure: Measure = "accuracy") -> Table:
     """One row per (split, point, step); `value` is accuracy in [0, 1] or loss in nats, of an answer given there."""
     splits = [split for split in ("train", "test") if getattr(lens.last, f"{split}_{measure}") is not None]
     stacked = [lens.stack(f"{split}_{measure}").T for split in splits]

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32
 
 from miscope.instruments._shared.guessing import z_score
 from miscope.instruments._shared.nulls import MARGIN
@@ -30,8 +30,6 @@ from miscope.maths.null_distributions import RARE
 from miscope.maths.spectra import energy_by_frequency, is_square_grid
 from miscope.maths.waves import answer_place, losses_without, place_means
 from miscope.plugin import Artifact, Basis, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
-
-NO_TRAIN = "the probe has no training inputs, on which the excluded loss is taken"
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,18 @@ def logit_spectra(checkpoint: Checkpoint, context: Context) -> LogitSpectra:
     along, place = answer_place(basis, probe.targets)
     means = place_means(logits, place)
     energy = float(np.einsum("bv,bv->", logits, logits, dtype=np.float64)) / basis.size  # of `means`, if all were there
-    amplitude = _trig_amplitude(basis, means)
+    amplitude, cosines = _trig_amplitude(basis, means), basis.size / basis.matrix[1::2, 0] ** 2  # and their energy
+    coefficient, chosen, rows = basis.matrix @ means, probe.is_train, range(1, basis.size, 2)
+    removed = np.stack([basis.matrix[i : i + 2].T @ coefficient[i : i + 2] for i in rows])
+    train = logits[chosen], probe.targets[chosen], place[chosen]
     return LogitSpectra(
         along=along,
         is_native=basis.is_native,
         share=_shares(energy_by_frequency(basis, means).sum(axis=1), energy),
-        trig_share=None if amplitude is None else _shares(amplitude**2 * _cosine_energy(basis), energy),
+        trig_share=None if amplitude is None else _shares(amplitude**2 * cosines, energy),
         trig_amplitude=amplitude,
-        excluded_loss=_excluded_loss(context, logits, place, means) if probe.is_train.any() else None,
-        coefficient=(basis.matrix @ means).astype(np.float32),
+        excluded_loss=losses_without(*train, removed) if chosen.any() else None,
+        coefficient=coefficient.astype(np.float32),
     )
 
 
@@ -79,34 +80,6 @@ def _trig_amplitude(basis: Basis, means: Float[np.ndarray, "place vocab"]) -> Fl
         return None
     both = np.einsum("rs,sc,rc->r", basis.matrix, means[:, : basis.size], basis.matrix, optimize=True)
     return np.add.reduceat(both, np.arange(1, basis.size, 2)) / basis.size
-
-
-def _cosine_energy(basis: Basis) -> Float[np.ndarray, " freq"]:
-    """Sum of the squares of cos(w_k (s - c)) over s and c."""
-    return basis.size / basis.matrix[1::2, 0] ** 2
-
-
-def _excluded_loss(
-    context: Context,
-    logits: Float[np.ndarray, "batch vocab"],
-    place: Int[np.ndarray, " batch"],
-    means: Float[np.ndarray, "place vocab"],
-) -> Float[np.ndarray, " freq"]:
-    """Train loss without one frequency at a time."""
-    rows = context.basis.matrix
-    coefficient = rows @ means
-    starts = range(1, len(rows), 2)
-    removed = np.stack([rows[i : i + 2].T @ coefficient[i : i + 2] for i in starts])
-    chosen = context.probe.is_train
-    return losses_without(logits[chosen], context.probe.targets[chosen], place[chosen], removed)
-
-
-def measures(output: LogitSpectra) -> dict[str, float]:
-    """How few frequencies the logits have."""
-    return {"largest_share": float(output.share.max())}
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(spectra: Artifact[LogitSpectra], context: Context) -> Iterator[Null]:
@@ -127,8 +100,8 @@ def of_noise(statistic: str, share: float, size: int, n_frequencies: int = 1, n_
 def share_of_noise(size: int, n_comparisons: int = 1) -> float:
     """The share of the logits' energy that no frequency has with a probability of 99 %, if they are white noise.
 
-    Over the size^2 inputs, of which two directions belong to a frequency, noise has a beta distributed share. It is
-    wide where all outputs follow one function of the inputs, as is taken here, and narrower where they are many.
+    Noise over size^2 inputs has a beta distributed share in a frequency's two directions: wide where all outputs follow
+    one function of the inputs, as is taken here, and narrower where they are many.
     """
     rare = RARE / (n_comparisons * (size // 2))
     return float(1 - rare ** (2 / (size**2 - 2)))
@@ -137,7 +110,7 @@ def share_of_noise(size: int, n_comparisons: int = 1) -> float:
 def _of_excluded(losses: Float[np.ndarray, " freq"] | None) -> Null:
     """The worst frequency against the spread of all, by their median absolute deviation, which a few keys leave."""
     if losses is None:
-        return Null.absent(NO_TRAIN)
+        return Null.absent("the probe has no training inputs, on which the excluded loss is taken")
     logs = np.log(np.maximum(losses, np.finfo(np.float64).tiny))
     spread = 1.4826 * np.median(np.abs(logs - np.median(logs)))
     threshold = float(np.exp(np.median(logs) + max(z_score(len(logs)) * spread, np.log(MARGIN))))
@@ -145,4 +118,6 @@ def _of_excluded(losses: Float[np.ndarray, " freq"] | None) -> Null:
     return Null("train loss without the worst frequency", float(losses.max()), threshold, source)
 
 
-instrument = PerCheckpoint(logit_spectra, needs=("logits",), measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    logit_spectra, needs=("logits",), measures=lambda output: {"largest_share": float(output.share.max())}, nulls=nulls
+)

@@ -13,6 +13,7 @@ from miscope.instruments.logit_spectra.measure import LogitSpectra
 from miscope.plugin import Artifact, Context, NotApplicable, Null, Table, bars, highest, lines, long, theme, view
 
 MEAN, MEDIAN = "mean of the others", "median of the others"
+SHARE, WITHOUT = "share of the logits' energy", "train loss without it (nats)"
 FLOOR = 1e-9  # shares below are noise of float32 logits
 WHOLE = "cos and sin(w s)"
 EXACT, REST = "cos(w (s − c))", f"the rest of {WHOLE}"
@@ -23,20 +24,14 @@ EXACT, REST = "cos(w (s − c))", f"the rest of {WHOLE}"
     reading="The share of the logits' energy along the cosine and sine of each frequency of s, on a logarithmic axis. "
     "Curves that leave the grey one behind are the frequencies of a circuit, seen while the loss is still flat; one "
     "that falls back was tried and dropped.",
-    draw=lines("step", "share", "series", log_y=True, titles={"share": "share of the logits' energy"}, labelled=True),
+    draw=lines("step", "share", "series", log_y=True, titles={"share": SHARE}, labelled=True),
 )
 def overview(spectra: Artifact[LogitSpectra], context: Context, null: Null, *, n: int = 6) -> Table:
-    """One row per (series, step): the `n` frequencies that ever hold most, and the mean of the others.
-
-    `share` of the logits' energy along that frequency's cosine and sine of s, floored at 1e-9.
-    """
+    """One row per (series, step): the `n` frequencies that ever have most, and the mean of the rest; above 1e-9."""
     rows, last = _largest("share", spectra, n, np.mean, MEAN), spectra.last
-    return Table(
-        rows.assign(share=rows["share"].clip(lower=FLOOR)),
-        marks={"99 % of noise": null.threshold},
-        colors={MEAN: theme.GREY},
-        note=f"s is {last.along}" + ("" if last.is_native else "; the task has no such input group"),
-    )
+    rows["share"] = rows["share"].clip(lower=FLOOR)
+    note = f"s is {last.along}" + ("" if last.is_native else "; the task has no such input group")
+    return Table(rows, marks={"99 % of noise": null.threshold}, colors={MEAN: theme.GREY}, note=note)
 
 
 @view(
@@ -44,15 +39,10 @@ def overview(spectra: Artifact[LogitSpectra], context: Context, null: Null, *, n
     reading="The train loss with one frequency taken out of the logits, on a logarithmic axis. Where nothing hangs on "
     "a frequency the curve is the train loss, which the grey one is close to. A curve that rises off it is a "
     "frequency that memorised answers come to lean on. No choice of keys enters.",
-    draw=lines(
-        "step", "excluded_loss", "series", log_y=True, labelled=True,
-        titles={"excluded_loss": "train loss without it (nats)"},
-    ),
-)  # fmt: skip
+    draw=lines("step", "excluded_loss", "series", log_y=True, labelled=True, titles={"excluded_loss": WITHOUT}),
+)
 def excluded(spectra: Artifact[LogitSpectra], context: Context, *, n: int = 6) -> Table:
-    """One row per (series, step): the `n` frequencies that ever cost most, and the median of the others.
-
-    `excluded_loss` is the mean train loss in nats without that frequency.
+    """One row per (series, step): the `n` frequencies that ever cost most, in nats, and the median of the others.
 
     Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1 (excluded loss, by single frequencies).
     """
@@ -77,23 +67,15 @@ def _largest(
     question="At which frequencies do the logits vary with the answer?",
     reading="Each bar is a frequency's share of the logits' energy, those with 1 % or more coloured and named. The "
     "lower part is what an exact circuit for modular addition has, cosines of s less the output c.",
-    draw=bars(
-        "frequency", "share", "part", emphasis="is_key",
-        titles={"frequency": "frequency k", "share": "share of the logits' energy"},
-    ),
-)  # fmt: skip
+    draw=bars("frequency", "share", "part", emphasis="is_key", titles={"frequency": "frequency k", "share": SHARE}),
+)
 def spectrum(spectra: Artifact[LogitSpectra], context: Context, step: int) -> Table:
-    """One row per (part, frequency); `share` of the logits' energy. The parts add up to the frequency's share.
-
-    Where outputs are not tokens of the basis there is one part.
-    """
+    """One row per (part, frequency); `share` of the logits' energy, in one part where outputs are not tokens."""
     output = spectra[step]
     frequency, parts = np.arange(1, len(output.share) + 1), {WHOLE: output.share}
     if output.trig_share is not None:
         parts = {EXACT: output.trig_share, REST: np.maximum(output.share - output.trig_share, 0)}
     rows = long("share", np.stack(list(parts.values())), part=tuple(parts), frequency=frequency)
-    return Table(
-        rows.assign(is_key=np.isin(rows["frequency"], frequency[output.share >= 0.01])),
-        limits={"share": (0.0, 1.12 * highest(spectra, "share") or 1.0)},
-        note=f"all frequencies together: {output.share.sum():.1%} of the logits' energy; s is {output.along}",
-    )
+    rows["is_key"] = np.isin(rows["frequency"], frequency[output.share >= 0.01])
+    note = f"all frequencies together: {output.share.sum():.1%} of the logits' energy; s is {output.along}"
+    return Table(rows, limits={"share": (0.0, 1.12 * highest(spectra, "share") or 1.0)}, note=note)

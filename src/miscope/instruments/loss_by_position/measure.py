@@ -45,40 +45,18 @@ def loss_by_position(checkpoint: Checkpoint, context: Context) -> LossByPosition
         raise NotApplicable("The task asks for one answer, so there is no loss at other positions.")
     position = np.flatnonzero((following >= 0).any(axis=0))
     logits = checkpoint.activations["logits"]
-    test, train = (
-        np.array([_mean_loss(logits[chosen, i], following[chosen, i]) for i in position])
-        for chosen in (~context.probe.is_train, context.probe.is_train)
-    )
-    return LossByPosition(position, test, train, _score(test), guess=_guess(context.probe, position))
-
-
-def _mean_loss(logits: Float[np.ndarray, "batch vocab"], right: Int[np.ndarray, " batch"]) -> float:
-    asked = right >= 0
-    return float(answers(logits[asked], right[asked]).loss.mean()) if asked.any() else float("nan")
-
-
-def _guess(probe: Probe, position: Int[np.ndarray, " asked"]) -> Float[np.ndarray, " asked"]:
-    """The entropy of what is right there, on the split that tells."""
-    assert probe.following is not None
-    chosen, guess = guessing.judged(probe)[1], np.full(len(position), np.nan)
-    for i, right in enumerate(probe.following[:, position].T):
-        if (asked := chosen & (right >= 0)).any():
-            guess[i] = guessing.entropy(replace(probe, targets=right), asked)
-    return guess
-
-
-def _score(loss: Float[np.ndarray, " asked"]) -> float | None:
-    measured = loss[np.isfinite(loss)]
+    test, train, guess = np.full((3, len(position)), np.nan)
+    for i, at in enumerate(position):
+        right = following[:, at]
+        for loss, split in ((test, ~context.probe.is_train), (train, context.probe.is_train)):
+            if (asked := split & (right >= 0)).any():
+                loss[i] = answers(logits[asked, at], right[asked]).loss.mean()
+        if (asked := guessing.judged(context.probe)[1] & (right >= 0)).any():
+            guess[i] = guessing.entropy(replace(context.probe, targets=right), asked)
+    measured = test[np.isfinite(test)]
     tenth = max(1, len(measured) // 10)
-    return float(measured[-tenth:].mean() - measured[:tenth].mean()) if len(measured) >= 2 else None
-
-
-def measures(output: LossByPosition) -> dict[str, float]:
-    """What the context is worth, in nats; below 0 it helps."""
-    return {} if output.score is None else {"in_context_score": output.score}
-
-
-# ---------------------------------------------------------------- what chance would show
+    score = float(measured[-tenth:].mean() - measured[:tenth].mean()) if len(measured) >= 2 else None
+    return LossByPosition(position, test, train, score, guess)
 
 
 def nulls(losses: Artifact[LossByPosition], context: Context) -> Iterator[Null]:
@@ -89,9 +67,7 @@ def nulls(losses: Artifact[LossByPosition], context: Context) -> Iterator[Null]:
 
 
 def _of_score(losses: Artifact[LossByPosition]) -> Null:
-    """By how much tenths of the positions differ before training: some hold the same token always, some average over
-    more, and each is asked of few inputs.
-    """
+    """By how much tenths of the positions differ before training, some of few inputs or always of the same token."""
     score = losses.last.score
     if losses.steps[0] != 0:
         return Null.absent(NO_START)
@@ -115,4 +91,10 @@ def _of_best_position(output: LossByPosition, probe: Probe) -> Null:
     return Null(statistic, float(loss[best]), threshold, "the best single guess there", level=None, is_lower=True)
 
 
-instrument = PerCheckpoint(loss_by_position, needs=("logits",), positions="all", measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    loss_by_position,
+    needs=("logits",),
+    positions="all",
+    measures=lambda output: {} if output.score is None else {"in_context_score": output.score},
+    nulls=nulls,
+)

@@ -71,10 +71,10 @@ def loss_landscape(
     network = checkpoint.network
     inputs, start = network.train_inputs(answers, seed), network.weights
     loss = float(network.losses(start[None], inputs)[0])
-    blocks = (
+    rises = [
         np.stack([network.losses(start + np.float32(distance) * block, inputs) for distance in distances], axis=1)
         for block in _unit_directions(directions, start.size, seed)
-    )
+    ]
     hessian = network.hessian(inputs)
     ends = extreme_eigenvalues(hessian, start.size, tolerance=TOLERANCE, most_products=products, seed=seed)
     bend = trace(hessian, start.size, n_vectors=trace_vectors, seed=seed)
@@ -84,7 +84,7 @@ def loss_landscape(
         n_parameters=start.size,
         weight_norm=float(np.linalg.norm(start.astype(np.float64))),
         distance=np.array(distances, dtype=np.float64),
-        rise=np.concatenate(list(blocks)) - loss,
+        rise=np.concatenate(rises) - loss,
         top_eigenvalue=ends.largest,
         top_error=ends.largest_error,
         least_eigenvalue=ends.least,
@@ -131,15 +131,15 @@ def rise_over_parabola(landscape: Artifact[LossLandscape]) -> Float[np.ndarray, 
     return np.divide(rise, expected, out=np.full_like(rise, np.nan), where=(rise > 0) & (expected > 0))
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(landscape: Artifact[LossLandscape], context: Context) -> Iterator[Null]:
     """The landscape around the untrained network, by the errors that both have; of directions, a slope as well."""
     yield _of_rise(landscape).of("overview")
     yield _of_bowl(landscape).of("bowl")
     yield against_untrained("depth below 0, with its error,", landscape, _depth, is_lower=True).of("saddle")
-    yield _of_sharpness(landscape).of("sharpness")
+    peak = landscape.steps[int(landscape.stack("top_eigenvalue").argmax())]
+    statistic = f"top eigenvalue, at its highest (step {peak:,}),"
+    null = against_untrained(statistic, landscape, lambda output: output.top_eigenvalue, peak, margin=SHARPER)
+    yield null.of("sharpness")
     yield from (_of_directions(landscape, step).of("directions", step) for step in landscape)
 
 
@@ -151,12 +151,9 @@ def _of_rise(landscape: Artifact[LossLandscape]) -> Null:
     at, n = int(start.distance.argmax()), len(start.rise)
     peak = int(rise[:, at].argmax())
     one = _standard_error(start)[at] * np.sqrt(n + 1)  # the error of a prediction of one more direction
-    return Null(
-        f"rise at distance {start.distance[at]:g}, at its highest (step {landscape.steps[peak]:,}),",
-        float(rise[peak, at]),
-        float(rise[0, at] + multiple_of_noise(n - 1) * one),
-        "99 % of directions around the untrained network",
-    )
+    threshold, source = rise[0, at] + multiple_of_noise(n - 1) * one, "99 % of directions around the untrained network"
+    statistic = f"rise at distance {start.distance[at]:g}, at its highest (step {landscape.steps[peak]:,}),"
+    return Null(statistic, float(rise[peak, at]), float(threshold), source)
 
 
 def _of_bowl(landscape: Artifact[LossLandscape]) -> Null:
@@ -190,24 +187,15 @@ def _depth(output: LossLandscape) -> float:
     return (output.least_error - output.least_eigenvalue) / abs(output.top_eigenvalue or np.nan)
 
 
-def _of_sharpness(landscape: Artifact[LossLandscape]) -> Null:
-    peak = landscape.steps[int(landscape.stack("top_eigenvalue").argmax())]
-    statistic = f"top eigenvalue, at its highest (step {peak:,}),"
-    return against_untrained(statistic, landscape, lambda output: output.top_eigenvalue, peak, margin=SHARPER)
-
-
 def _of_directions(landscape: Artifact[LossLandscape], step: int) -> Null:
     """Whether more directions lead up than at a slope, where half do, and than in the untrained network."""
-    first, is_untrained = landscape[landscape.steps[0]], landscape.steps[0] == 0
-    slope = max(0.5, _share_up(first)) if is_untrained else 0.5
-    luck = z_score() * np.sqrt(2 * 0.25 / len(first.rise))  # by which two shares of so many differ at most
-    source = f"{'the untrained network or ' if is_untrained else ''}a slope, in 99 % of draws"
-    statistic, up = "directions and distances that lead up", _share_up(landscape[step])
-    return Null(statistic, up, min(1.0, float(slope + luck)), source, unit="share")
-
-
-def _share_up(output: LossLandscape) -> float:
-    return float((output.rise > 0).mean())
+    first, up = (landscape[at].rise > 0 for at in (landscape.steps[0], step))
+    slope, source = 0.5, "a slope, in 99 % of draws"
+    if landscape.steps[0] == 0:
+        slope, source = max(slope, float(first.mean())), f"the untrained network or {source}"
+    luck = z_score() * np.sqrt(2 * 0.25 / len(first))  # by which two shares of so many differ at most
+    threshold = min(1.0, float(slope + luck))
+    return Null("directions and distances that lead up", float(up.mean()), threshold, source, unit="share")
 
 
 instrument = PerCheckpoint(loss_landscape, needs=("gradients",), checkpoints=10, measures=measures, nulls=nulls)

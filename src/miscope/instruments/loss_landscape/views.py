@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from miscope.instruments._shared import bounds
+from miscope.instruments._shared import curves
 from miscope.instruments.loss_landscape.measure import LossLandscape, mean_rise, rise_over_parabola
 from miscope.plugin import Artifact, Context, Table, lines, long, over_steps, view
 
-COLORS = bounds.colors_of("value", "error")
+RISE = "rise of the loss (nats)"
+COLORS = curves.colors_of("value", "error")
 
 
 @view(
@@ -15,7 +16,7 @@ COLORS = bounds.colors_of("value", "error")
     reading="The mean rise of the train loss a few distances away in random directions, the same at every step, on a "
     "logarithmic axis. Flat minima are low at every distance. As weights shrink, the same distance is a larger part of "
     "them. Where the mean does not rise, there is no point.",
-    draw=lines("step", "rise", "distance", log_y=True, markers=True, titles={"rise": "rise of the loss (nats)"}),
+    draw=lines("step", "rise", "distance", log_y=True, markers=True, titles={"rise": RISE}),
 )
 def overview(landscape: Artifact[LossLandscape], context: Context) -> Table:
     """One row per (distance, step) at which it is above 0; `rise` of the train loss in nats, mean over directions."""
@@ -50,24 +51,16 @@ def bowl(landscape: Artifact[LossLandscape], context: Context) -> Table:
     question="Does the loss rise alike in all directions?",
     reading="Random directions, sorted. A level curve is a landscape that is the same all around; one that climbs at "
     "the right has a few steep directions. On a logarithmic axis; directions that lead down have no point.",
-    draw=lines(
-        "rank", "rise", "distance", log_y=True,
-        titles={"rank": "direction, from the flattest", "rise": "rise of the loss (nats)"},
-    ),
-)  # fmt: skip
+    draw=lines("rank", "rise", "distance", log_y=True, titles={"rank": "direction, from the flattest", "rise": RISE}),
+)
 def directions(landscape: Artifact[LossLandscape], context: Context, step: int) -> Table:
-    """One row per (distance, rank), from the flattest direction to the steepest; `rise` in nats, where it is above 0.
-
-    Of the last step measured up to `step`.
-    """
+    """One row per (distance, rank), the flattest first; `rise` in nats above 0, of the last step measured by `step`."""
     measured = landscape.last_by(step)
     rise, every = np.sort(landscape[measured].rise, axis=0), landscape.stack("rise")
     names, rank = _names_of_distances(landscape.last), np.arange(1, len(rise) + 1)
-    return Table(
-        long("rise", _where_above_0(rise).T, distance=names, rank=rank),
-        limits={"rise": (float(every[every > 0].min()) / 1.2, float(every.max()) * 1.2)},
-        note=f"measured at step {measured:,}",
-    )
+    limits = {"rise": (float(every[every > 0].min()) / 1.2, float(every.max()) * 1.2)}
+    rows = long("rise", _where_above_0(rise).T, distance=names, rank=rank)
+    return Table(rows, limits=limits, note=f"measured at step {measured:,}")
 
 
 @view(
@@ -90,19 +83,13 @@ def saddle(landscape: Artifact[LossLandscape], context: Context) -> Table:
     draw=lines("step", "curvature", "curve", "measure", log_y=True, titles={"curvature": " "}),
 )
 def sharpness(landscape: Artifact[LossLandscape], context: Context) -> Table:
-    """One row per (measure, curve, step) above 0: the value, and its bounds.
-
-    The bounds are Lanczos' error, and two standard errors of the trace.
-    """
+    """One row per (measure, curve, step) above 0: the value, give or take Lanczos' or two of the trace's errors."""
     of_top = over_steps(landscape, "top_eigenvalue", "top_error").T
     trace, trace_error = over_steps(landscape, "trace", "trace_error").T
-    values = _where_above_0(np.stack([bounds.around(*of_top), bounds.around(trace, 2 * trace_error)]))
+    values = _where_above_0(np.stack([curves.around(*of_top), curves.around(trace, 2 * trace_error)]))
     measures = ("top eigenvalue", "trace")
     rows = long("curvature", values, measure=measures, curve=tuple(COLORS), step=landscape.steps)
-    return Table(rows, colors=COLORS, note=_of_convergence(landscape))
-
-
-def _of_convergence(landscape: Artifact[LossLandscape]) -> str:
+    note = f"converged in at most {landscape.stack('n_products').max()} products"
     if n_unsure := int((~landscape.stack("is_converged")).sum()):
-        return f"the top eigenvalue is not converged at {n_unsure} of {len(landscape)} steps"
-    return f"converged in at most {landscape.stack('n_products').max()} products"
+        note = f"the top eigenvalue is not converged at {n_unsure} of {len(landscape)} steps"
+    return Table(rows, colors=COLORS, note=note)

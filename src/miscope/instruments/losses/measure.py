@@ -15,13 +15,13 @@ Source: Nanda et al. 2023, arXiv:2301.05217, section 3 (float64 log-softmax in t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Int
+from jaxtyping import Bool, Float, Float16
 
 from miscope.instruments._shared import guessing
-from miscope.maths.statistics import Answers, answers
+from miscope.instruments._shared.splits import Inputs, by_split
+from miscope.maths.statistics import answers
 from miscope.plugin import Artifact, Checkpoint, Context, Null, Output, PerCheckpoint
 
 LEAST = 2.0**-25  # half of the least probability that a half float holds
@@ -48,47 +48,25 @@ class Losses(Output):
 def losses(checkpoint: Checkpoint, context: Context) -> Losses:
     """Losses with the weights of this very step, train and test alike."""
     logits, probe = checkpoint.activations["logits"], context.probe
-    given = answers(logits, probe.targets, probe.allowed)
-    train, test = _summary(given, probe.is_train), _summary(given, ~probe.is_train)
+    loss, margin = answers(logits, probe.targets, probe.allowed)
+    is_correct = margin > 0
+    of_class, right = (np.bincount(x, minlength=logits.shape[1]) for x in (probe.targets, probe.targets[is_correct]))
+    numbers = by_split(
+        probe.is_train,
+        loss=lambda of: loss[of].mean(),
+        accuracy=lambda of: is_correct[of].mean(),
+        margin_mean=lambda of: margin[of].mean(),
+        margin_min=lambda of: margin[of].min(),
+    )
     return Losses(
-        train_loss=train.loss,
-        test_loss=test.loss,
-        all_loss=float(given.loss.mean()),
-        train_accuracy=train.accuracy,
-        test_accuracy=test.accuracy,
-        all_accuracy=float((given.margin > 0).mean()),
-        class_accuracy=_class_accuracy(given.margin > 0, probe.targets, logits.shape[1]),
-        train_margin_mean=train.margin_mean,
-        train_margin_min=train.margin_min,
-        test_margin_mean=test.margin_mean,
-        test_margin_min=test.margin_min,
-        is_correct=given.margin > 0,
-        confidence=np.exp(-given.loss).astype(np.float16),
+        **numbers,
+        all_loss=float(loss.mean()),
+        all_accuracy=float(is_correct.mean()),
+        class_accuracy=np.divide(right, of_class, out=np.full(len(right), np.nan), where=of_class > 0),
+        is_correct=is_correct,
+        confidence=np.exp(-loss).astype(np.float16),
         is_train=probe.is_train,
     )
-
-
-class _Summary(NamedTuple):
-    loss: float | None = None
-    accuracy: float | None = None
-    margin_mean: float | None = None
-    margin_min: float | None = None
-
-
-def _summary(given: Answers, chosen: Bool[np.ndarray, " batch"]) -> _Summary:
-    """Means over the chosen inputs; all absent where there is none."""
-    if not chosen.any():
-        return _Summary()
-    loss, margin = given.loss[chosen], given.margin[chosen]
-    return _Summary(float(loss.mean()), float((margin > 0).mean()), float(margin.mean()), float(margin.min()))
-
-
-def _class_accuracy(
-    is_correct: Bool[np.ndarray, " batch"], targets: Int[np.ndarray, " batch"], n_classes: int
-) -> Float[np.ndarray, " cls"]:
-    inputs = np.bincount(targets, minlength=n_classes)
-    right = np.bincount(targets[is_correct], minlength=n_classes)
-    return np.divide(right, inputs, out=np.full(n_classes, np.nan), where=inputs > 0)
 
 
 def measures(output: Losses) -> dict[str, float]:
@@ -97,53 +75,44 @@ def measures(output: Losses) -> dict[str, float]:
     return {name: value for name in named if (value := getattr(output, name)) is not None}
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(losses: Artifact[Losses], context: Context) -> Iterator[Null]:
     """Guessing: the best answer that does not look at the input, and luck on a finite sample."""
     last, n = losses.last, len(losses)
     yield _of_loss(last, context).of("overview")
     yield guessing.of_accuracy(context, last.is_correct).of("accuracy")
-    statistic = "{} inputs on which the right answer wins"
-    yield guessing.of_accuracy(context, last.is_correct, statistic).of("margins")
+    yield guessing.of_accuracy(context, last.is_correct, "{} inputs on which the right answer wins").of("margins")
     yield _of_classes(last.class_accuracy, context).of("class_accuracy")
     for step, output in losses.items():
         yield guessing.of_accuracy(context, output.is_correct, n_comparisons=n).of("correctness", step)
-        is_train = np.asarray(output.is_train, dtype=bool)
+        is_train = output.is_train
         for inputs, chosen in (("all", np.ones_like(is_train)), ("train", is_train), ("test", ~is_train)):
-            yield _of_confidence(output.confidence, context, chosen, n).of("confidence", step, inputs=inputs)
+            yield _of_confidence(output, context, chosen, n).of("confidence", step, inputs=inputs)
 
 
 def _of_loss(last: Losses, context: Context) -> Null:
     """The loss at the last step against that of the answers' shares, luck with their order aside."""
     split, chosen = guessing.judged(context.probe)
-    loss = last.test_loss if split == "test" else last.train_loss
-    per_input = -np.log(np.maximum(np.asarray(last.confidence, dtype=np.float64)[chosen], LEAST))
+    per_input = -np.log(np.maximum(last.confidence.astype(np.float64)[chosen], LEAST))
     luck = guessing.z_score() * max(per_input.std(), guessing.DIGITS) / chosen.sum() ** 0.5
     threshold = float(guessing.entropy(context.probe, chosen) - luck)
-    return Null(f"{split} loss", np.nan if loss is None else loss, threshold, guessing.SOURCE, is_lower=True)
+    return Null(f"{split} loss", getattr(last, f"{split}_loss"), threshold, guessing.SOURCE, is_lower=True)
 
 
 def _of_classes(accuracy: Float[np.ndarray, " cls"], context: Context) -> Null:
     """Each answer counts alike: one that is always given is right on one of n."""
     inputs = np.bincount(context.probe.targets, minlength=len(accuracy))[np.isfinite(accuracy)]
     n = len(inputs) ** 2 / (1 / inputs).sum()  # of the inputs that would tell as much if answers were even
-    threshold = guessing.guessed_share(int(n), 1 / len(inputs))
-    statistic = "mean accuracy over right answers"
-    return Null(statistic, float(np.nanmean(accuracy)), threshold, guessing.SOURCE, unit="share")
+    threshold, mean = guessing.guessed_share(int(n), 1 / len(inputs)), float(np.nanmean(accuracy))
+    return Null("mean accuracy over right answers", mean, threshold, guessing.SOURCE, unit="share")
 
 
-def _of_confidence(
-    confidence: Float16[np.ndarray, " batch"], context: Context, chosen: Bool[np.ndarray, " batch"], n_comparisons: int
-) -> Null:
+def _of_confidence(output: Losses, context: Context, chosen: Inputs, n_comparisons: int) -> Null:
     """The mean probability of the right answer on the chosen inputs."""
-    values = np.asarray(confidence, dtype=np.float64)[chosen]
+    values = output.confidence.astype(np.float64)[chosen]
     if not len(values):
         return Null.absent("there are no such inputs")
-    even = guessing.chance(context.probe, chosen)
     luck = guessing.z_score(n_comparisons) * values.std() / len(values) ** 0.5
-    threshold = float(even * (1 + guessing.DIGITS) + luck)
+    threshold = float(guessing.chance(context.probe, chosen) * (1 + guessing.DIGITS) + luck)
     statistic = "mean probability of the right answer"
     return Null(statistic, float(values.mean()), threshold, guessing.SOURCE, unit="share")
 

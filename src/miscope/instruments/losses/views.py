@@ -6,20 +6,10 @@ import numpy as np
 import pandas as pd
 
 from miscope.instruments.losses.measure import Losses
-from miscope.plugin import (
-    Artifact,
-    Context,
-    Table,
-    categorical_heatmap,
-    heatmap,
-    joined,
-    lines,
-    long,
-    over_steps,
-    probe_axes,
-    view,
-)  # fmt: skip
+from miscope.plugin import Artifact, Context, Table, categorical_heatmap, heatmap, lines, view
+from miscope.renderers.tidy import joined, long, over_steps, probe_axes
 
+PROBABILITY = "probability of the right answer"
 OUTCOMES = {"train, right": "#0072B2", "train, wrong": "#8C2D04", "test, right": "#9ECAE1", "test, wrong": "#FDAE6B"}
 
 
@@ -62,26 +52,18 @@ def class_accuracy(losses: Artifact[Losses], context: Context) -> Table:
     question="On which inputs is the network sure of the right answer?",
     reading="Yellow: the right answer has probability 1. While the network memorises, the bright cells are the "
     "inputs it trains on; the option `inputs` keeps only those or only the others.",
-    draw=heatmap(
-        "b", "a", "confidence", is_square=True, height=430, titles={"confidence": "probability of the right answer"}
-    ),
+    draw=heatmap("b", "a", "confidence", is_square=True, height=430, titles={"confidence": PROBABILITY}),
 )
 def confidence(
     losses: Artifact[Losses], context: Context, step: int, *, inputs: Literal["all", "train", "test"] = "all"
 ) -> Table:
     """One row per probe input of the chosen split; `confidence` is the probability of the right answer."""
-    axes, titles = probe_axes(context)
-    output = losses[step]
-    is_train = np.asarray(output.is_train, dtype=bool)
-    split = pd.Categorical.from_codes((~is_train).astype(np.int8), categories=["train", "test"])
-    chosen = {"all": np.ones_like(is_train), "train": is_train, "test": ~is_train}[inputs]
-    rows = pd.DataFrame({**axes, "confidence": np.asarray(output.confidence, dtype=np.float32), "split": split})
-    return Table(
-        rows[chosen].reset_index(drop=True),
-        titles=titles,
-        limits={"confidence": (0.0, 1.0)},
-        note=f"{inputs} inputs",
-    )
+    (axes, titles), output = probe_axes(context), losses[step]
+    split = pd.Categorical.from_codes((~output.is_train).astype(np.int8), categories=["train", "test"])
+    chosen = np.ones_like(output.is_train) if inputs == "all" else split == inputs
+    rows = pd.DataFrame({**axes, "confidence": output.confidence.astype(np.float32), "split": split})
+    rows = rows[chosen].reset_index(drop=True)
+    return Table(rows, titles=titles, limits={"confidence": (0.0, 1.0)}, note=f"{inputs} inputs")
 
 
 @view(
@@ -92,9 +74,8 @@ def confidence(
 )
 def correctness(losses: Artifact[Losses], context: Context, step: int) -> Table:
     """One row per probe input; `outcome` says its split and whether the answer is right."""
-    axes, titles = probe_axes(context)
-    output = losses[step]
-    codes = 2 * (~np.asarray(output.is_train)).astype(np.int8) + (~np.asarray(output.is_correct)).astype(np.int8)
+    (axes, titles), output = probe_axes(context), losses[step]
+    codes = 2 * (~output.is_train).astype(np.int8) + (~output.is_correct).astype(np.int8)
     rows = pd.DataFrame({**axes, "outcome": pd.Categorical.from_codes(codes, categories=list(OUTCOMES))})
     return Table(rows, titles=titles, colors=OUTCOMES)
 

@@ -1,15 +1,15 @@
 """What neurons compute, as maps over the inputs: many of them, one large, and its spectrum."""
 
 from itertools import zip_longest
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from miscope.instruments.neuron_activations.measure import NeuronActivations, null_of_maps, peaks
+from miscope.instruments.neuron_activations.measure import Activations, null_of_maps, peaks
 from miscope.maths.spectra import is_square_grid
-from miscope.plugin import Artifact, Basis, Context, NotApplicable, Null, Table, heatmap, long, once, probe_axes, view
+from miscope.plugin import Basis, Context, NotApplicable, Null, Table, heatmap, long, once, probe_axes, view
 
 
 @view(
@@ -20,21 +20,13 @@ from miscope.plugin import Artifact, Basis, Context, NotApplicable, Null, Table,
     draw=heatmap("b", "a", "shade", "panel", is_square=True, columns=3),
 )
 def overview(
-    activations: Artifact[NeuronActivations],
-    context: Context,
-    step: int,
-    *,
-    neurons: tuple[int, ...] = (),
-    layer: int = 0,
-    n: int = 12,
-    scale: Literal["each neuron", "shared"] = "each neuron",
-) -> Table:
+    activations: Activations, context: Context, step: int, *, neurons: tuple[int, ...] = (), layer: int = 0,
+    n: int = 12, scale: Literal["each neuron", "shared"] = "each neuron",
+) -> Table:  # fmt: skip
     """One row per (neuron, probe input); `activation` in the units of the network.
 
     `shade`, which is drawn, is the activation, or with `scale` = `each neuron` its share of the neuron's own largest
     over training. Without `neurons`, `n` representative ones are chosen at the last checkpoint, the same at every step.
-
-    Source: the maps are those of Nanda et al. 2023, arXiv:2301.05217, section 4.2.
     """
     shown = neurons or _representative(activations, context.basis, context.grid, layer)[:n]
     maps = activations[step].activation[layer][list(shown)].astype(np.float32, copy=False)
@@ -42,8 +34,11 @@ def overview(
     if is_square_grid(context.basis, context.grid):
         names = [f"{name}, k = {k}" for name, k in zip(names, peaks(context.basis, maps)[0], strict=True)]
     ranges = np.array(_ranges(activations, layer, shown), dtype=np.float32)
-    unit, limits, title = _shading(ranges, is_own=scale == "each neuron")
-    axes, titles = probe_axes(context)
+    (axes, titles), unit = probe_axes(context), np.ones((1, 1), dtype=np.float32)
+    limits, title = (float(ranges.min()), float(ranges.max())), "activation"
+    if scale == "each neuron":
+        unit, title = np.abs(ranges).max(axis=1, keepdims=True), "activation, share of the neuron's largest"
+        limits = (min(0.0, float((ranges[:, :1] / unit).min())), 1.0)
     rows = long("activation", maps, panel=names, input=np.arange(maps.shape[1], dtype=np.int32)).assign(
         neuron=np.repeat(np.array(shown, dtype=np.int32), maps.shape[1]),
         shade=(maps / unit).ravel(),
@@ -53,28 +48,18 @@ def overview(
     return Table(rows, null, limits={"shade": limits}, titles=titles | {"shade": title})
 
 
-def _shading(ranges: Float32[np.ndarray, "neuron 2"], *, is_own: bool) -> tuple[Any, tuple[float, float], str]:
-    """The unit of the shade, each neuron's own or the network's, with its limits and its name."""
-    if not is_own:
-        return 1.0, (float(ranges.min()), float(ranges.max())), "activation"
-    unit = np.abs(ranges).max(axis=1, keepdims=True)
-    return unit, (float(min(0.0, (ranges[:, :1] / unit).min())), 1.0), "activation, share of the neuron's largest"
-
-
 @view(
     question="What does this one neuron compute over the inputs?",
     reading="Colour is the neuron's activation at the answer position. The line under the title names the frequency "
     "with most of its variance at this step; a wave at an angle is a function of a + b or of a - b.",
     draw=heatmap("b", "a", "activation", is_square=True, height=430),
 )
-def single(
-    activations: Artifact[NeuronActivations], context: Context, step: int, *, neuron: int = -1, layer: int = 0
-) -> Table:
+def single(activations: Activations, context: Context, step: int, *, neuron: int = -1, layer: int = 0) -> Table:
     """One row per cell of the neuron's map; `activation` in the units of the network. -1: the most typical neuron."""
-    one, (axes, titles) = _one(activations, context, step, neuron, layer), probe_axes(context)
-    rows = pd.DataFrame({**axes, "activation": one.map.ravel()})
-    limits = {"activation": _ranges(activations, layer, (one.neuron,))[0]}
-    return Table(rows, one.null, limits=limits, titles=titles, note=one.note)
+    shown, plane, note, null = _one(activations, context, step, neuron, layer)
+    axes, titles = probe_axes(context)
+    limits = {"activation": _ranges(activations, layer, (shown,))[0]}
+    return Table(pd.DataFrame({**axes, "activation": plane.ravel()}), null, limits, titles, note)
 
 
 @view(
@@ -84,15 +69,11 @@ def single(
     "ReLU adds multiples of k. The scale ends at one half.",
     draw=heatmap("k_b", "k_a", "share", is_square=True, height=430, titles={"share": "share of variance"}),
 )
-def spectrum(
-    activations: Artifact[NeuronActivations], context: Context, step: int, *, neuron: int = -1, layer: int = 0
-) -> Table:
-    """One row per (frequency along a, frequency along b), 0 the constant; `share` of the map's variance.
-
-    Cosine and sine are summed; the constant cell is left out. neuron = -1: the most typical neuron.
-    """
-    one, f = _one(activations, context, step, neuron, layer), context.basis.matrix.astype(np.float32)
-    squares = (f @ one.map @ f.T) ** 2
+def spectrum(activations: Activations, context: Context, step: int, *, neuron: int = -1, layer: int = 0) -> Table:
+    """One row per (frequency along a, along b), cosine and sine summed; `share` of the variance without the mean."""
+    _, plane, note, null = _one(activations, context, step, neuron, layer)
+    f = context.basis.matrix.astype(np.float32)
+    squares = (f @ plane @ f.T) ** 2
     squares[0, 0] = 0
     starts = np.concatenate([[0], np.arange(1, len(f), 2)])
     cells = np.add.reduceat(np.add.reduceat(squares, starts, axis=0), starts, axis=1)
@@ -100,40 +81,27 @@ def spectrum(
     rows = pd.DataFrame({"k_a": a, "k_b": b, "share": (cells / (cells.sum() or 1)).ravel()})[1:].reset_index(drop=True)
     names = context.grid_axes or ("a", "b")
     titles = {"k_a": f"frequency along {names[0]}", "k_b": f"frequency along {names[1]}"}
-    return Table(rows, one.null, limits={"share": (0.0, 0.5)}, titles=titles, note=one.note)
+    return Table(rows, null, limits={"share": (0.0, 0.5)}, titles=titles, note=note)
 
 
-class _One(NamedTuple):
-    """One neuron at one step."""
-
-    neuron: int
-    map: Float32[np.ndarray, "a b"]
-    note: str
-    null: Null
-
-
-def _one(activations: Artifact[NeuronActivations], context: Context, step: int, neuron: int, layer: int) -> _One:
-    """-1: the most typical neuron."""
+def _one(
+    activations: Activations, context: Context, step: int, neuron: int, layer: int
+) -> tuple[int, Float32[np.ndarray, "a b"], str, Null]:
+    """The number of one neuron (asked for as -1: the most typical), its map at a step, a note on it, and its null."""
     shown = neuron if neuron >= 0 else _representative(activations, context.basis, context.grid, layer)[0]
     if not is_square_grid(context.basis, context.grid):
         raise NotApplicable("A two-dimensional spectrum needs a probe that is the full grid of two input tokens.")
     maps = activations[step].activation[layer][[shown]].astype(np.float32)
     (k,), (share,) = peaks(context.basis, maps)
     null = null_of_maps(activations, context, layer, maps, "the neuron's share at its best frequency")
-    return _One(shown, maps.reshape(context.grid), f"neuron {shown}, k = {k} with {share:.0%} of the variance", null)
+    return shown, maps.reshape(context.grid), f"neuron {shown}, k = {k} with {share:.0%} of the variance", null
 
 
-# ---------------------------------------------------------------- chosen once, so that nothing jumps
-
-
-@once
+@once  # so that nothing jumps from step to step
 def _representative(
-    activations: Artifact[NeuronActivations], basis: Basis, grid: tuple[int, ...] | None, layer: int
+    activations: Activations, basis: Basis, grid: tuple[int, ...] | None, layer: int
 ) -> tuple[int, ...]:
-    """Neurons of the last checkpoint: of each peak frequency that of most variance, the largest groups first.
-
-    Then the second of each, and so on. Where the probe is no square grid over the basis: those of most variance.
-    """
+    """Neurons by variance at the end; over a grid the first of each frequency, then the second of each, and so on."""
     last = activations.last.activation[layer]
     by_variance = np.argsort(-last.var(axis=1), kind="stable").tolist()
     if not is_square_grid(basis, grid):
@@ -144,9 +112,7 @@ def _representative(
 
 
 @once
-def _ranges(
-    activations: Artifact[NeuronActivations], layer: int, neurons: tuple[int, ...]
-) -> tuple[tuple[float, float], ...]:
+def _ranges(activations: Activations, layer: int, neurons: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
     """The range of each neuron over five checkpoints spread over training, its top at the 99.5 % quantile."""
     steps = activations.steps
     seen = sorted({steps[round(i * (len(steps) - 1) / 4)] for i in range(5)})

@@ -19,7 +19,7 @@ def neurons_that_commit_and_switch() -> Iterator[Answer]:
     """
     frequency = np.array([[5, 5, 4, 7], [5, 9, 4, 7], [5, 5, 8, 7], [5, 6, 8, 7]])
     fraction = np.array([[0.9, 0.5, 0.9, 0.1], [0.9, 0.5, 0.9, 0.1], [0.9, 0.5, 0.9, 0.1], [0.9, 0.8, 0.9, 0.1]])
-    path = {s: _spectrum(k, f) for s, k, f in zip(STEPS, frequency, fraction, strict=True)}
+    path = {s: spectrum(k, f) for s, k, f in zip(STEPS, frequency, fraction, strict=True)}
     output = tracked(instrument, path, context=probe(1, 41))
     yield Answer("commitment of the one that rests", 0, output.commitment_step[0, 0])
     yield Answer("commitment of the second", 1000, output.commitment_step[0, 1])
@@ -32,13 +32,11 @@ def neurons_that_commit_and_switch() -> Iterator[Answer]:
     yield Answer("concentration at the end: three frequencies alike", 1 / 3, output.concentration[-1, 0])
 
 
-def _spectrum(frequency: np.ndarray, fraction: np.ndarray) -> NeuronSpectra:
-    peak = fraction[None].astype(np.float32)
-    return NeuronSpectra(
-        fraction=np.zeros((1, len(frequency), 20), dtype=np.float16), peak_frequency=frequency[None].astype(np.int32),
-        peak_fraction=peak, low_fraction=np.zeros_like(peak), level=np.array([0.7, 0.9]),
-        n_specialised=np.array([[0, 0]]),
-    )  # fmt: skip
+def spectrum(frequency: np.ndarray, fraction: np.ndarray) -> NeuronSpectra:
+    """Neurons of one layer, of which the peaks alone are read."""
+    peak, spectra = fraction[None].astype(np.float32), np.zeros((1, len(frequency), 20), dtype=np.float16)
+    k, n_specialised = frequency[None].astype(np.int32), np.array([[0, 0]])
+    return NeuronSpectra(spectra, k, peak, np.zeros_like(peak), np.array([0.7, 0.9]), n_specialised)
 
 
 cases = (neurons_that_commit_and_switch,)

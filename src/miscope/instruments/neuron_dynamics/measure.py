@@ -23,15 +23,17 @@ from miscope.instrument import in_words
 from miscope.instruments._shared.frequencies import TUNED, of_count, of_specialised
 from miscope.instruments.neuron_spectra.measure import NeuronSpectra
 from miscope.instruments.neuron_spectra.measure import instrument as neuron_spectra
-from miscope.maths.null_distributions import RARE, concentration, count, largest_share
+from miscope.maths.null_distributions import RARE, binomial_quantile, concentration, largest_share
 from miscope.maths.statistics import herfindahl, lasting_from
 from miscope.plugin import Artifact, Context, Null, Output, OverTraining
+
+Peaks = Int[np.ndarray, "n layer neuron"]
 
 
 @dataclass(frozen=True)
 class NeuronDynamics(Output):
     steps: Int[np.ndarray, " n"]
-    peak_frequency: Int[np.ndarray, "n layer neuron"]  # k from 1; 0: the neuron does not vary
+    peak_frequency: Peaks  # k from 1; 0: the neuron does not vary
     peak_fraction: Float32[np.ndarray, "n layer neuron"]  # share of its variance, in [0, 1]
     commitment_step: Float[np.ndarray, "layer neuron"]  # from where its final k holds, above 3 / n_f; NaN: never
     n_switches: Int[np.ndarray, "layer neuron"]  # changes of k between checkpoints where it is above 3 / n_f
@@ -52,11 +54,12 @@ def neuron_dynamics(
     is_tuned = fraction > 3 / n_frequencies
     counts = _counts(np.where(fraction >= level, frequency, 0), n_frequencies)
     has_many = counts >= transient_share * frequency.shape[2]
+    committed = lasting_from(is_tuned & (frequency == frequency[-1]))
     return NeuronDynamics(
         steps=steps,
         peak_frequency=frequency,
         peak_fraction=fraction,
-        commitment_step=_commitment_step(steps, frequency, is_tuned),
+        commitment_step=np.append(steps.astype(np.float64), np.nan)[committed],
         n_switches=_n_switches(frequency, is_tuned),
         neurons_per_frequency=counts,
         concentration=herfindahl(counts),
@@ -65,7 +68,7 @@ def neuron_dynamics(
     )
 
 
-def _counts(frequency: Int[np.ndarray, "n layer neuron"], n_frequencies: int) -> Int[np.ndarray, "n layer freq"]:
+def _counts(frequency: Peaks, n_frequencies: int) -> Int[np.ndarray, "n layer freq"]:
     """Neurons at each k = 1 .. n_f; k = 0 is not counted."""
     n, layers, _ = frequency.shape
     cell = np.arange(n * layers).reshape(n, layers, 1) * (n_frequencies + 1) + frequency
@@ -73,18 +76,7 @@ def _counts(frequency: Int[np.ndarray, "n layer neuron"], n_frequencies: int) ->
     return counts.reshape(n, layers, n_frequencies + 1)[..., 1:]
 
 
-def _commitment_step(
-    steps: Int[np.ndarray, " n"],
-    frequency: Int[np.ndarray, "n layer neuron"],
-    is_tuned: Bool[np.ndarray, "n layer neuron"],
-) -> Float[np.ndarray, "layer neuron"]:
-    first = lasting_from(is_tuned & (frequency == frequency[-1]))
-    return np.append(steps.astype(np.float64), np.nan)[first]
-
-
-def _n_switches(
-    frequency: Int[np.ndarray, "n layer neuron"], is_tuned: Bool[np.ndarray, "n layer neuron"]
-) -> Int[np.ndarray, "layer neuron"]:
+def _n_switches(frequency: Peaks, is_tuned: Bool[np.ndarray, "n layer neuron"]) -> Int[np.ndarray, "layer neuron"]:
     """Checkpoints at which a neuron is tuned to another k than when it was last tuned."""
     last, switches = np.zeros_like(frequency[0]), np.zeros(frequency.shape[1:], dtype=np.int64)
     for current, tuned in zip(frequency, is_tuned, strict=True):
@@ -93,20 +85,12 @@ def _n_switches(
     return switches
 
 
-def measures(output: NeuronDynamics) -> dict[str, np.ndarray]:
-    """How few frequencies the neurons gather at, by layer."""
-    return {f"concentration of layer {i}": of for i, of in enumerate(output.concentration.T)}
-
-
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(dynamics: NeuronDynamics, context: Context) -> Iterator[Null]:
     """Neurons that are random functions of a token, drawn anew at each checkpoint."""
     n_freq, last = context.basis.n_frequencies, dynamics.peak_fraction[-1]
     for layer, counts in enumerate(dynamics.neurons_per_frequency[-1]):
-        n_neurons = last.shape[1]
-        yield of_specialised(TUNED, int(counts.sum()), n_neurons, dynamics.level, n_freq).of("overview", layer=layer)
+        n_tuned, n = int(counts.sum()), last.shape[1]
+        yield of_specialised(TUNED, n_tuned, n, dynamics.level, n_freq).of("overview", layer=layer)
         yield _of_tuned(last[layer], n_freq).of("peaks", layer=layer)
     yield _of_tuned(last, n_freq).of("commitment")
     yield _of_concentration(dynamics).of("concentration")
@@ -132,17 +116,19 @@ def _of_concentration(dynamics: NeuronDynamics) -> Null:
 
 
 def _of_switches(dynamics: NeuronDynamics, n_frequencies: int) -> Null:
-    """Of switches between two frequencies at both of which the neuron has more than 99 % of random ones.
-
-    Among neurons drawn anew at each of n checkpoints, those that pass that level twice may seem to switch.
-    """
+    """Switches between two frequencies that each have more than 99 % of random ones; chance may pass that twice."""
     n_steps, n = len(dynamics.steps), dynamics.peak_frequency[0].size
     k = np.where(dynamics.peak_fraction > largest_share(n_frequencies), dynamics.peak_frequency, 0)
     last, first = k.max(axis=0), np.where(k > 0, k, n_frequencies + 1).min(axis=0)
     once = n_steps * RARE * (1 - RARE) ** (n_steps - 1)
-    threshold = count(n, 1 - (1 - RARE) ** n_steps - once)
+    threshold = binomial_quantile(n, 1 - (1 - RARE) ** n_steps - once)
     source = "99 % of networks drawn anew at each checkpoint"
     return Null("neurons that switch while tuned", int((first < last).sum()), threshold, source, "matched")
 
 
-instrument = OverTraining(neuron_dynamics, needs=(neuron_spectra,), measures=measures, nulls=nulls)
+instrument = OverTraining(
+    neuron_dynamics,
+    needs=(neuron_spectra,),
+    measures=lambda output: {f"concentration of layer {i}": x for i, x in enumerate(output.concentration.T)},
+    nulls=nulls,
+)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from miscope.instruments._shared.heads import layer_names
 from miscope.instruments.neuron_dynamics.measure import NeuronDynamics
 from miscope.plugin import Context, Table, area, bars, categorical_heatmap, lines, long, theme, view
 
@@ -19,23 +20,16 @@ LEAST = 0.05  # of the neurons, for a frequency to be named
     draw=area("step", "neurons", "group"),
 )
 def overview(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> Table:
-    """One row per (group, step); `neurons` whose peak frequency is the group's, tuned at the instrument's level.
-
-    Frequencies that never reach 5 % of the neurons are summed as `other`.
-    """
+    """One row per (group, step); `neurons` tuned to the group's frequency, those that never reach 5 % as `other`."""
     counts, n_neurons = dynamics.neurons_per_frequency[:, layer], dynamics.peak_frequency.shape[2]
     named = _named(counts.max(axis=0), n_neurons)
     own = counts[:, [k - 1 for k in named]]
     values = np.concatenate([own, counts.sum(axis=1, keepdims=True) - own.sum(axis=1, keepdims=True)], axis=1)
-    transient = [str(k) for k in np.flatnonzero(dynamics.is_transient[layer]) + 1]
-    colors = _colors(named)
-    return Table(
-        long("neurons", values.T, group=list(colors), step=dynamics.steps),
-        limits={"neurons": (0.0, float(n_neurons))},
-        colors=colors,
-        note=f"tuned: at least {dynamics.level:.0%} at one frequency"
-        + (f" · tried and lost: k = {', '.join(transient)}" if transient else ""),
-    )
+    transient, colors = np.flatnonzero(dynamics.is_transient[layer]) + 1, _colors(named)
+    rows = long("neurons", values.T, group=list(colors), step=dynamics.steps)
+    lost = f" · tried and lost: k = {', '.join(map(str, transient))}" if transient.size else ""
+    note = f"tuned: at least {dynamics.level:.0%} at one frequency{lost}"
+    return Table(rows, limits={"neurons": (0.0, float(n_neurons))}, colors=colors, note=note)
 
 
 @view(
@@ -48,11 +42,9 @@ def commitment(dynamics: NeuronDynamics, context: Context) -> Table:
     """One row per (layer, step); `committed` is the share of neurons that hold their final frequency from then on."""
     steps = dynamics.commitment_step  # NaN: never, and no comparison with it is true
     shares = np.stack([(steps <= step).mean(axis=1) for step in dynamics.steps], axis=1)
-    return Table(
-        long("committed", shares, layer=_layers(len(shares)), step=dynamics.steps),
-        limits={"committed": (0.0, 1.02)},
-        note=f"{int(np.isnan(steps).sum()):,} of {steps.size:,} neurons never commit",
-    )
+    rows = long("committed", shares, layer=layer_names(len(shares)), step=dynamics.steps)
+    note = f"{int(np.isnan(steps).sum()):,} of {steps.size:,} neurons never commit"
+    return Table(rows, limits={"committed": (0.0, 1.02)}, note=note)
 
 
 @view(
@@ -62,12 +54,9 @@ def commitment(dynamics: NeuronDynamics, context: Context) -> Table:
     draw=lines("step", "concentration", "layer", titles={"concentration": "concentration (Herfindahl)"}),
 )
 def concentration(dynamics: NeuronDynamics, context: Context) -> Table:
-    """One row per (layer, step); `concentration` is the Herfindahl index of tuned neurons over frequencies.
-
-    A step without a tuned neuron has no row.
-    """
+    """One row per (layer, step) with a tuned neuron; `concentration` is their Herfindahl index over frequencies."""
     values = dynamics.concentration.T
-    rows = long("concentration", values, layer=_layers(len(values)), step=dynamics.steps)
+    rows = long("concentration", values, layer=layer_names(len(values)), step=dynamics.steps)
     note = f"no neuron ever has {dynamics.level:.0%} of its variance at one frequency" if rows.empty else ""
     return Table(rows, limits={"concentration": (0.0, 1.05)}, note=note)
 
@@ -82,13 +71,12 @@ def concentration(dynamics: NeuronDynamics, context: Context) -> Table:
     ),
 )
 def peaks(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> Table:
-    """One row per (rank, step); `group` is the neuron's peak frequency, or `other` where few neurons end at it.
-
-    `rank` orders neurons by their final frequency, within it by the step from which it holds.
-    """
+    """One row per (rank, step); `group` is the peak frequency, `rank` the order of final frequency and commitment."""
     peak = dynamics.peak_frequency[:, layer].astype(int)
     named = _named(np.bincount(peak[-1])[1:], peak.shape[1])
-    colors, codes = _colors(named), _codes(peak, named)
+    colors, code_of = _colors(named), np.full(peak.max() + 1, len(named))
+    code_of[named] = np.arange(len(named))
+    codes = code_of[peak]
     commitment = np.nan_to_num(dynamics.commitment_step[layer], nan=np.inf)
     order = np.lexsort((commitment, peak[-1], codes[-1]))
     rows = long("peak_frequency", peak[:, order].T, rank=np.arange(len(order)), step=dynamics.steps)
@@ -110,12 +98,8 @@ def switches(dynamics: NeuronDynamics, context: Context) -> Table:
     switched = dynamics.n_switches.astype(int)
     numbers = np.arange(switched.max() + 1)
     counts = np.stack([np.bincount(layer, minlength=len(numbers)) for layer in switched])
-    rows = long("neurons", counts, layer=_layers(len(counts)), switches=numbers)
+    rows = long("neurons", counts, layer=layer_names(len(counts)), switches=numbers)
     return Table(rows, when="", note=f"{(switched == 0).mean():.0%} of the neurons never switch")
-
-
-def _layers(n: int) -> list[str]:
-    return [f"layer {i}" for i in range(n)]
 
 
 def _named(counts: Int[np.ndarray, " freq"], n_neurons: int) -> list[int]:
@@ -127,10 +111,3 @@ def _named(counts: Int[np.ndarray, " freq"], n_neurons: int) -> list[int]:
 def _colors(named: list[int]) -> dict[str, str]:
     """`k = 9` -> colour; other frequencies pale grey."""
     return {**{f"k = {k}": color for k, color in zip(named, theme.PALETTE, strict=False)}, OTHER: theme.PALE}
-
-
-def _codes(peak: Int[np.ndarray, "n neuron"], named: list[int]) -> Int[np.ndarray, "n neuron"]:
-    """Position in `_colors(named)` of each peak frequency."""
-    codes = np.full(peak.max() + 1, len(named))
-    codes[named] = np.arange(len(named))
-    return codes[peak]

@@ -23,20 +23,23 @@ Source: Gromov 2023, arXiv:2301.02679 (weights and phases of the exact solution;
 al. 2026, arXiv:2602.16849 (phase alignment). Both are of networks without attention, where theta is the first layer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 
-from miscope.instruments._shared.frequencies import of_neurons
+from miscope.instruments._shared.frequencies import check_basis, neuron_reads, of_neurons
 from miscope.maths.null_distributions import least_median_angle
 from miscope.maths.spectra import Basis, energy_by_frequency
-from miscope.maths.waves import phase_difference, token_reads, waves
+from miscope.maths.waves import phase_difference, waves
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, NotApplicable, Null, Output, PerCheckpoint
 
 PATHS = ("heads", "direct")
+PerNeuron = Float32[np.ndarray, "layer neuron"]
+Waves = Float[np.ndarray, "layer neuron freq"]
+Codes = UInt8[np.ndarray, "layer neuron freq"]
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,19 @@ class NeuronFourier(Output):
     path: str  # how theta gets to the neuron: through the `heads` of its layer, or `direct`
     is_native: bool  # whether the basis is that of the task's input group; if not, it is the DFT over tokens
     read_frequency: Int32[np.ndarray, "layer neuron"]  # k of the most energy; 0: nothing varies
-    read_share: Float32[np.ndarray, "layer neuron"]  # its share of the energy, the constant left out; in [0, 1]
-    read_concentration: Float32[np.ndarray, "layer neuron"]  # inverse participation ratio of the shares, 1 / n_f to 1
-    read_amplitude: Float32[np.ndarray, "layer neuron"]  # the largest of any k, >= 0, in units of the pre-activation
-    read_phase: Float32[np.ndarray, "layer neuron"]  # phi at `read_frequency` in radians, in [-pi, pi]
-    read_amplitude_code: UInt8[np.ndarray, "layer neuron freq"]  # in 255ths of `read_amplitude`
-    read_phase_code: UInt8[np.ndarray, "layer neuron freq"]  # in 256ths of a turn
+    read_share: PerNeuron  # its share of the energy, the constant left out; in [0, 1]
+    read_concentration: PerNeuron  # inverse participation ratio of the shares, 1 / n_f to 1
+    read_amplitude: PerNeuron  # the largest of any k, >= 0, in units of the pre-activation
+    read_phase: PerNeuron  # phi at `read_frequency` in radians, in [-pi, pi]
+    read_amplitude_code: Codes  # in 255ths of `read_amplitude`
+    read_phase_code: Codes  # in 256ths of a turn
     write_frequency: Int32[np.ndarray, "layer neuron"] | None
-    write_share: Float32[np.ndarray, "layer neuron"] | None
-    write_amplitude: Float32[np.ndarray, "layer neuron"] | None  # in logits per unit of activation
-    write_phase: Float32[np.ndarray, "layer neuron"] | None  # psi at `read_frequency`, as that is what has to fit
-    write_amplitude_code: UInt8[np.ndarray, "layer neuron freq"] | None
-    write_phase_code: UInt8[np.ndarray, "layer neuron freq"] | None
-    misalignment: (
-        Float32[np.ndarray, "layer neuron"] | None
-    )  # |2 phi - psi| at `read_frequency`, in [0, pi]; NaN: no wave
+    write_share: PerNeuron | None
+    write_amplitude: PerNeuron | None  # in logits per unit of activation
+    write_phase: PerNeuron | None  # psi at `read_frequency`, as that is what has to fit
+    write_amplitude_code: Codes | None
+    write_phase_code: Codes | None
+    misalignment: PerNeuron | None  # |2 phi - psi| at `read_frequency`, in [0, pi]; NaN: no wave
 
 
 def neuron_fourier(checkpoint: Checkpoint, context: Context, *, path: str = "heads") -> NeuronFourier:
@@ -70,18 +71,20 @@ def neuron_fourier(checkpoint: Checkpoint, context: Context, *, path: str = "hea
         raise MiscopeError(f"`path` = {path!r}; allowed: {' or '.join(PATHS)}.")
     if not model.d_mlp:
         raise NotApplicable("The model has no MLP, and so no neurons.")
-    if basis.n_frequencies < 2:
-        raise NotApplicable(f"The {basis.size} tokens of the basis have one frequency: there is nothing to tell apart.")
-    if len(weights["embed.W_E"]) < basis.size:
-        raise NotApplicable(f"The embedding has fewer rows than the basis' {basis.size} tokens.")
-    has_heads = path == "heads" and "blocks.0.attn.W_V" in weights
-    read = _side(basis, np.stack([_read(weights, i, basis.size, has_heads) for i in range(model.n_layers)]))
-    write = None if weights["unembed.W_U"].shape[1] < basis.size else _side(basis, _written(checkpoint, basis.size))
+    check_basis(basis, weights["embed.W_E"])
+    has_heads, layers = path == "heads" and "blocks.0.attn.W_V" in weights, range(model.n_layers)
+    read = _side(basis, [neuron_reads(weights, i, basis.size, has_heads=has_heads) for i in layers])
+    write = misalignment = None
+    outputs = weights["unembed.W_U"][:, : basis.size].astype(np.float64).T
+    if len(outputs) == basis.size:
+        write = _side(basis, [outputs @ weights[f"blocks.{i}.mlp.W_out"].astype(np.float64).T for i in layers])
+        phi, psi, *sizes = (_at(x, read.frequency) for x in (read.phase, write.phase, read.amplitude, write.amplitude))
+        misalignment = np.where((sizes[0] > 0) & (sizes[1] > 0), phase_difference(2 * phi, psi), np.nan)
     return NeuronFourier(
         path="heads" if has_heads else "direct",
         is_native=basis.is_native,
         read_concentration=(read.share**2).sum(axis=-1).astype(np.float32),
-        misalignment=None if write is None else _misalignment(read, write).astype(np.float32),
+        misalignment=None if misalignment is None else misalignment.astype(np.float32),
         **_stored("read", read, read.frequency),
         **_stored("write", write, read.frequency),
     )
@@ -90,9 +93,9 @@ def neuron_fourier(checkpoint: Checkpoint, context: Context, *, path: str = "hea
 class _Side(NamedTuple):
     """One end of the neurons, float64."""
 
-    amplitude: Float[np.ndarray, "layer neuron freq"]
-    phase: Float[np.ndarray, "layer neuron freq"]
-    share: Float[np.ndarray, "layer neuron freq"]  # of the energy without the constant; 0: nothing varies
+    amplitude: Waves
+    phase: Waves
+    share: Waves  # of the energy without the constant; 0: nothing varies
     frequency: Int[np.ndarray, "layer neuron"]
 
 
@@ -114,16 +117,14 @@ def _stored(end: str, side: _Side | None, frequency: Int[np.ndarray, "layer neur
     return {f"{end}_{name}": values for name, values in zip(names, fields, strict=True)}
 
 
-def _at(
-    values: Float[np.ndarray, "layer neuron freq"], frequency: Int[np.ndarray, "layer neuron"]
-) -> Float[np.ndarray, "layer neuron"]:
+def _at(values: Waves, frequency: Int[np.ndarray, "layer neuron"]) -> Float[np.ndarray, "layer neuron"]:
     """The value of each neuron at a frequency of its own; at the first where it has none."""
     return np.take_along_axis(values, np.maximum(frequency - 1, 0)[..., None], axis=-1)[..., 0]
 
 
-def _side(basis: Basis, values: Float[np.ndarray, "layer token neuron"]) -> _Side:
-    n_layers, n_tokens, n_neurons = values.shape
-    columns = values.swapaxes(0, 1).reshape(n_tokens, n_layers * n_neurons)
+def _side(basis: Basis, layers: list[Float[np.ndarray, "token neuron"]]) -> _Side:
+    n_layers, n_neurons = len(layers), layers[0].shape[1]
+    columns = np.concatenate(layers, axis=1)
     fitted, energy = waves(basis, columns), energy_by_frequency(basis, columns)
     total = energy.sum(axis=0)
     share = np.divide(energy, total, out=np.zeros_like(energy), where=total > 0)
@@ -133,31 +134,10 @@ def _side(basis: Basis, values: Float[np.ndarray, "layer token neuron"]) -> _Sid
     return _Side(amplitude, phase, shares, np.where(shares.any(axis=-1), shares.argmax(axis=-1) + 1, 0))
 
 
-def _read(
-    weights: Mapping[str, np.ndarray], layer: int, n_tokens: int, has_heads: bool
-) -> Float[np.ndarray, "token neuron"]:
-    w_v, w_o = (weights[f"blocks.{layer}.attn.{name}"] if has_heads else None for name in ("W_V", "W_O"))
-    return token_reads(weights["embed.W_E"][:n_tokens], weights[f"blocks.{layer}.mlp.W_in"], w_v, w_o)
-
-
-def _written(checkpoint: Checkpoint, n_tokens: int) -> Float[np.ndarray, "layer token neuron"]:
-    outputs = checkpoint.weights["unembed.W_U"][:, :n_tokens].astype(np.float64).T
-    layers = range(checkpoint.model.n_layers)
-    return np.stack([outputs @ checkpoint.weights[f"blocks.{i}.mlp.W_out"].astype(np.float64).T for i in layers])
-
-
-def _misalignment(read: _Side, write: _Side) -> Float[np.ndarray, "layer neuron"]:
-    phi, psi, *sizes = (_at(x, read.frequency) for x in (read.phase, write.phase, read.amplitude, write.amplitude))
-    return np.where((sizes[0] > 0) & (sizes[1] > 0), phase_difference(2 * phi, psi), np.nan)
-
-
 def measures(output: NeuronFourier) -> dict[str, float]:
     """Of the median neuron, the share that it reads and writes at one frequency."""
     written = {} if output.write_share is None else {"median_write_share": float(np.median(output.write_share))}
     return {"median_read_share": float(np.median(output.read_share))} | written
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(neurons: Artifact[NeuronFourier], context: Context) -> Iterator[Null]:
@@ -175,10 +155,8 @@ def _of_phases(misalignment: Float32[np.ndarray, "*neuron"]) -> Null:
     """The median of the neurons' |2 phi - psi|; those without a wave are left out."""
     known = misalignment[~np.isnan(misalignment)]
     median, threshold = (float(np.median(known)), least_median_angle(known.size)) if known.size else (np.nan, np.nan)
-    return Null(
-        "the median neuron's |2 phi - psi|", median, threshold, "99 % of random phases", "matched", is_lower=True,
-        unit="radians",
-    )  # fmt: skip
+    statistic, source = "the median neuron's |2 phi - psi|", "99 % of random phases"
+    return Null(statistic, median, threshold, source, "matched", is_lower=True, unit="radians")
 
 
 instrument = PerCheckpoint(neuron_fourier, measures=measures, nulls=nulls)

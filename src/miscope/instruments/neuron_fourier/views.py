@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from miscope.instruments.neuron_fourier.measure import NeuronFourier
 from miscope.plugin import Artifact, Context, NotApplicable, Null, Table, heatmap, lines, long, once, view
 
+Neurons = Artifact[NeuronFourier]
 QUANTILES = ("90 % quantile", "median", "10 % quantile")
 
 
@@ -16,11 +17,8 @@ QUANTILES = ("90 % quantile", "median", "10 % quantile")
     "before the neurons' activations are tuned. A random function stays below the dashed line 99 times in a hundred.",
     draw=lines("step", "share", "statistic", "end", titles={"share": "share at the best frequency"}),
 )
-def overview(neurons: Artifact[NeuronFourier], context: Context, null: Null) -> Table:
-    """One row per (end, statistic, step); `share` of the energy at a neuron's best frequency, over all neurons.
-
-    Where outputs are not tokens of the basis, neurons are seen at the end that reads alone.
-    """
+def overview(neurons: Neurons, context: Context, null: Null) -> Table:
+    """One row per (end, statistic, step); `share` at a neuron's best frequency. `writes` needs outputs in the basis."""
     last = neurons.last
     ends = {"reads": "read_share"} | ({} if last.write_share is None else {"writes": "write_share"})
     values = np.stack([_quantiles(neurons.stack(field)) for field in ends.values()])
@@ -39,18 +37,11 @@ def overview(neurons: Artifact[NeuronFourier], context: Context, null: Null) -> 
     "the phases fit; they begin to while the test loss is still rising.",
     draw=lines("step", "misalignment", "statistic", titles={"misalignment": "|2 phi − psi| (radians)"}),
 )
-def alignment(neurons: Artifact[NeuronFourier], context: Context) -> Table:
-    """One row per (statistic, step); `misalignment` |2 phi - psi| in radians, over all neurons that have a wave.
-
-    Source: He et al. 2026, arXiv:2602.16849 (phase alignment).
-    """
+def alignment(neurons: Neurons, context: Context) -> Table:
+    """One row per (statistic, step); `misalignment` |2 phi - psi| in radians, over all neurons that have a wave."""
     _check_written(neurons)
-    values = _quantiles(neurons.stack("misalignment"))
-    return Table(
-        long("misalignment", values, statistic=QUANTILES, step=neurons.steps),
-        limits={"misalignment": (0.0, float(np.pi))},
-        marks={"at random": np.pi / 2},
-    )
+    rows = long("misalignment", _quantiles(neurons.stack("misalignment")), statistic=QUANTILES, step=neurons.steps)
+    return Table(rows, limits={"misalignment": (0.0, np.pi)}, marks={"at random": np.pi / 2})
 
 
 @view(
@@ -63,13 +54,8 @@ def alignment(neurons: Artifact[NeuronFourier], context: Context) -> Table:
         titles={"twice_read": "twice the phase read (degrees)", "written": "phase written (degrees)"},
     ),
 )  # fmt: skip
-def phases(neurons: Artifact[NeuronFourier], context: Context, step: int, *, layer: int = 0, bins: int = 24) -> Table:
-    """One row per (written, twice_read); `neurons` whose phases fall in that square, at the frequency that each reads.
-
-    Phases in degrees, from -180 to 180, at the squares' middles.
-
-    Source: He et al. 2026, arXiv:2602.16849 (phase alignment).
-    """
+def phases(neurons: Neurons, context: Context, step: int, *, layer: int = 0, bins: int = 24) -> Table:
+    """One row per (written, twice_read) square, in degrees; `neurons` in it, at the frequency that each one reads."""
     _check_written(neurons)
     middles = (np.arange(bins) + 0.5) * 360 / bins - 180
     counts = _counts(neurons[step], layer, bins).astype(np.float32)
@@ -77,7 +63,7 @@ def phases(neurons: Artifact[NeuronFourier], context: Context, step: int, *, lay
     return Table(rows, limits={"neurons": (0.0, _fullest(neurons, layer, bins))})
 
 
-def _check_written(neurons: Artifact[NeuronFourier]) -> None:
+def _check_written(neurons: Neurons) -> None:
     if neurons.last.misalignment is None:
         raise NotApplicable("The outputs are not tokens of the basis, so what neurons write has no phase.")
 
@@ -91,7 +77,7 @@ def _counts(output: NeuronFourier, layer: int, bins: int) -> Int[np.ndarray, "bi
 
 
 @once
-def _fullest(neurons: Artifact[NeuronFourier], layer: int, bins: int) -> float:
+def _fullest(neurons: Neurons, layer: int, bins: int) -> float:
     return float(max(_counts(output, layer, bins).max() for output in neurons.values()))
 
 

@@ -23,17 +23,18 @@ Statistical Learning, sections 3.2 and 14.5 (under chance the gain has a beta di
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from miscope.instruments._shared.nulls import MARGIN, NO_START
+from miscope.instruments._shared.frequencies import check_basis, neuron_reads
+from miscope.instruments._shared.nulls import NO_START, with_margin
 from miscope.maths.null_distributions import gain
 from miscope.maths.spectra import energy_by_frequency
-from miscope.maths.waves import token_reads
 from miscope.plugin import Basis, Checkpoint, Context, MiscopeError, NotApplicable, Null, Output, OverTraining
 
+Members = Int[np.ndarray, "layer neuron"]
 SHAPES = ("flat", "bowl", "saddle")
 
 
@@ -53,143 +54,97 @@ class NeuronGroups(Output):
     chance_gain: Float[np.ndarray, " group"]  # what three regressors that tell nothing gain in one group of a hundred
     curvature: Float[np.ndarray, "group n 2"]  # of the fit, largest first; PC3 in its own std, PC1 and PC2 in theirs
     shape: Int[np.ndarray, "group n"]  # 0 flat: no gain; 1 bowl: curvatures of one sign; 2 saddle: of two
-    member: Int[np.ndarray, "layer neuron"]  # the frequency k of the group that each neuron belongs to; 0: to none
+    member: Members  # the frequency k of the group that each neuron belongs to; 0: to none
     score: Float32[np.ndarray, "layer neuron 3"]  # at the last checkpoint, on its group's components; NaN: no group
     level: float  # share of a neuron's energy at k from which it belongs
     least_gain: float  # below it, or below chance, a group is flat
 
 
 def neuron_groups(
-    checkpoints: Mapping[int, Checkpoint],
-    context: Context,
-    *,
-    level: float = 0.7,
-    min_neurons: int = 10,
-    n_components: int = 5,
-    least_gain: float = 0.1,
-) -> NeuronGroups:
+    checkpoints: Mapping[int, Checkpoint], context: Context, *, level: float = 0.7, min_neurons: int = 10,
+    n_components: int = 5, least_gain: float = 0.1,
+) -> NeuronGroups:  # fmt: skip
     """A frequency of fewer than `min_neurons` makes no group; heads are passed through where the model has them."""
     if min_neurons < 7 or n_components < 3:
-        raise MiscopeError(
-            f"`min_neurons` = {min_neurons}, `n_components` = {n_components}; allowed: 7 and more, 3 and more."
-        )
+        asked = f"`min_neurons` = {min_neurons}, `n_components` = {n_components}"
+        raise MiscopeError(f"{asked}; allowed: 7 and more, 3 and more.")
     steps = tuple(checkpoints)
-    last = checkpoints[steps[-1]]
-    member = _members(last, context.basis, level, min_neurons)
+    member = _members(checkpoints[steps[-1]], context.basis, level, min_neurons)
     groups = [(layer, k) for layer, ks in enumerate(member) for k in (0, *np.unique(ks[ks > 0]).tolist())]
     forms = [[_form(_columns(c, member, *group), n_components) for group in groups] for c in checkpoints.values()]
-    linear, quadratic = (_each(forms, name) for name in ("linear", "quadratic"))
-    size = np.array([len(form.score) for form in forms[-1]])
-    from scipy.special import betaincinv  # a third of a second, and only here
-
-    chance, curvature = betaincinv(3 / 2, (size - 6) / 2, 0.99), _each(forms, "curvature")
-    is_bent = quadratic - linear >= np.maximum(chance, least_gain)[:, None]
+    names = ("spread", "share", "r2_linear", "r2_quadratic", "curvature")
+    each = {name: np.array([[form[name] for form in row] for row in forms]).swapaxes(0, 1) for name in names}
+    size = np.array([len(form["score"]) for form in forms[-1]])
+    chance, r2_gain = np.array([gain(n, 3, 6) for n in size.tolist()]), each["r2_quadratic"] - each["r2_linear"]
+    is_bent = r2_gain >= np.maximum(chance, least_gain)[:, None]
+    score = np.full((*member.shape, 3), np.nan, dtype=np.float32)
+    for (layer, k), form in zip(groups, forms[-1], strict=True):
+        if k:
+            score[layer, member[layer] == k] = form["score"]
     return NeuronGroups(
         steps=np.array(steps, dtype=np.int64),
         layer=np.array([layer for layer, _ in groups]),
         frequency=np.array([k for _, k in groups]),
         size=size,
-        spread=_each(forms, "spread"),
-        share=_each(forms, "share"),
-        r2_linear=linear,
-        r2_quadratic=quadratic,
-        r2_gain=quadratic - linear,
+        r2_gain=r2_gain,
         chance_gain=chance,
-        curvature=curvature,
-        shape=np.where(is_bent, np.where(curvature.prod(axis=2) > 0, 1, 2), 0),
+        shape=np.where(is_bent, np.where(each["curvature"].prod(axis=2) > 0, 1, 2), 0),
         member=member,
-        score=_scores(member, groups, forms[-1]),
+        score=score,
         level=level,
         least_gain=least_gain,
+        **each,
     )
 
 
-class _Form(NamedTuple):
-    """One group at one checkpoint."""
-
-    score: Float[np.ndarray, "neuron 3"]
-    spread: float
-    share: Float[np.ndarray, " component"]
-    linear: float
-    quadratic: float
-    curvature: Float[np.ndarray, " 2"]
-
-
-def _each(forms: list[list[_Form]], name: str) -> Float[np.ndarray, "group n ..."]:
-    return np.array([[getattr(form, name) for form in row] for row in forms], dtype=np.float64).swapaxes(0, 1)
-
-
-def _members(last: Checkpoint, basis: Basis, level: float, min_neurons: int) -> Int[np.ndarray, "layer neuron"]:
+def _members(last: Checkpoint, basis: Basis, level: float, min_neurons: int) -> Members:
     """The frequency k of each neuron's group; 0: it belongs to none."""
     if not last.model.d_mlp:
         raise NotApplicable("The model has no MLP, and so no neurons.")
-    if basis.n_frequencies < 2:
-        raise NotApplicable(f"The {basis.size} tokens of the basis have one frequency: there is nothing to tell apart.")
-    if len(last.weights["embed.W_E"]) < basis.size:
-        raise NotApplicable(f"The embedding has fewer rows than the basis' {basis.size} tokens.")
-    return np.stack([_frequencies(last, basis, i, level, min_neurons) for i in range(last.model.n_layers)])
+    check_basis(basis, last.weights["embed.W_E"])
+    layers = []
+    for layer in range(last.model.n_layers):
+        energy = energy_by_frequency(basis, neuron_reads(last.weights, layer, basis.size))
+        k = np.where(energy.max(axis=0) >= level * energy.sum(axis=0), energy.argmax(axis=0) + 1, 0)
+        k[~energy.any(axis=0)] = 0
+        layers.append(np.where(np.bincount(k)[k] >= min_neurons, k, 0))
+    return np.stack(layers)
 
 
-def _frequencies(
-    last: Checkpoint, basis: Basis, layer: int, level: float, min_neurons: int
-) -> Int[np.ndarray, " neuron"]:
-    w_v, w_o = (last.weights.get(f"blocks.{layer}.attn.{name}") for name in ("W_V", "W_O"))
-    embedding = last.weights["embed.W_E"][: basis.size]
-    theta = token_reads(embedding, last.weights[f"blocks.{layer}.mlp.W_in"], w_v, w_o)
-    energy = energy_by_frequency(basis, theta)
-    k = np.where(energy.max(axis=0) >= level * energy.sum(axis=0), energy.argmax(axis=0) + 1, 0)
-    k[~energy.any(axis=0)] = 0
-    return np.where(np.bincount(k)[k] >= min_neurons, k, 0)
-
-
-def _columns(
-    checkpoint: Checkpoint, member: Int[np.ndarray, "layer neuron"], layer: int, k: int
-) -> Float[np.ndarray, "chosen d_model"]:
+def _columns(checkpoint: Checkpoint, member: Members, layer: int, k: int) -> Float[np.ndarray, "chosen d_model"]:
     """Of W_in, as rows; k = 0: of all neurons."""
     rows = checkpoint.weights[f"blocks.{layer}.mlp.W_in"].T.astype(np.float64)
     return rows[member[layer] == k] if k else rows
 
 
-def _form(points: Float[np.ndarray, "neuron d_model"], n_components: int) -> _Form:
-    """Principal components, and the quadratic that the first two make of the third."""
+def _form(points: Float[np.ndarray, "neuron d_model"], n_components: int) -> dict[str, Any]:
+    """One group at one checkpoint, by the names of the Output: its components, and the third fitted by the others."""
     centred = points - points.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
     score = u * s
     score *= np.where(np.take_along_axis(score, np.abs(score).argmax(axis=0)[None], axis=0) < 0, -1, 1)
     variance = s**2 / len(points)
     share = variance / variance.sum() if variance.any() else variance
-    linear, quadratic, curvature = _fit(score[:, :3]) if share[2] > 1e-12 else (0.0, 0.0, np.zeros(2))
     padded = np.pad(share[:n_components], (0, max(0, n_components - len(share))))
-    return _Form(score[:, :3], float(np.sqrt(variance.sum())), padded, linear, quadratic, curvature)
+    fitted = _fit(score[:, :3]) if share[2] > 1e-12 else {}
+    flat = {"r2_linear": 0.0, "r2_quadratic": 0.0, "curvature": np.zeros(2)}
+    return {"score": score[:, :3], "spread": np.sqrt(variance.sum()), "share": padded} | flat | fitted
 
 
-def _fit(score: Float[np.ndarray, "neuron 3"]) -> tuple[float, float, Float[np.ndarray, " 2"]]:
+def _fit(score: Float[np.ndarray, "neuron 3"]) -> dict[str, Any]:
     """R2 of PC3 on a plane and on a quadratic of PC1 and PC2, and the quadratic's two curvatures."""
     x, y, z = (score / score.std(axis=0)).T
     regressors = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
     plane, curve = (np.linalg.lstsq(regressors[:, :n], z)[0] for n in (3, 6))
     linear, quadratic = (1 - float(((z - regressors[:, : len(b)] @ b) ** 2).mean()) for b in (plane, curve))
     hessian = np.array([[2 * curve[3], curve[4]], [curve[4], 2 * curve[5]]])
-    return linear, quadratic, np.linalg.eigvalsh(hessian)[::-1]
-
-
-def _scores(
-    member: Int[np.ndarray, "layer neuron"], groups: list[tuple[int, int]], forms: list[_Form]
-) -> Float32[np.ndarray, "layer neuron 3"]:
-    scores = np.full((*member.shape, 3), np.nan, dtype=np.float32)
-    for (layer, k), form in zip(groups, forms, strict=True):
-        if k:
-            scores[layer, member[layer] == k] = form.score
-    return scores
+    return {"r2_linear": linear, "r2_quadratic": quadratic, "curvature": np.linalg.eigvalsh(hessian)[::-1]}
 
 
 def measures(output: NeuronGroups) -> dict[str, np.ndarray]:
     """How much of a group of neurons lies in two directions, mean over groups."""
     of_groups = output.share[output.frequency > 0, :, :2].sum(axis=2)
     return {"share_in_two_directions": of_groups.mean(axis=0)} if len(of_groups) else {}
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(groups: NeuronGroups, context: Context) -> Iterator[Null]:
@@ -216,8 +171,8 @@ def _of_share(groups: NeuronGroups, at: Int[np.ndarray, " frequency"], n: int) -
     if groups.steps[0] != 0:
         return Null.absent(NO_START)
     first, last = np.median(groups.share[at][:, [0, -1], :n].sum(axis=2), axis=0).tolist()
-    source = f"the same neurons before training with a margin of {MARGIN:g}"
-    return Null(f"the median group's share in {n} components", last, MARGIN * first, source, level=None, unit="share")
+    statistic = f"the median group's share in {n} components"
+    return with_margin(statistic, last, first, "the same neurons before training", unit="share")
 
 
 def _of_spread(groups: NeuronGroups, at: Int[np.ndarray, " frequency"]) -> Null:
@@ -225,11 +180,8 @@ def _of_spread(groups: NeuronGroups, at: Int[np.ndarray, " frequency"]) -> Null:
     last = groups.spread[:, -1]
     whole = np.array([last[(groups.layer == groups.layer[i]) & (groups.frequency == 0)].item() for i in at])
     best = int((last[at] / np.where(whole > 0, whole, 1)).argmin())
-    statistic, source = (
-        f"spread (group of k = {groups.frequency[at[best]]})",
-        f"all neurons with a margin of {MARGIN:g}",
-    )
-    return Null(statistic, float(last[at[best]]), float(whole[best]) / MARGIN, source, level=None, is_lower=True)
+    statistic = f"spread (group of k = {groups.frequency[at[best]]})"
+    return with_margin(statistic, float(last[at[best]]), float(whole[best]), "all neurons", is_lower=True)
 
 
 instrument = OverTraining(neuron_groups, reads_weights=True, measures=measures, nulls=nulls)

@@ -20,14 +20,10 @@ ALL = "all neurons"
     draw=lines("step", "gain", "group", titles={"gain": "gain in R2 of a quadratic"}, labelled=True),
 )
 def overview(groups: NeuronGroups, context: Context) -> Table:
-    """One row per (group, step); `gain` in R2 of PC3 by a quadratic of PC1 and PC2 over a plane.
-
-    `shape`: flat, or with a gain above the threshold a bowl or a saddle.
-    """
+    """One row per (group, step); `gain` in R2 of PC3 by a quadratic of PC1 and PC2 over a plane, and the `shape`."""
     last = [f"k = {k}: {SHAPES[s]}" for k, s in zip(groups.frequency, groups.shape[:, -1], strict=True) if k]
-    table = _curves(
-        "gain", groups, groups.r2_gain, (-0.02, 1.0), f". At the end {', '.join(last) or 'there is no group'}"
-    )
+    more = f". At the end {', '.join(last) or 'there is no group'}"
+    table = _curves("gain", groups, groups.r2_gain, (-0.02, 1.0), more)
     table.data["shape"] = [SHAPES[i] for i in groups.shape.ravel()]
     return replace(table, marks={"flat below": groups.least_gain})
 
@@ -59,10 +55,8 @@ def relief(groups: NeuronGroups, context: Context, *, bins: int = 15) -> Table:
 
     The plane's axes are in units of the larger extent of the group, from -1 to 1, at the squares' middles.
     """
-    names = [
-        f"{name.removesuffix(' neurons)')}): {SHAPES[shape]}"
-        for name, shape in zip(_names(groups), groups.shape[:, -1], strict=True)
-    ]
+    ends = zip(_names(groups), groups.shape[:, -1], strict=True)
+    names = [f"{name.removesuffix(' neurons)')}): {SHAPES[shape]}" for name, shape in ends]
     parts = {name: _squares(groups, i, bins) for i, name in enumerate(names) if groups.frequency[i]}
     if not parts:
         raise NotApplicable("No frequency has enough neurons to make a group.")
@@ -97,11 +91,9 @@ def _curves(
     """One row per (group, step), grey for all neurons of a layer; how many are in groups, and by which rule."""
     names, n = _names(groups), int((groups.member > 0).sum())
     rule = f"{n:,} of {groups.member.size:,} neurons end with {groups.level:.0%} of what they read at one frequency"
+    colors = {group: theme.GREY for group, k in zip(names, groups.frequency, strict=True) if not k}
     return Table(
-        long(name, values, group=names, step=groups.steps),
-        limits={name: limits},
-        colors={group: theme.GREY for group, k in zip(names, groups.frequency, strict=True) if not k},
-        note=rule + more,
+        long(name, values, group=names, step=groups.steps), None, {name: limits}, note=rule + more, colors=colors
     )
 
 

@@ -38,6 +38,9 @@ class NeuronSpectra(Output):
     n_specialised: Int[np.ndarray, "layer level"]
 
 
+Spectra = Artifact[NeuronSpectra]
+
+
 def neuron_spectra(
     checkpoint: Checkpoint, context: Context, *, levels: tuple[float, ...] = (0.7, 0.9), low_frequencies: int = 3
 ) -> NeuronSpectra:
@@ -59,21 +62,15 @@ def neuron_spectra(
     )
 
 
-def measures(output: NeuronSpectra) -> dict[str, float]:
-    """The median neuron's peak, and the share of neurons above the first level."""
-    tuned = output.n_specialised[:, 0].sum() / output.peak_fraction.size
-    return {"median_peak_fraction": float(np.median(output.peak_fraction)), "share_specialised": float(tuned)}
-
-
-# ---------------------------------------------------------------- what chance would show
-
-
-def nulls(spectra: Artifact[NeuronSpectra], context: Context) -> Iterator[Null]:
+def nulls(spectra: Spectra, context: Context) -> Iterator[Null]:
     """Random functions of a token, and as many neurons that are some."""
     last, n_freq = spectra.last, context.basis.n_frequencies
     n_tuned = int(last.n_specialised[:, 0].sum())
     yield of_specialised(TUNED, n_tuned, last.peak_fraction.size, float(last.level[0]), n_freq).of("overview")
-    yield _of_lowest(spectra, n_freq).of("low_frequency")
+    height = float(np.median(spectra.stack("low_fraction"), axis=2).max())  # at the step and in the layer where it is
+    statistic = f"the median neuron's share at k = 1 to {LOWEST}, at its height,"
+    lowest = share_of_some(min(LOWEST, n_freq), n_freq)
+    yield Null(statistic, height, lowest, RANDOM, "matched", unit="share").of("low_frequency")
     for step, output in spectra.items():
         yield of_neurons(MEDIAN, output.peak_fraction, n_freq).of("peak_fractions", step)
         for layer, peaks in enumerate(output.peak_fraction):
@@ -90,12 +87,12 @@ def null_of_population(output: NeuronSpectra, level: float) -> Null:
     return of_specialised(statistic, largest, peaks.size, level, output.fraction.shape[2])
 
 
-def _of_lowest(spectra: Artifact[NeuronSpectra], n_frequencies: int) -> Null:
-    """The lowest frequencies' share at the step, and in the layer, where it is largest."""
-    height = float(np.median(spectra.stack("low_fraction"), axis=2).max())
-    threshold = share_of_some(min(LOWEST, n_frequencies), n_frequencies)
-    statistic = f"the median neuron's share at k = 1 to {LOWEST}, at its height,"
-    return Null(statistic, height, threshold, RANDOM, "matched", unit="share")
-
-
-instrument = PerCheckpoint(neuron_spectra, needs=("mlp.hook_post",), measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    neuron_spectra,
+    needs=("mlp.hook_post",),
+    measures=lambda output: {
+        "median_peak_fraction": np.median(output.peak_fraction),
+        "share_specialised": output.n_specialised[:, 0].sum() / output.peak_fraction.size,
+    },
+    nulls=nulls,
+)

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from miscope.instruments.neuron_spectra.measure import LOWEST, NeuronSpectra, null_of_population
-from miscope.plugin import Artifact, Context, Null, Table, bars, heatmap, lines, long, once, view
+from miscope.instruments._shared.heads import layer_names
+from miscope.instruments.neuron_spectra.measure import LOWEST, Spectra, null_of_population
+from miscope.plugin import Context, Null, Table, bars, heatmap, lines, long, once, view
 
 STATISTICS = ("mean", "90 % quantile", "median")
 
@@ -18,11 +19,11 @@ STATISTICS = ("mean", "90 % quantile", "median")
     "the number of neurons.",
     draw=lines("step", "neurons", "level", "layer"),
 )
-def overview(spectra: Artifact[NeuronSpectra], context: Context) -> Table:
+def overview(spectra: Spectra, context: Context) -> Table:
     """One row per (layer, level, step); `neurons` counts those whose peak has at least that share of their variance."""
     counts = np.moveaxis(spectra.stack("n_specialised"), 0, -1)
     levels = [f"at least {level:.0%} at one frequency" for level in spectra.last.level]
-    rows = long("neurons", counts, layer=_layers(len(counts)), level=levels, step=spectra.steps)
+    rows = long("neurons", counts, layer=layer_names(len(counts)), level=levels, step=spectra.steps)
     return Table(rows, limits={"neurons": (0.0, 1.02 * spectra.last.peak_fraction.shape[1])})
 
 
@@ -37,18 +38,12 @@ def overview(spectra: Artifact[NeuronSpectra], context: Context) -> Table:
     ),
 )  # fmt: skip
 def clusters(
-    spectra: Artifact[NeuronSpectra],
-    context: Context,
-    step: int,
-    *,
-    sort_by: Literal["this step", "final step"] = "this step",
+    spectra: Spectra, context: Context, step: int, *, sort_by: Literal["this step", "final step"] = "this step",
     layer: int = 0,
-) -> Table:
+) -> Table:  # fmt: skip
     """One row per (rank, frequency); `fraction` of the neuron's variance at that frequency, in [0, 1].
 
     `rank` orders neurons by peak frequency, within it by peak fraction, at this step or at the last.
-
-    Source: the clusters are those of Nanda et al. 2023, arXiv:2301.05217, section 4.2.
     """
     fraction, sorter = spectra[step].fraction[layer], spectra[step] if sort_by == "this step" else spectra.last
     peak = sorter.peak_frequency[layer].astype(int)
@@ -56,13 +51,9 @@ def clusters(
     n, n_freq = fraction.shape
     rows = long("fraction", fraction[order], rank=np.arange(n), frequency=np.arange(1, n_freq + 1))
     rows["neuron"] = np.repeat(order.astype(np.int32), n_freq)
-    return Table(rows, limits={"fraction": (0.0, 1.0)}, bands=_bands(peak[order]))
-
-
-def _bands(peaks: Int[np.ndarray, " rank"]) -> list[tuple[int, int, str]]:
-    """Stretches of equal peak frequency as (first rank, last rank, `k = 38 (76)`); the count of neurons in brackets."""
-    stretches = zip(*np.unique(peaks, return_index=True, return_counts=True), strict=True)
-    return [(int(first), int(first + n - 1), f"k = {k} ({n})") for k, first, n in stretches]
+    stretches = zip(*np.unique(peak[order], return_index=True, return_counts=True), strict=True)
+    bands = [(int(first), int(first + size - 1), f"k = {k} ({size})") for k, first, size in stretches]
+    return Table(rows, limits={"fraction": (0.0, 1.0)}, bands=bands)
 
 
 @view(
@@ -71,11 +62,11 @@ def _bands(peaks: Int[np.ndarray, " rank"]) -> list[tuple[int, int, str]]:
     "frequencies have more than their part.",
     draw=lines("step", "coarseness", "statistic", "layer", titles={"coarseness": "variance at k = 1 to 3"}),
 )
-def low_frequency(spectra: Artifact[NeuronSpectra], context: Context, null: Null) -> Table:
+def low_frequency(spectra: Spectra, context: Context, null: Null) -> Table:
     """One row per (layer, statistic, step); `coarseness` is the share of a neuron's variance at k = 1 .. 3."""
     low = spectra.stack("low_fraction").swapaxes(0, 1)  # [layer step neuron]
     values = np.stack([low.mean(axis=2), np.quantile(low, 0.9, axis=2), np.median(low, axis=2)], axis=1)
-    rows = long("coarseness", values, layer=_layers(len(low)), statistic=STATISTICS, step=spectra.steps)
+    rows = long("coarseness", values, layer=layer_names(len(low)), statistic=STATISTICS, step=spectra.steps)
     even = min(LOWEST / context.basis.n_frequencies, 1.0)
     return Table(rows, marks={"even share": even, "99 % of random neurons": null.threshold})
 
@@ -86,11 +77,11 @@ def low_frequency(spectra: Artifact[NeuronSpectra], context: Context, null: Null
     "the right.",
     draw=bars("peak_fraction", "neurons", facet="layer", titles={"peak_fraction": "variance at the peak frequency"}),
 )
-def peak_fractions(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, bins: int = 40) -> Table:
+def peak_fractions(spectra: Spectra, context: Context, step: int, *, bins: int = 40) -> Table:
     """One row per (layer, bin); `neurons` whose peak fraction lies in the bin centred at `peak_fraction`."""
     counts, edges = _histograms(spectra[step].peak_fraction, bins), np.linspace(0, 1, bins + 1)
     middles = np.round((edges[:-1] + edges[1:]) / 2, 6)
-    rows = long("neurons", counts, layer=_layers(len(counts)), peak_fraction=middles)
+    rows = long("neurons", counts, layer=layer_names(len(counts)), peak_fraction=middles)
     return Table(rows, limits={"neurons": (0.0, 1.05 * _tallest(spectra, bins)), "peak_fraction": (0.0, 1.0)})
 
 
@@ -99,7 +90,7 @@ def _histograms(peaks: Float[np.ndarray, "layer neuron"], bins: int) -> Int[np.n
 
 
 @once
-def _tallest(spectra: Artifact[NeuronSpectra], bins: int) -> int:
+def _tallest(spectra: Spectra, bins: int) -> int:
     """The highest bar at any step."""
     return max(int(_histograms(output.peak_fraction, bins).max()) for output in spectra.values())
 
@@ -110,21 +101,14 @@ def _tallest(spectra: Artifact[NeuronSpectra], bins: int) -> int:
     "least 5 % of the neurons are coloured and named. After grokking only the key frequencies keep neurons.",
     draw=bars("frequency", "neurons", "tuning", "layer", emphasis="is_large", titles={"frequency": "frequency k"}),
 )
-def population(spectra: Artifact[NeuronSpectra], context: Context, step: int, *, level: float = 0.7) -> Table:
-    """One row per (layer, tuning, frequency); `neurons` whose peak is that frequency.
-
-    `tuning` says whether the peak has at least `level` of the neuron's variance. Frequencies without neurons: no row.
-    """
+def population(spectra: Spectra, context: Context, step: int, *, level: float = 0.7) -> Table:
+    """One row per (layer, tuning, frequency) with neurons; `tuning`: at least `level` of the variance, or less."""
     output = spectra[step]
     strong, weak = f"at least {level:.0%} at its peak", f"less than {level:.0%}"
     n_layers, n = output.peak_frequency.shape
-    neurons = pd.DataFrame(
-        {
-            "layer": np.repeat(_layers(n_layers), n),
-            "tuning": np.where(output.peak_fraction.ravel() >= level, strong, weak),
-            "frequency": output.peak_frequency.ravel().astype(int),
-        }
-    )
+    layer, tuning = np.repeat(layer_names(n_layers), n), np.where(output.peak_fraction.ravel() >= level, strong, weak)
+    frequency = output.peak_frequency.ravel().astype(int)
+    neurons = pd.DataFrame({"layer": layer, "tuning": tuning, "frequency": frequency})
     rows = neurons.groupby(["layer", "tuning", "frequency"]).size().rename("neurons").reset_index()
     rows["is_large"] = rows.groupby(["layer", "frequency"])["neurons"].transform("sum") >= 0.05 * n
     limits = {"neurons": (0.0, 1.15 * _largest(spectra)), "frequency": (0.0, context.basis.n_frequencies + 1.0)}
@@ -132,10 +116,6 @@ def population(spectra: Artifact[NeuronSpectra], context: Context, step: int, *,
 
 
 @once
-def _largest(spectra: Artifact[NeuronSpectra]) -> int:
+def _largest(spectra: Spectra) -> int:
     """The most neurons that one frequency ever has, over training and layers."""
     return max(int(np.bincount(layer).max()) for output in spectra.values() for layer in output.peak_frequency)
-
-
-def _layers(n: int) -> list[str]:
-    return [f"layer {i}" for i in range(n)]

@@ -5,23 +5,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from miscope.instruments._shared.curves import from_zero
 from miscope.instruments.parameter_trajectory.measure import ParameterTrajectory
-from miscope.plugin import (
-    Context,
-    MiscopeError,
-    NotApplicable,
-    Table,
-    bars,
-    heatmap,
-    lines,
-    long,
-    path,
-    path_3d,
-    theme,
-    view,
-)  # fmt: skip
+from miscope.plugin import Context, MiscopeError, NotApplicable, Table, long, theme, view
+from miscope.renderers import bars, heatmap, lines, path, path_3d
 
 Group = Literal["all", "embedding", "attention", "mlp"]
+Three = tuple[int, int, int]
 WALK = "random walk"
 COLORS = {"this path": theme.PALETTE[0], WALK: theme.GREY}
 
@@ -63,16 +53,10 @@ def components(trajectory: ParameterTrajectory, context: Context, *, group: Grou
     draw=lines("step", "distance", "group", titles={"distance": "distance (L2 norm)"}),
 )
 def distance(trajectory: ParameterTrajectory, context: Context) -> Table:
-    """One row per (group, step); `distance` is the L2 norm from the first checkpoint.
-
-    The random walk has the moves of all parameters, and shrinks as they do.
-    """
+    """One row per (group, step); `distance` is the L2 norm from the first checkpoint. The walk has the moves of all."""
     distances = np.vstack([trajectory.distance, trajectory.walk_distance])
-    return Table(
-        long("distance", distances, group=(*trajectory.group, WALK), step=trajectory.steps),
-        limits={"distance": (0.0, 1.05 * float(distances.max()))},
-        colors={WALK: theme.GREY},
-    )
+    rows = long("distance", distances, group=(*trajectory.group, WALK), step=trajectory.steps)
+    return from_zero("distance", rows, colors={WALK: theme.GREY})
 
 
 @view(
@@ -82,19 +66,12 @@ def distance(trajectory: ParameterTrajectory, context: Context) -> Table:
     draw=bars("component", "explained_variance", "path", is_stacked=False),
 )
 def explained_variance(trajectory: ParameterTrajectory, context: Context, *, group: Group = "all") -> Table:
-    """One row per (path, component); `explained_variance` is a share of the path's variance, in [0, 1].
-
-    Source: Antognini and Sohl-Dickstein 2018, arXiv:1806.08805 (what a random walk gives).
-    """
+    """One row per (path, component); `explained_variance` is a share of the path's variance, in [0, 1]."""
     g = _index(trajectory, group)
     both = np.stack([trajectory.explained_variance[g], trajectory.walk_share[g]])
-    return Table(
-        long("explained_variance", both, path=tuple(COLORS), component=np.arange(1, both.shape[1] + 1)),
-        limits={"explained_variance": (0.0, 1.0)},
-        colors=COLORS,
-        when="",
-        note=_parameters(group),
-    )
+    rows = long("explained_variance", both, path=tuple(COLORS), component=np.arange(1, both.shape[1] + 1))
+    limits = {"explained_variance": (0.0, 1.0)}
+    return Table(rows, limits=limits, colors=COLORS, when="", note=_parameters(group))
 
 
 @view(
@@ -129,11 +106,7 @@ def speed(trajectory: ParameterTrajectory, context: Context) -> Table:
     draw=path_3d("x", "y", "z"),
 )
 def three_d(
-    trajectory: ParameterTrajectory,
-    context: Context,
-    *,
-    group: Group = "all",
-    components: tuple[int, int, int] = (1, 2, 3),
+    trajectory: ParameterTrajectory, context: Context, *, group: Group = "all", components: Three = (1, 2, 3)
 ) -> Table:
     """One row per step; `x`, `y`, `z` are PCA scores, in the L2 norm of parameters. Components are numbered from 1."""
     if len(components) != 3:
@@ -148,11 +121,8 @@ def three_d(
 )
 def turning(trajectory: ParameterTrajectory, context: Context) -> Table:
     """One row per (group, inner step); `straightness` is the cosine between the moves before and after that step."""
-    return Table(
-        long("straightness", trajectory.turning, group=trajectory.group, step=trajectory.steps[1:-1]),
-        limits={"straightness": (-1.05, 1.05)},
-        marks={"right angle": 0.0},
-    )
+    rows = long("straightness", trajectory.turning, group=trajectory.group, step=trajectory.steps[1:-1])
+    return Table(rows, limits={"straightness": (-1.05, 1.05)}, marks={"right angle": 0.0})
 
 
 def _scores(trajectory: ParameterTrajectory, group: str, components: tuple[int, ...]) -> Table:

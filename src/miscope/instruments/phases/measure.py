@@ -47,6 +47,8 @@ from miscope.instruments.singular_values.measure import instrument as singular_v
 from miscope.maths.statistics import lasting_from
 from miscope.plugin import Artifact, Context, Null, Output, OverTraining
 
+Steps = Int[np.ndarray, " n"]
+Curve = Float[np.ndarray, " n"]
 NAMES = ("memorisation", "plateau", "circuit formation", "cleanup", "after")
 LATE = 0.25  # the last part of training that tells whether the test loss still moves
 STILL_FALLING = 0.02  # share of itself that a test loss loses over that part, if training on is worth while
@@ -54,7 +56,7 @@ STILL_FALLING = 0.02  # share of itself that a test loss loses over that part, i
 
 @dataclass(frozen=True)
 class Phases(Output):
-    steps: Int[np.ndarray, " n"]
+    steps: Steps
     accuracy: float  # at the last step, of the test inputs; of the training inputs where there are no others
     phase: tuple[str, ...]  # in order, without gaps from the first step to the last; absent ones are left out
     phase_start: Int[np.ndarray, " phase"]  # step
@@ -72,11 +74,11 @@ class Phases(Output):
 class _Curves(NamedTuple):
     """Losses over training; NaN where a split has no inputs."""
 
-    steps: Int[np.ndarray, " n"]
-    train_accuracy: Float[np.ndarray, " n"]
-    test_accuracy: Float[np.ndarray, " n"]
-    test_loss: Float[np.ndarray, " n"]
-    all_loss: Float[np.ndarray, " n"]
+    steps: Steps
+    train_accuracy: Curve
+    test_accuracy: Curve
+    test_loss: Curve
+    all_loss: Curve
 
     @property
     def has_train(self) -> bool:
@@ -86,32 +88,30 @@ class _Curves(NamedTuple):
     def has_test(self) -> bool:
         return bool(np.isfinite(self.test_accuracy).any())
 
+    @property
+    def late_start(self) -> float:
+        return float(self.steps[-1] - LATE * (self.steps[-1] - self.steps[0]))
+
 
 class _Events(NamedTuple):
     """Steps; None where absent."""
 
-    memorised: int | None
-    peak: int | None
-    fall: int | None
-    onset: int | None
-    solved: int | None
-    grokked: int | None
+    memorised_step: int | None
+    test_peak_step: int | None
+    onset_step: int | None
+    solved_step: int | None
+    grokked_step: int | None
 
 
 def phases(
-    losses: Artifact[Losses],
-    singular_values: Artifact[SingularValues],
-    context: Context,
-    *,
-    memorised_accuracy: float = 0.99,
-    fall: float = 0.1,
-    onset_fall: float = 0.8,
-) -> Phases:
+    losses: Artifact[Losses], singular_values: Artifact[SingularValues], context: Context, *,
+    memorised_accuracy: float = 0.99, fall: float = 0.1, onset_fall: float = 0.8,
+) -> Phases:  # fmt: skip
     """Events, the phases between them, and a verdict with its reasons."""
-    curves = _curves(losses)
-    events = _events(curves, context, memorised_accuracy, fall, onset_fall)
-    bounds = _bounds(curves, events)
-    names, start, end = _segments(bounds, int(curves.steps[0]), int(curves.steps[-1]))
+    rows = [(x.train_accuracy, x.test_accuracy, x.test_loss, x.all_loss) for x in losses.values()]
+    curves = _Curves(np.array(losses.steps, dtype=np.int64), *np.array(rows, dtype=np.float64).T)
+    events, falls_from = _events(curves, context, memorised_accuracy, fall, onset_fall)
+    names, start, end = _segments(curves, events, falls_from)
     verdict, reasons = _verdict(curves, events, context)
     return Phases(
         steps=curves.steps,
@@ -119,52 +119,43 @@ def phases(
         phase=names,
         phase_start=start,
         phase_end=end,
-        memorised_step=events.memorised,
-        test_peak_step=events.peak,
-        onset_step=events.onset,
-        solved_step=events.solved,
-        grokked_step=events.grokked,
         crossover_step=_crossover_step(singular_values),
         verdict=verdict,
         reasons=reasons,
+        **events._asdict(),
     )
 
 
-def _curves(losses: Artifact[Losses]) -> _Curves:
-    rows = [(x.train_accuracy, x.test_accuracy, x.test_loss, x.all_loss) for x in losses.values()]
-    return _Curves(np.array(losses.steps, dtype=np.int64), *np.array(rows, dtype=np.float64).T)
-
-
-# ---------------------------------------------------------------- events
-
-
-def _events(curves: _Curves, context: Context, memorised_accuracy: float, fall: float, onset_fall: float) -> _Events:
+def _events(
+    curves: _Curves, context: Context, memorised_accuracy: float, fall: float, onset_fall: float
+) -> tuple[_Events, int | None]:
+    """The events, and the step from which the test loss falls, which ends the plateau."""
     steps, loss = curves.steps, curves.test_loss
     grokked = _first(steps, loss <= context.solved_loss)
     largest = loss.max(initial=-np.inf, where=np.isfinite(loss))
     falling = loss if grokked is None else loss[steps <= grokked]
     halves = _lasting(steps, falling <= 0.5 * largest)
-    return _Events(
-        memorised=_first(steps, curves.train_accuracy >= memorised_accuracy),
-        peak=_peak(steps, loss),
-        fall=None if halves is None else _lasting(steps, falling <= (1 - fall) * largest),
-        onset=_lasting(steps, falling <= (1 - onset_fall) * largest),
-        solved=_lasting(steps, curves.test_accuracy >= context.solved_accuracy),
-        grokked=grokked,
+    events = _Events(
+        memorised_step=_first(steps, curves.train_accuracy >= memorised_accuracy),
+        test_peak_step=_peak(steps, loss),
+        onset_step=_lasting(steps, falling <= (1 - onset_fall) * largest),
+        solved_step=_lasting(steps, curves.test_accuracy >= context.solved_accuracy),
+        grokked_step=grokked,
     )
+    return events, None if halves is None else _lasting(steps, falling <= (1 - fall) * largest)
 
 
-def _first(steps: Int[np.ndarray, " n"], holds: Bool[np.ndarray, " n"]) -> int | None:
+def _first(steps: Steps, holds: Bool[np.ndarray, " n"]) -> int | None:
     return int(steps[holds.argmax()]) if holds.any() else None
 
 
-def _lasting(steps: Int[np.ndarray, " n"], holds: Bool[np.ndarray, " seen"]) -> int | None:
+def _lasting(steps: Steps, holds: Bool[np.ndarray, " seen"]) -> int | None:
     """The step from which it holds to the end of what is seen, the first checkpoints; None: it does not."""
     index = int(lasting_from(holds))
     return int(steps[index]) if index < len(holds) else None
 
 
-def _peak(steps: Int[np.ndarray, " n"], loss: Float[np.ndarray, " n"]) -> int | None:
+def _peak(steps: Steps, loss: Curve) -> int | None:
     """The largest test loss; none if it is still the last one, or less than 10 % above the first."""
     finite = np.where(np.isfinite(loss), loss, -np.inf)
     top = int(finite.argmax())
@@ -172,114 +163,89 @@ def _peak(steps: Int[np.ndarray, " n"], loss: Float[np.ndarray, " n"]) -> int | 
 
 
 def _crossover_step(singular_values: Artifact[SingularValues]) -> int | None:
-    """None without an MLP, or where the difference never changes sign."""
-    difference = _ratio_difference(singular_values)
-    signs = np.sign(difference)
-    since = int(lasting_from(signs == signs[-1])) if len(signs) else 0
+    """From where PR(W_out) - PR(W_in) of the last MLP has its last sign; None: there is none, or it always has it."""
+    names = singular_values.last.matrix
+    inputs = [name for name in names if name.endswith(".mlp.W_in")]
+    if not inputs:
+        return None
+    ratios = singular_values.stack("participation_ratio")
+    written = ratios[:, names.index(inputs[-1].replace("W_in", "W_out"))]
+    signs = np.sign(written - ratios[:, names.index(inputs[-1])])
+    since = int(lasting_from(signs == signs[-1]))
     return singular_values.steps[since] if since else None
 
 
-def _ratio_difference(singular_values: Artifact[SingularValues]) -> Float[np.ndarray, " n"]:
-    """PR(W_out) - PR(W_in) of the last layer that has an MLP; empty without one."""
-    outputs = list(singular_values.values())
-    inputs = [name for name in outputs[0].matrix if name.endswith(".mlp.W_in")]
-    if not inputs:
-        return np.empty(0)
-    index_in = outputs[0].matrix.index(inputs[-1])
-    index_out = outputs[0].matrix.index(inputs[-1].replace("W_in", "W_out"))
-    ratios = np.stack([output.participation_ratio for output in outputs])
-    return ratios[:, index_out] - ratios[:, index_in]
-
-
-# ---------------------------------------------------------------- phases
-
-
-def _bounds(curves: _Curves, events: _Events) -> tuple[int | None, ...]:
+def _bounds(curves: _Curves, events: _Events, falls_from: int | None) -> list[int | None]:
     """Steps at which each phase but the last ends, never falling; None: it lasts to the end, and none comes after."""
+    memorised, _, onset, solved, grokked = events
     if not curves.has_test:
-        return (events.memorised,) * 4
-    solved = events.solved if events.grokked is None else events.grokked
-    onset = solved if events.onset is None else events.onset  # solved from the first: nothing to fall from
-    fall = onset if events.fall is None else events.fall
-    starts = [step for step in (events.memorised, fall) if step is not None]
-    memorised = min(starts) if starts else None
-    bounds: list[int | None] = [memorised if curves.has_train else int(curves.steps[0])]
+        return [memorised] * 4
+    solved = solved if grokked is None else grokked
+    onset = solved if onset is None else onset  # solved from the first: nothing to fall from
+    fall = onset if falls_from is None else falls_from
+    starts = [step for step in (memorised, fall) if step is not None]
+    bounds = [min(starts, default=None) if curves.has_train else int(curves.steps[0])]
     for bound in (fall, onset, solved):
         before = bounds[-1]
         bounds.append(None if bound is None or before is None else max(bound, before))
-    return tuple(bounds)
+    return bounds
 
 
 def _segments(
-    bounds: tuple[int | None, ...], first: int, last: int
+    curves: _Curves, events: _Events, falls_from: int | None
 ) -> tuple[tuple[str, ...], Int[np.ndarray, " phase"], Int[np.ndarray, " phase"]]:
     """Names, starts and ends of the phases that take time; with one checkpoint, the phase that it is in."""
-    ends = [last if bound is None else bound for bound in bounds] + [last]
+    bounds, first, last = _bounds(curves, events, falls_from), int(curves.steps[0]), int(curves.steps[-1])
+    ends = [*(last if bound is None else bound for bound in bounds), last]
     reached = bounds.index(None) if None in bounds else len(bounds)
     starts = [first, *ends[:-1]]
     kept = [i for i in range(len(NAMES)) if ends[i] > starts[i]] or [reached]
-    names = tuple(NAMES[i] for i in kept)
-    return names, np.array([starts[i] for i in kept]), np.array([ends[i] for i in kept])
-
-
-# ---------------------------------------------------------------- verdict
+    return tuple(NAMES[i] for i in kept), np.array([starts[i] for i in kept]), np.array([ends[i] for i in kept])
 
 
 def _verdict(curves: _Curves, events: _Events, context: Context) -> tuple[str, tuple[str, ...]]:
     broken = _first(curves.steps, ~np.isfinite(curves.all_loss))
     if broken is not None:
         return "stop", (f"The loss is not finite at step {broken:,}.",)
+    memorised, grokked, solved = events.memorised_step, events.grokked_step, events.solved_step
     if not curves.has_test:
-        return _verdict_without_test(events)
-    if events.grokked is not None:
-        return "done", (f"The test loss came down to {context.solved_loss:g} nats at step {events.grokked:,}.",)
+        reason = "The probe has no test inputs, so generalisation cannot be seen."
+        if memorised is None:
+            return "continue", (reason, "The training inputs are not learned yet.")
+        return "done", (reason, f"The training inputs are learned since step {memorised:,}.")
+    if grokked is not None:
+        return "done", (f"The test loss came down to {context.solved_loss:g} nats at step {grokked:,}.",)
     is_falling, trend = _trend(curves)
-    if events.solved is not None:
-        reason = f"The test accuracy has been at {context.solved_accuracy:g} or above since step {events.solved:,}."
+    if solved is not None:
+        reason = f"The test accuracy has been at {context.solved_accuracy:g} or above since step {solved:,}."
         return "continue" if is_falling else "done", (reason, trend)
-    return _verdict_unsolved(curves, events, is_falling, trend)
+    return _verdict_unsolved(curves, memorised, is_falling, trend)
 
 
-def _verdict_without_test(events: _Events) -> tuple[str, tuple[str, ...]]:
-    reason = "The probe has no test inputs, so generalisation cannot be seen."
-    if events.memorised is None:
-        return "continue", (reason, "The training inputs are not learned yet.")
-    return "done", (reason, f"The training inputs are learned since step {events.memorised:,}.")
-
-
-def _verdict_unsolved(curves: _Curves, events: _Events, is_falling: bool, trend: str) -> tuple[str, tuple[str, ...]]:
+def _verdict_unsolved(
+    curves: _Curves, memorised: int | None, is_falling: bool, trend: str
+) -> tuple[str, tuple[str, ...]]:
     accuracy = f"The test accuracy is {curves.test_accuracy[-1]:.3f} at the last checkpoint."
     if len(curves.steps) == 1:
         return "continue", (accuracy, "One checkpoint shows no trend.")
-    if curves.has_train and events.memorised is None:
+    if curves.has_train and memorised is None:
         return "continue", (accuracy, "The training inputs are not learned yet.")
-    reason = _age(curves, events)
-    if events.memorised is not None and events.memorised > _late_start(curves):
-        return "continue", (accuracy, reason, "That is too recent to judge.")
+    if memorised is None:
+        reason = "Which inputs the network trained on is not known."
+    else:
+        reason = f"The training inputs are learned since step {memorised:,} of {curves.steps[-1]:,}."
+        if memorised > curves.late_start:
+            return "continue", (accuracy, reason, "That is too recent to judge.")
     return "continue" if is_falling else "stop", (accuracy, reason, trend)
-
-
-def _age(curves: _Curves, events: _Events) -> str:
-    if events.memorised is None:
-        return "Which inputs the network trained on is not known."
-    return f"The training inputs are learned since step {events.memorised:,} of {curves.steps[-1]:,}."
-
-
-def _late_start(curves: _Curves) -> float:
-    first, last = curves.steps[0], curves.steps[-1]
-    return float(last - LATE * (last - first))
 
 
 def _trend(curves: _Curves) -> tuple[bool, str]:
     """Whether the test loss still falls, from the last checkpoint before the late part to the end, and the sentence."""
-    at = max(0, int(np.searchsorted(curves.steps, _late_start(curves), side="right")) - 1)
+    at = max(0, int(np.searchsorted(curves.steps, curves.late_start, side="right")) - 1)
     before, now = curves.test_loss[at], curves.test_loss[-1]
     is_falling = bool(now < (1 - STILL_FALLING) * before)
     says = "still falls" if is_falling else "no longer falls"
     return is_falling, f"The test loss {says}: {before:.3g} nats at step {curves.steps[at]:,}, {now:.3g} at the end."
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(output: Phases, context: Context) -> Iterator[Null]:

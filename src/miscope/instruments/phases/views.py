@@ -5,14 +5,7 @@ import pandas as pd
 from miscope.instruments.phases.measure import Phases
 from miscope.plugin import Context, Table, timeline, view
 
-EVENTS = {
-    "memorised_step": "memorised",
-    "test_peak_step": "test loss peaks",
-    "onset_step": "onset",
-    "solved_step": "solved",
-    "crossover_step": "crossover",
-    "grokked_step": "grokked",
-}
+EVENTS = ("memorised", "test_peak", "onset", "solved", "crossover", "grokked")
 
 
 @view(
@@ -23,13 +16,10 @@ EVENTS = {
     draw=timeline(),
 )
 def overview(phases: Phases, context: Context) -> Table:
-    """One row per phase, event, verdict and reason; `start` and `end` are steps.
-
-    An event that did not happen has no row. The verdict and its reasons are about the last step.
-    """
+    """One row per phase, event that happened, verdict and reason, by `start` and `end` in steps; verdicts: the last."""
     spans = zip(phases.phase, phases.phase_start, phases.phase_end, strict=True)
     rows = [("phase", name, int(start), int(end)) for name, start, end in spans]
-    steps = {name: getattr(phases, field) for field, name in EVENTS.items()}
+    steps = {name.replace("test_peak", "test loss peaks"): getattr(phases, f"{name}_step") for name in EVENTS}
     happened = sorted((step, name) for name, step in steps.items() if step is not None)
     rows += [("event", name, int(step), int(step)) for step, name in happened]
     last = int(phases.steps[-1])

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from miscope.calibration.models import Addition, on_planted, probe, seen_by, through_the_model, tracked
+from miscope.calibration.models import Addition, on_planted, probe, through_the_model, tracked
 from miscope.instruments.logit_spectra.measure import instrument as logit_spectra_instrument
 from miscope.instruments.losses.measure import instrument as losses_instrument
 from miscope.instruments.progress_measures.measure import instrument
 from miscope.plugin import Answer, Checkpoint
+from miscope.workspace.observation import observed_over_training
 
 ADDITION, NEEDED = Addition(), (logit_spectra_instrument, losses_instrument)
 
@@ -23,7 +24,8 @@ def progress_of_an_exact_adder() -> Iterator[Answer]:
     """
     context, checkpoint = ADDITION.context, ADDITION.checkpoint()
     needed = ({0: through_the_model(needed, checkpoint, context)} for needed in NEEDED)
-    progress = tracked(instrument, {0: seen_by(instrument, checkpoint, context)}, *needed, context=context)
+    seen = observed_over_training(checkpoint, context, instrument)
+    progress = tracked(instrument, {0: seen}, *needed, context=context)
     right, mean, sizes = context.probe.targets, ADDITION.mean_size, ADDITION.sizes()
     restricted = _mean_loss(ADDITION.logits(np.full_like(sizes, mean)), right)
     train = context.probe.is_train

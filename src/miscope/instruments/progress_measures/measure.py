@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from miscope.instruments._shared import guessing
-from miscope.instruments._shared.nulls import MARGIN
+from miscope.instruments._shared.nulls import with_margin
 from miscope.instruments.logit_spectra.measure import LogitSpectra, of_noise
 from miscope.instruments.logit_spectra.measure import instrument as logit_spectra_instrument
 from miscope.instruments.losses.measure import Losses
@@ -43,6 +43,10 @@ from miscope.maths.statistics import answers
 from miscope.maths.waves import answer_place, losses_without
 from miscope.plugin import Artifact, Basis, Checkpoint, Context, MiscopeError, Null, Output, OverTraining
 
+Run = Mapping[int, Checkpoint]
+Keys = Int[np.ndarray, " key"]
+Inputs = Int[np.ndarray, " batch"]
+Logits = Float[np.ndarray, "place vocab"]
 NOISE = 10  # over p^2: five times the share that logits of noise have at a frequency, 2 of p^2 directions
 
 
@@ -51,7 +55,7 @@ class ProgressMeasures(Output):
     """Losses are means in nats. NaN: there is no key, or no input of that split."""
 
     steps: Int[np.ndarray, " n"]
-    key_frequency: Int[np.ndarray, " key"]  # k, ascending; none: no frequency stands out at the final checkpoint
+    key_frequency: Keys  # k, ascending; none: no frequency stands out at the final checkpoint
     key_rule: str  # where the keys are from, as a sentence
     is_native: bool  # whether the basis is that of the task's input group
     train_loss: Float[np.ndarray, " n"]  # of the logits as they are
@@ -68,14 +72,9 @@ class ProgressMeasures(Output):
 
 
 def progress_measures(
-    checkpoints: Mapping[int, Checkpoint],
-    spectra: Artifact[LogitSpectra],
-    losses: Artifact[Losses],
-    context: Context,
-    *,
-    keys: tuple[int, ...] = (),
-    share: float = 0.01,
-) -> ProgressMeasures:
+    checkpoints: Run, spectra: Artifact[LogitSpectra], losses: Artifact[Losses], context: Context, *,
+    keys: tuple[int, ...] = (), share: float = 0.01,
+) -> ProgressMeasures:  # fmt: skip
     """By default a key is a frequency with at least `share` of the logits' energy at the final checkpoint.
 
     Where the group is so small that noise comes near it, five times what noise has is asked for. `checkpoints` have
@@ -97,9 +96,8 @@ def progress_measures(
     )
 
 
-def _keys(
-    spectra: Artifact[LogitSpectra], basis: Basis, keys: Sequence[int], share: float
-) -> tuple[Int[np.ndarray, " key"], str]:
+def _keys(spectra: Artifact[LogitSpectra], basis: Basis, keys: Sequence[int], share: float) -> tuple[Keys, str]:
+    """The key frequencies, and where they are from in words."""
     if keys:
         if not all(1 <= k <= basis.n_frequencies for k in keys):
             raise MiscopeError(f"`keys` = {list(keys)}; allowed: frequencies from 1 to {basis.n_frequencies}.")
@@ -110,9 +108,7 @@ def _keys(
     return chosen, f"{which} at least {100 * share:.3g} % of the logits' energy at the final checkpoint, step {step:,}."
 
 
-def _measured(
-    spectrum: LogitSpectra, losses: Losses, context: Context, keys: Int[np.ndarray, " key"]
-) -> dict[str, np.ndarray]:
+def _measured(spectrum: LogitSpectra, losses: Losses, context: Context, keys: Keys) -> dict[str, np.ndarray]:
     """The columns of one checkpoint that need no logits."""
     single = spectrum.excluded_loss
     others = np.empty(0) if single is None else np.delete(single, keys - 1)
@@ -130,13 +126,10 @@ def _measured(
     }
 
 
-def _of_keys(
-    spectrum: LogitSpectra, context: Context, keys: Int[np.ndarray, " key"]
-) -> dict[str, float | np.ndarray | None]:
+def _of_keys(spectrum: LogitSpectra, context: Context, keys: Keys) -> dict[str, float | np.ndarray | None]:
     """What needs keys: nothing is known of it without one."""
     if not len(keys):
-        nothing = dict.fromkeys(("trig_loss", "key_share", "trig_share"), np.nan)
-        return {**nothing, "restricted_loss": np.full(3, np.nan)}
+        return {"restricted_loss": np.full(3, np.nan), "trig_loss": None, "key_share": None, "trig_share": None}
     basis, probe = context.basis, context.probe
     place = answer_place(basis, probe.targets)[1]
     mean = basis.matrix[0, 0] * spectrum.coefficient[0].astype(np.float64)
@@ -150,15 +143,13 @@ def _of_keys(
     }
 
 
-def _kept(spectrum: LogitSpectra, basis: Basis, keys: Int[np.ndarray, " key"]) -> Float[np.ndarray, "place vocab"]:
+def _kept(spectrum: LogitSpectra, basis: Basis, keys: Keys) -> Logits:
     """P L, which depends on an input's place alone."""
     of_key = np.isin(basis.frequencies, keys)
     return basis.matrix[of_key].T @ spectrum.coefficient[of_key].astype(np.float64)
 
 
-def _losses(
-    logits: Float[np.ndarray, "place vocab"], place: Int[np.ndarray, " batch"], targets: Int[np.ndarray, " batch"]
-) -> Float[np.ndarray, " batch"]:
+def _losses(logits: Logits, place: Inputs, targets: Inputs) -> Float[np.ndarray, " batch"]:
     """Cross-entropy of each input where logits depend on its place alone."""
     n = logits.shape[1]
     different, index = np.unique(place * n + targets, return_inverse=True)
@@ -166,9 +157,7 @@ def _losses(
     return answers(logits[at], right).loss[index]
 
 
-def _trig_logits(
-    spectrum: LogitSpectra, size: int, keys: Int[np.ndarray, " key"]
-) -> Float[np.ndarray, "place vocab"] | None:
+def _trig_logits(spectrum: LogitSpectra, size: int, keys: Keys) -> Logits | None:
     """Sum over the keys of their cosines; an output that is no token of the basis has 0, the mean."""
     if spectrum.trig_amplitude is None:
         return None
@@ -179,20 +168,13 @@ def _trig_logits(
     return logits
 
 
-def _excluded_loss(
-    checkpoints: Mapping[int, Checkpoint],
-    step: int,
-    spectrum: LogitSpectra,
-    context: Context,
-    keys: Int[np.ndarray, " key"],
-) -> np.ndarray:
-    """The train loss without all keys; NaN without a key or inputs to train on."""
-    basis, probe = context.basis, context.probe
-    train = probe.is_train
+def _excluded_loss(run: Run, step: int, spectrum: LogitSpectra, context: Context, keys: Keys) -> np.ndarray:
+    """The train loss without all keys; NaN, and no checkpoint is made, without a key or inputs to train on."""
+    train, targets = context.probe.is_train, context.probe.targets
     if not (len(keys) and train.any()):
         return np.asarray(np.nan)
-    logits, place = checkpoints[step].activations["logits"], answer_place(basis, probe.targets)[1][train]
-    return np.asarray(losses_without(logits, probe.targets[train], place, _kept(spectrum, basis, keys)[None])[0])
+    logits, place = run[step].activations["logits"], answer_place(context.basis, targets)[1][train]
+    return np.asarray(losses_without(logits, targets[train], place, _kept(spectrum, context.basis, keys)[None])[0])
 
 
 def _mean(losses: Float[np.ndarray, " input"]) -> float:
@@ -205,9 +187,6 @@ def measures(output: ProgressMeasures) -> dict[str, np.ndarray]:
     return {"restricted_loss": output.restricted_loss[0], **{name: getattr(output, name) for name in names}}
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
 def nulls(output: ProgressMeasures, context: Context) -> Iterator[Null]:
     """Guessing, logits of noise, and frequencies that are no keys; without a key there is nothing to filter by."""
     n, split = len(output.key_frequency), 0 if context.probe.is_train.all() else 2
@@ -216,35 +195,23 @@ def nulls(output: ProgressMeasures, context: Context) -> Iterator[Null]:
         yield from (none.of(view) for view in ("overview", "frequencies", "losses", "shares"))
         return
     yield _of_loss(output, context, 0).of("overview")
-    yield _of_frequencies(output).of("frequencies")
+    worst, others = float(output.key_excluded_loss[:, -1].max()), float(output.other_loss[-1])
+    statistic, of = "train loss without the worst key", "the worst of the other frequencies"
+    yield with_margin(statistic, worst, others, of).of("frequencies")
     yield _of_loss(output, context, split).of("losses")
     yield of_noise("share of the keys at the end", output.key_share[-1], context.basis.size, n).of("shares")
 
 
 def _of_loss(output: ProgressMeasures, context: Context, split: int) -> Null:
-    """The loss with the keys alone (`split`: all inputs, train, test) at the end.
-
-    Filtered noise has the loss of guessing within some hundredths; below it by a margin there is a circuit.
-    """
+    """The final loss with the keys alone (`split`: all, train, test); filtered noise has about that of guessing."""
     train = context.probe.is_train
     chosen = (np.ones_like(train), train, ~train)[split]
-    threshold = guessing.entropy(context.probe, chosen) / MARGIN if chosen.any() else np.nan
+    guessed = guessing.entropy(context.probe, chosen) if chosen.any() else np.nan
     statistic = f"restricted {'test ' if split == 2 else ''}loss at the end"
-    source = f"guessing with a margin of {MARGIN:g}"
-    return Null(statistic, float(output.restricted_loss[split, -1]), threshold, source, level=None, is_lower=True)
+    return with_margin(statistic, float(output.restricted_loss[split, -1]), guessed, "guessing", is_lower=True)
 
 
-def _of_frequencies(output: ProgressMeasures) -> Null:
-    worst, threshold = float(output.key_excluded_loss[:, -1].max()), MARGIN * float(output.other_loss[-1])
-    source = f"the worst of the other frequencies with a margin of {MARGIN:g}"
-    return Null("train loss without the worst key", worst, threshold, source, level=None)
-
-
+needs = (logit_spectra_instrument, losses_instrument)
 instrument = OverTraining(
-    progress_measures,
-    needs=(logit_spectra_instrument, losses_instrument),
-    hooks=("logits",),
-    inputs="train",
-    measures=measures,
-    nulls=nulls,
+    progress_measures, needs=needs, hooks=("logits",), inputs="train", measures=measures, nulls=nulls
 )

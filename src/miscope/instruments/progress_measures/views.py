@@ -19,9 +19,7 @@ PARTS = ("cos and sin(w s)", "cos(w (s − c))")
     draw=lines("step", "loss", "measure", log_y=True, titles={"loss": "loss (nats)"}),
 )
 def overview(progress: ProgressMeasures, context: Context) -> Table:
-    """One row per (measure, step); `loss` in nats. The restricted loss is over all inputs.
-
-    Without a key frequency there are no rows of restricted and excluded loss.
+    """One row per (measure, step); `loss` in nats, the restricted one over all inputs. Without a key: none without it.
 
     Source: Nanda et al. 2023, arXiv:2301.05217, section 5.2 and figure 7.
     """
@@ -38,12 +36,7 @@ def overview(progress: ProgressMeasures, context: Context) -> Table:
     draw=lines("step", "loss", "excluded", log_y=True, titles={"loss": "train loss without it (nats)"}, labelled=True),
 )
 def frequencies(progress: ProgressMeasures, context: Context) -> Table:
-    """One row per (excluded, step); `loss` on the training inputs in nats without one key, all keys, or nothing.
-
-    `any one` takes at each step the frequency that costs most, whichever it is: it knows no keys.
-
-    Source: Nanda et al. 2023, arXiv:2301.05217, section 5.1 (excluded loss, also by frequency).
-    """
+    """One row per (excluded, step); train `loss` in nats. `any one` is the frequency that costs most at that step."""
     names = [NONE, ALL, ANY, *(f"k = {k}" for k in progress.key_frequency.tolist())]
     curves = (progress.train_loss, progress.excluded_loss, progress.single_loss, *progress.key_excluded_loss)
     rows = long("loss", np.stack(curves), excluded=names, step=progress.steps)

@@ -18,7 +18,7 @@ arXiv:2004.09602, section 5 (sensitivity, one layer at a time). The noise is our
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -26,17 +26,21 @@ from jaxtyping import Float, Float32, Int
 from miscope.core import weight_order
 from miscope.instrument import GRADIENTS
 from miscope.instruments._shared import guessing
-from miscope.instruments._shared.matrices import kinds
 from miscope.instruments._shared.nulls import MARGIN, against_untrained
+from miscope.instruments._shared.sites import matrix_kinds
 from miscope.maths.statistics import answers
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, Null, Output, PerCheckpoint
 from miscope.quantization.grid import nearest_grid
 
+Weights = Mapping[str, np.ndarray]
 BITS = (8, 4)
 ALL = "all"
 LEAST_LOSS = 1e-12  # in nats: what is below counts as that much
 
 Split = Literal["train", "test"]
+
+
+PerMatrix = Float[np.ndarray, "matrix bits"]
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,11 @@ class QuantizationSensitivity(Output):
 
     matrix: tuple[str, ...]  # the weight that is quantized, the others left as they are; the last is `all`
     bits: Int[np.ndarray, " bits"]
-    error: Float[np.ndarray, "matrix bits"]  # size of the rounding over that of the weight; of `all`, over all of them
-    train_loss: Float[np.ndarray, "matrix bits"] | None  # mean cross-entropy in nats
-    test_loss: Float[np.ndarray, "matrix bits"] | None
-    train_accuracy: Float[np.ndarray, "matrix bits"] | None  # in [0, 1]
-    test_accuracy: Float[np.ndarray, "matrix bits"] | None
+    error: PerMatrix  # size of the rounding over that of the weight; of `all`, over all of them
+    train_loss: PerMatrix | None  # mean cross-entropy in nats
+    test_loss: PerMatrix | None
+    train_accuracy: PerMatrix | None  # in [0, 1]
+    test_accuracy: PerMatrix | None
     plain_train_loss: float | None  # of the network as it is
     plain_test_loss: float | None
     plain_train_accuracy: float | None
@@ -61,6 +65,9 @@ class QuantizationSensitivity(Output):
     n_inputs: int
 
 
+Sensitivity = Artifact[QuantizationSensitivity]
+
+
 def quantization_sensitivity(
     checkpoint: Checkpoint, context: Context, *, inputs: int = 4096, seed: int = 0
 ) -> QuantizationSensitivity:
@@ -70,47 +77,24 @@ def quantization_sensitivity(
     probe, rng = context.probe, np.random.default_rng(seed)
     n = min(inputs or len(probe.tokens), len(probe.tokens))
     chosen = np.sort(rng.choice(len(probe.tokens), n, replace=False))
-    names = _matrices(checkpoint)
-    rounded = {(name, bits): _rounded(name, checkpoint.weights[name], bits) for name in names for bits in BITS}
-    whole = {bits: {name: rounded[name, bits] for name in names} for bits in BITS}
-    noisy = {
-        bits: {name: _noisy(checkpoint.weights[name], rounded[name, bits], rng) for name in names} for bits in BITS
-    }
-    one_by_one = [[{name: rounded[name, bits]} for bits in BITS] for name in names]
-    as_it_is: list[dict[str, np.ndarray]] = [{} for _ in BITS]
-    changes = [*one_by_one, list(whole.values()), list(noisy.values()), as_it_is]
+    names, weights = _matrices(checkpoint), checkpoint.weights
+    rounded = [{name: _rounded(name, weights[name], bits) for name in names} for bits in BITS]
+    noisy = [{name: _noisy(weights[name], of[name], rng) for name in names} for of in rounded]
+    one_by_one = [[{name: of[name]} for of in rounded] for name in names]
+    changes: list[list[dict[str, np.ndarray]]] = [*one_by_one, rounded, noisy, [{} for _ in BITS]]
     answered = np.array([[_answered(checkpoint, context, chosen, change) for change in row] for row in changes])
-    train_loss, test_loss, train_accuracy, test_accuracy = (_Measure.of(answered[:, :, i]) for i in range(4))
+    measured: dict[str, Any] = {}
+    for i, name in enumerate(("train_loss", "test_loss", "train_accuracy", "test_accuracy")):
+        values = answered[:, :, i]
+        parts = (None,) * 3 if np.isnan(values).all() else (values[:-2], values[-2], float(values[-1, 0]))
+        measured |= dict(zip((name, f"noise_{name}", f"plain_{name}"), parts, strict=True))
     return QuantizationSensitivity(
         matrix=(*names, ALL),
         bits=np.array(BITS),
-        error=np.array([[_error(checkpoint.weights, change) for change in row] for row in changes[:-2]]),
-        train_loss=train_loss.rounded,
-        test_loss=test_loss.rounded,
-        train_accuracy=train_accuracy.rounded,
-        test_accuracy=test_accuracy.rounded,
-        plain_train_loss=train_loss.plain,
-        plain_test_loss=test_loss.plain,
-        plain_train_accuracy=train_accuracy.plain,
-        plain_test_accuracy=test_accuracy.plain,
-        noise_train_loss=train_loss.noise,
-        noise_test_loss=test_loss.noise,
-        noise_train_accuracy=train_accuracy.noise,
-        noise_test_accuracy=test_accuracy.noise,
+        error=np.array([[_error(weights, change) for change in row] for row in changes[:-2]]),
         n_inputs=n,
+        **measured,
     )
-
-
-class _Measure(NamedTuple):
-    """One measure with matrices rounded, with noise, and of the network as it is; all absent without inputs."""
-
-    rounded: Float[np.ndarray, "matrix bits"] | None = None
-    noise: Float[np.ndarray, " bits"] | None = None
-    plain: float | None = None
-
-    @classmethod
-    def of(cls, values: Float[np.ndarray, "change bits"]) -> "_Measure":
-        return cls() if np.isnan(values).all() else cls(values[:-2], values[-2], float(values[-1, 0]))
 
 
 def _matrices(checkpoint: Checkpoint) -> list[str]:
@@ -140,32 +124,22 @@ def _noisy(weight: np.ndarray, rounded: np.ndarray, rng: np.random.Generator) ->
     return (weight + size * noise).astype(np.float32)
 
 
-def _error(weights: Mapping[str, np.ndarray], change: Mapping[str, np.ndarray]) -> float:
+def _error(weights: Weights, change: Weights) -> float:
     moved = sum(float(np.square(new - weights[name], dtype=np.float64).sum()) for name, new in change.items())
     size = sum(float(np.square(weights[name], dtype=np.float64).sum()) for name in change)
     return float(np.sqrt(moved / size)) if size else 0.0
 
 
-class _Answered(NamedTuple):
-    """Means over the chosen inputs of each split; NaN where there is none."""
-
-    train_loss: float
-    test_loss: float
-    train_accuracy: float
-    test_accuracy: float
-
-
 def _answered(
-    checkpoint: Checkpoint, context: Context, chosen: Int[np.ndarray, " chosen"], change: Mapping[str, np.ndarray]
-) -> _Answered:
-    """What the network answers with some of its weights exchanged."""
+    checkpoint: Checkpoint, context: Context, chosen: Int[np.ndarray, " chosen"], change: Weights
+) -> list[float]:
+    """Train and test loss, train and test accuracy with some weights exchanged; NaN of a split without inputs."""
     network, probe = checkpoint.network, context.probe
     logits = network.logits(network.vector({**checkpoint.weights, **change}), chosen)
     given = answers(logits, probe.targets[chosen], None if probe.allowed is None else probe.allowed[chosen])
     splits = (probe.is_train[chosen], ~probe.is_train[chosen])
-    measures = (given.loss, given.margin > 0)
-    means = [float(m[split].mean()) if split.any() else float("nan") for m in measures for split in splits]
-    return _Answered(*means)
+    of_inputs = (given.loss, given.margin > 0)
+    return [float(x[split].mean()) if split.any() else float("nan") for x in of_inputs for split in splits]
 
 
 def measures(output: QuantizationSensitivity) -> dict[str, float]:
@@ -175,69 +149,48 @@ def measures(output: QuantizationSensitivity) -> dict[str, float]:
     return {f"test_accuracy_at_int{b}": float(x) for b, x in zip(output.bits, output.test_accuracy[-1], strict=True)}
 
 
-def matrix_kinds(output: QuantizationSensitivity) -> tuple[str, ...]:
+def rounded_kinds(output: QuantizationSensitivity) -> tuple[str, ...]:
     """What is rounded, by kind; `all` is last."""
-    return (*kinds(output.matrix[:-1]), ALL)
+    return (*matrix_kinds(output.matrix[:-1]), ALL)
 
 
-def costs(
-    sensitivity: Artifact[QuantizationSensitivity], split: Split, prefix: Literal["", "noise_"] = ""
-) -> Float[np.ndarray, "step *matrix bits"]:
-    """The loss with matrices rounded, or with noise as large, as a multiple of the loss without."""
+def costs(sensitivity: Sensitivity, split: Split, prefix: str = "") -> Float[np.ndarray, "step *matrix bits"]:
+    """The loss with matrices rounded, or by the prefix `noise_` with noise as large, as a multiple of that without."""
     loss, plain = (np.maximum(sensitivity.stack(f"{kind}{split}_loss"), LEAST_LOSS) for kind in (prefix, "plain_"))
     return loss / plain.reshape(-1, *[1] * (loss.ndim - 1))
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
-def nulls(sensitivity: Artifact[QuantizationSensitivity], context: Context) -> Iterator[Null]:
+def nulls(sensitivity: Sensitivity, context: Context) -> Iterator[Null]:
     """Guessing, noise as large as the rounding, and the untrained network."""
     last = sensitivity.last
     split: Split = "train" if last.test_loss is None else "test"
-    yield _of_accuracy(last, context, split).of("overview")
+    is_split = context.probe.is_train == (split == "train")
+    n_inputs = max(1, round(last.n_inputs * is_split.mean()))  # of the split in the sample, about
+    threshold = guessing.guessed_share(n_inputs, guessing.chance(context.probe, is_split))
+    accuracy, statistic = float(getattr(last, f"{split}_accuracy")[-1, -1]), f"{split} accuracy at INT4"
+    yield Null(statistic, accuracy, threshold, guessing.SOURCE, unit="share").of("overview")
     yield _of_error(sensitivity).of("errors")
     cost = float(costs(sensitivity, split)[-1, -1, -1])
     yield _against_noise(f"{split} loss at INT4 over that without", cost, sensitivity, split, -1).of("losses")
     for shown in get_args(Split):
         for at, bits in enumerate(last.bits.tolist() if getattr(last, f"{shown}_loss") is not None else ()):
-            yield _of_worst_matrix(sensitivity, shown, at).of("matrices", bits=str(bits), split=shown)
+            alone = costs(sensitivity, shown)[-1, :-1, at]
+            statistic = f"loss with {rounded_kinds(last)[alone.argmax()]} alone rounded over that without"
+            null = _against_noise(statistic, float(alone.max()), sensitivity, shown, at)
+            yield null.of("matrices", bits=str(bits), split=shown)
 
 
-def _of_accuracy(last: QuantizationSensitivity, context: Context, split: Split) -> Null:
-    """Of guesses on as many inputs as the sample has of the split, about."""
-    is_split = context.probe.is_train == (split == "train")
-    n_inputs = max(1, round(last.n_inputs * is_split.mean()))
-    threshold = guessing.guessed_share(n_inputs, guessing.chance(context.probe, is_split))
-    accuracy = float(getattr(last, f"{split}_accuracy")[-1, -1])
-    return Null(f"{split} accuracy at INT4", accuracy, threshold, guessing.SOURCE, unit="share")
-
-
-def _of_error(sensitivity: Artifact[QuantizationSensitivity]) -> Null:
+def _of_error(sensitivity: Sensitivity) -> Null:
     """Of the matrix whose fit to its grid of four bits changed most, to the better or to the worse."""
     first, last = sensitivity[sensitivity.steps[0]], sensitivity.last
     start, end = (np.log(np.maximum(output.error[:, -1], 1e-12)) for output in (first, last))
     most = int(np.abs(end - start).argmax())
-    statistic, is_lower = f"rounding of {matrix_kinds(last)[most]} at INT4", bool(end[most] < start[most])
-    return against_untrained(
-        statistic, sensitivity, lambda o: float(o.error[most, -1]), is_lower=is_lower, unit="share"
-    )
+    statistic, is_lower = f"rounding of {rounded_kinds(last)[most]} at INT4", bool(end[most] < start[most])
+    return against_untrained(statistic, sensitivity, lambda o: o.error[most, -1], is_lower=is_lower, unit="share")
 
 
-def _of_worst_matrix(sensitivity: Artifact[QuantizationSensitivity], split: Split, at: int) -> Null:
-    cost = costs(sensitivity, split)[-1, :-1, at]
-    worst = int(cost.argmax())
-    statistic = f"loss with {matrix_kinds(sensitivity.last)[worst]} alone rounded over that without"
-    return _against_noise(statistic, float(cost[worst]), sensitivity, split, at)
-
-
-def _against_noise(
-    statistic: str, cost: float, sensitivity: Artifact[QuantizationSensitivity], split: Split, at: int
-) -> Null:
-    """A multiple of the loss beside what noise as large as the rounding costs; `at` numbers the bits.
-
-    One draw of noise at one step may be lucky, so it is the worst of all steps.
-    """
+def _against_noise(statistic: str, cost: float, sensitivity: Sensitivity, split: Split, at: int) -> Null:
+    """The loss of bits number `at` over that with noise as large, at its worst step: one draw may be lucky."""
     threshold = MARGIN * float(costs(sensitivity, split, "noise_")[:, at].max())
     source = f"noise as large (worst step, with a margin of {MARGIN:g})"
     return Null(statistic, cost, threshold, source, "matched", level=None)

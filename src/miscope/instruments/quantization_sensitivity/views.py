@@ -5,21 +5,11 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from miscope.instruments.quantization_sensitivity.measure import (
-    LEAST_LOSS,
-    QuantizationSensitivity,
-    Split,
-    costs,
-    matrix_kinds,
-)
-from miscope.plugin import Artifact, Context, NotApplicable, Null, Table, heatmap, lines, long, theme, view
+from miscope.instruments.quantization_sensitivity.measure import LEAST_LOSS, Sensitivity, Split, costs, rounded_kinds
+from miscope.plugin import Context, NotApplicable, Null, Table, heatmap, lines, long, theme, view
 
-WEIGHTS = {
-    "float32": theme.INK,
-    "INT8": theme.PALETTE[0],
-    "INT4": theme.PALETTE[1],
-    "noise as large as INT4's": theme.GREY,
-}
+WEIGHTS = dict(zip(("float32", "INT8", "INT4"), (theme.INK, *theme.PALETTE), strict=False))
+WEIGHTS["noise as large as INT4's"] = theme.GREY
 
 
 @view(
@@ -29,15 +19,11 @@ WEIGHTS = {
     "rounding is what hurts, not the grid.",
     draw=lines("step", "accuracy", "weights", "split"),
 )
-def overview(sensitivity: Artifact[QuantizationSensitivity], context: Context, null: Null) -> Table:
+def overview(sensitivity: Sensitivity, context: Context, null: Null) -> Table:
     """One row per (split, weights, step); `accuracy` in [0, 1] with all matrices rounded, or with noise as large."""
-    return Table(
-        _over_training(sensitivity, "accuracy"),
-        limits={"accuracy": (-0.03, 1.03)},
-        marks={null.source: null.threshold},
-        note=f"{sensitivity.last.n_inputs:,} inputs of the probe; weights alone",
-        colors=WEIGHTS,
-    )
+    rows, marks = _over_training(sensitivity, "accuracy"), {null.source: null.threshold}
+    note = f"{sensitivity.last.n_inputs:,} inputs of the probe; weights alone"
+    return Table(rows, limits={"accuracy": (-0.03, 1.03)}, marks=marks, note=note, colors=WEIGHTS)
 
 
 @view(
@@ -46,11 +32,11 @@ def overview(sensitivity: Artifact[QuantizationSensitivity], context: Context, n
     "at eight bits and near 9 % at four; a few large weights among many small ones lose more.",
     draw=lines("step", "error", "matrix", "bits", log_y=True, titles={"error": "rounding / weight"}),
 )
-def errors(sensitivity: Artifact[QuantizationSensitivity], context: Context) -> Table:
+def errors(sensitivity: Sensitivity, context: Context) -> Table:
     """One row per (bits, matrix, step); `error` is the size of the rounding over that of the weight."""
     values, last = sensitivity.stack("error").transpose(2, 1, 0), sensitivity.last
     bits = [f"INT{n}" for n in last.bits]
-    return Table(long("error", values, bits=bits, matrix=matrix_kinds(last), step=sensitivity.steps))
+    return Table(long("error", values, bits=bits, matrix=rounded_kinds(last), step=sensitivity.steps))
 
 
 @view(
@@ -59,7 +45,7 @@ def errors(sensitivity: Artifact[QuantizationSensitivity], context: Context) -> 
     "lost at four bits long before an answer is; the distance to the black curve is the cost.",
     draw=lines("step", "loss", "weights", "split", log_y=True, titles={"loss": "loss (nats)"}),
 )
-def losses(sensitivity: Artifact[QuantizationSensitivity], context: Context) -> Table:
+def losses(sensitivity: Sensitivity, context: Context) -> Table:
     """One row per (split, weights, step); `loss` in nats with all matrices rounded, or with noise as large."""
     rows = _over_training(sensitivity, "loss")
     return Table(rows.assign(loss=np.maximum(rows["loss"], LEAST_LOSS)), colors=WEIGHTS)
@@ -72,29 +58,22 @@ def losses(sensitivity: Artifact[QuantizationSensitivity], context: Context) -> 
     draw=heatmap("step", "matrix", "change", titles={"change": "log10 (loss rounded / loss)", "matrix": " "}),
 )
 def matrices(
-    sensitivity: Artifact[QuantizationSensitivity],
-    context: Context,
-    *,
-    bits: Literal["4", "8"] = "4",
-    split: Split = "test",
+    sensitivity: Sensitivity, context: Context, *, bits: Literal["4", "8"] = "4", split: Split = "test"
 ) -> Table:
     """One row per (matrix, step); `change` is log10 of the loss with that matrix rounded over the loss without."""
     last = sensitivity.last
     if getattr(last, f"{split}_loss") is None:
         raise NotApplicable(f"The sample of the probe has no {split} inputs.")
     cost = costs(sensitivity, split)[:, :, last.bits.tolist().index(int(bits))]
-    rows = long("change", np.log10(cost).T, matrix=matrix_kinds(last), step=sensitivity.steps)
+    rows = long("change", np.log10(cost).T, matrix=rounded_kinds(last), step=sensitivity.steps)
     return Table(rows, note=f"INT{bits}, {split} inputs")
 
 
-def _over_training(sensitivity: Artifact[QuantizationSensitivity], measure: str) -> pd.DataFrame:
+def _over_training(sensitivity: Sensitivity, measure: str) -> pd.DataFrame:
     """One row per (split, weights, step) of `loss` or `accuracy`; a split that the probe lacks has no row."""
     splits = [split for split in get_args(Split) if getattr(sensitivity.last, f"{split}_{measure}") is not None]
-    values = np.stack([_curves(sensitivity, f"{split}_{measure}") for split in splits])
-    return long(measure, values, split=splits, weights=tuple(WEIGHTS), step=sensitivity.steps)
-
-
-def _curves(sensitivity: Artifact[QuantizationSensitivity], field: str) -> np.ndarray:
-    """[weights step]"""
-    plain, rounded, noise = (sensitivity.stack(f"{kind}{field}") for kind in ("plain_", "", "noise_"))
-    return np.vstack([plain, rounded[:, -1].T, noise[:, -1]])
+    curves = []  # [split weights step]
+    for split in splits:
+        plain, rounded, noise = (sensitivity.stack(f"{of}{split}_{measure}") for of in ("plain_", "", "noise_"))
+        curves.append(np.vstack([plain, rounded[:, -1].T, noise[:, -1]]))
+    return long(measure, np.stack(curves), split=splits, weights=tuple(WEIGHTS), step=sensitivity.steps)

@@ -77,9 +77,8 @@ def geometry_of_an_exact_adder() -> Iterator[Answer]:
     mean, gains = ADDITION.mean_size, np.array(ADDITION.gains) ** 2
     for k, gain in zip(ADDITION.frequencies, gains, strict=True):
         yield Answer(f"share of frequency {k} in the centroids", gain / gains.sum(), geometry.power[at, k - 1], 1e-4)
-    yield Answer(
-        "signal to noise: mean of |cos| squared over its variance", mean**2 / (0.5 - mean**2), geometry.snr[at], 0.01
-    )
+    expected = mean**2 / (0.5 - mean**2)
+    yield Answer("signal to noise: mean of |cos| squared over its variance", expected, geometry.snr[at], 0.01)
     resid = geometry.site.index("blocks.0.hook_resid_pre")
     yield Answer("spread of the answers before the layer, at `=`", 0, geometry.spread[resid])
 

@@ -22,32 +22,24 @@ Source: Fisher 1936, doi:10.1111/j.1469-1809.1936.tb02137.x (the criterion, with
 doi:10.1101/214262 (participation ratio); Zhong et al. 2023, arXiv:2306.17844 (circularity, there of the embedding).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from miscope.instruments._shared.nulls import MARGIN, against_untrained
-from miscope.instruments._shared.sites import last_of_layers, options_of
-from miscope.maths.clouds import (
-    basis_of,
-    circularity,
-    clouds,
-    components,
-    least_of_pairs,
-    rare_rings,
-    rare_snr,
-    ring,
-    squared_distances,
-)
+from miscope.instruments._shared.sites import last_of_layers, options_of, stacked
+from miscope.maths import clouds
 from miscope.maths.codes import Codes, coded, decoded
 from miscope.maths.null_distributions import largest_share
 from miscope.maths.spectra import power_by_frequency
 from miscope.model.sites import HOOKS, sites
-from miscope.plugin import Artifact, Basis, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
+from miscope.plugin import Artifact, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
 
+Classes = Int[np.ndarray, " cls"]
+PerSite = Float[np.ndarray, " site"]
 FEWEST_ON_A_RING = 5  # three points always lie on a circle, and four nearly so
 N_COMPONENTS = 8
 BITS = 12  # of a centroid's coordinate
@@ -60,26 +52,26 @@ class RepresentationGeometry(Output):
 
     site: tuple[str, ...]  # hook names, in the order of the forward pass: `blocks.0.mlp.hook_post`
     width: Int[np.ndarray, " site"]  # dimensions
-    label: Int[np.ndarray, " cls"]  # the right answer
-    n_inputs: Int[np.ndarray, " cls"]
+    label: Classes  # the right answer
+    n_inputs: Classes
     code: UInt8[np.ndarray, " byte"]  # of `centroid`, in 12 bits each, without the features that never vary; packed
     low: Float32[np.ndarray, " feature"]  # the least over centroids; features are the sites' dimensions side by side
     unit: Float32[np.ndarray, " feature"]  # between two levels; a coordinate is off by half of it at most
     radius: Float[np.ndarray, "site cls"]  # root mean square distance from the centroid
     participation_ratio: Float[np.ndarray, "site cls"]  # dimensions filled, of eigenvalues; NaN: one point
-    spread: Float[np.ndarray, " site"]  # root mean square distance of the centroids from their mean
-    snr: Float[np.ndarray, " site"]  # spread^2 over the mean of radius^2; NaN: all radii are 0
+    spread: PerSite  # root mean square distance of the centroids from their mean
+    snr: PerSite  # spread^2 over the mean of radius^2; NaN: all radii are 0
     chance_snr: float  # what answers that are independent of the activations give
-    fisher_mean: Float[np.ndarray, " site"]  # over pairs: squared distance over the sum of the two radii squared
-    fisher_min: Float[np.ndarray, " site"]
+    fisher_mean: PerSite  # over pairs: squared distance over the sum of the two radii squared
+    fisher_min: PerSite
     fisher_min_pair: Float[np.ndarray, "site 2"]  # the two right answers hardest to tell apart; NaN: none
-    least_distance: Float[np.ndarray, " site"]  # between two centroids
+    least_distance: PerSite  # between two centroids
     variance_share: Float[np.ndarray, "site component"]  # of the centroids' variance, per principal component
     has_native_order: bool  # whether frequencies are those of the task's own group; else over the classes' numbers
     power: Float[np.ndarray, "site freq"] | None = None  # that share at k = 1 .. n_f; None: fewer than 5 classes
-    circularity: Float[np.ndarray, " site"] | None = None  # of the centroids' components, in [0, 1]
-    ring_alignment: Float[np.ndarray, " site"] | None = None  # of their angles in the plane of PC1 and PC2, in [0, 1]
-    ring_frequency: Float[np.ndarray, " site"] | None = None  # k at which they align; NaN: the site does not vary
+    circularity: PerSite | None = None  # of the centroids' components, in [0, 1]
+    ring_alignment: PerSite | None = None  # of their angles in the plane of PC1 and PC2, in [0, 1]
+    ring_frequency: PerSite | None = None  # k at which they align; NaN: the site does not vary
     chance_circularity: float | None = None  # what one untrained attention head in a hundred shows
     chance_alignment: float | None = None
 
@@ -89,32 +81,31 @@ class RepresentationGeometry(Output):
         return decoded(Codes(self.code, self.low, self.unit), len(self.label), BITS)
 
 
+Geometry = Artifact[RepresentationGeometry]
+
+
 def representation_geometry(checkpoint: Checkpoint, context: Context) -> RepresentationGeometry:
     """Centroids and clouds of every site, each sorted by right answer once."""
     order, label, n_inputs = _classes(context.probe.targets)
-    activations = sites(checkpoint.activations, checkpoint.model)
-    places = [_place(values[order], label, n_inputs) for values in activations.values()]
-    centroid = np.concatenate([place.centroid for place in places], axis=1).astype(np.float32)
+    activations, basis = sites(checkpoint.activations, checkpoint.model), context.basis
+    places = [clouds.clouds(values[order], np.cumsum(n_inputs)) for values in activations.values()]
+    chance: dict[str, Any] = {}
+    if len(label) >= FEWEST_ON_A_RING:
+        chance = {f"chance_{name}": value for name, value in clouds.rare_rings(len(label))._asdict().items()}
     return RepresentationGeometry(
         site=tuple(activations),
         width=np.array([place.centroid.shape[1] for place in places]),
         label=label,
         n_inputs=n_inputs,
-        **coded(centroid, BITS)._asdict(),
+        **coded(np.concatenate([place.centroid for place in places], axis=1).astype(np.float32), BITS)._asdict(),
         chance_snr=(len(label) - 1) / int(n_inputs.sum() - len(label)),
-        **{name: _stacked(places, name) for name in _Place._fields if name not in ("centroid", "scores")},
-        **(_rings(places) if len(label) >= FEWEST_ON_A_RING else {}),
-        has_native_order=_has_native_order(context.basis, label),
+        has_native_order=basis.kind == "fourier" and basis.is_native and np.array_equal(label, np.arange(basis.size)),
+        **stacked([_measured(place, label) for place in places]),
+        **chance,
     )
 
 
-def _stacked(parts: Sequence[Any], name: str) -> Any:
-    return np.stack([np.asarray(getattr(part, name)) for part in parts])
-
-
-def _classes(
-    targets: Int[np.ndarray, " batch"],
-) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " cls"], Int[np.ndarray, " cls"]]:
+def _classes(targets: Int[np.ndarray, " batch"]) -> tuple[Int[np.ndarray, " kept"], Classes, Classes]:
     """The inputs sorted by right answer, the answers, and how many inputs each has; answers of one input left out."""
     label, inverse, counts = np.unique(targets, return_inverse=True, return_counts=True)
     is_class = (counts > 1) & (label >= 0)
@@ -124,83 +115,40 @@ def _classes(
     return order[is_class[inverse[order]]], label[is_class], counts[is_class]
 
 
-class _Place(NamedTuple):
-    """What is measured at one site; names and units as in the Output."""
-
-    centroid: Float[np.ndarray, "cls dim"]
-    scores: Float[np.ndarray, "cls component"]  # of the centroids, in their principal components
-    radius: Float[np.ndarray, " cls"]
-    participation_ratio: Float[np.ndarray, " cls"]
-    spread: float
-    snr: float
-    fisher_mean: float
-    fisher_min: float
-    fisher_min_pair: Float[np.ndarray, " 2"]
-    least_distance: float
-    variance_share: Float[np.ndarray, " component"]
-
-
-def _place(
-    values: Float32[np.ndarray, "kept dim"], label: Int[np.ndarray, " cls"], n_inputs: Int[np.ndarray, " cls"]
-) -> _Place:
-    centroid, variance, ratio = clouds(values, np.cumsum(n_inputs))
-    scores, shares = components(centroid)
-    squares = squared_distances(centroid)
-    fisher = _ratio(squares, variance[:, None] + variance)
-    least, r, s = least_of_pairs(fisher)
+def _measured(place: clouds.Clouds, label: Classes) -> dict[str, Any]:
+    """Those fields of the Output that are measured site by site, at one."""
+    centroid, variance, ratio = place
+    scores, shares = clouds.components(centroid)
+    squares, both = clouds.squared_distances(centroid), variance[:, None] + variance
+    fisher = np.divide(squares, both, out=np.full(both.shape, np.nan), where=both > 0)
+    least, r, s = clouds.least_of_pairs(fisher)
     pairs = fisher[np.triu_indices(len(fisher), 1)]
     spread = float(np.sqrt(squares.mean() / 2))  # the mean squared distance of two points is twice their variance
     missing = min(N_COMPONENTS, len(label)) - len(shares)
-    return _Place(
-        centroid=centroid,
-        scores=scores,
-        radius=np.sqrt(variance),
-        participation_ratio=ratio,
-        spread=spread,
-        snr=spread**2 / float(variance.mean()) if variance.any() else float("nan"),
-        fisher_mean=float(np.nanmean(pairs)) if np.isfinite(pairs).any() else float("nan"),
-        fisher_min=least,
-        fisher_min_pair=np.array([np.nan, np.nan] if np.isnan(least) else [label[r], label[s]], dtype=np.float64),
-        least_distance=float(np.sqrt(least_of_pairs(squares)[0])),
-        variance_share=np.pad(shares[:N_COMPONENTS], (0, max(missing, 0))),
-    )
+    return {
+        "radius": np.sqrt(variance),
+        "participation_ratio": ratio,
+        "spread": spread,
+        "snr": spread**2 / float(variance.mean()) if variance.any() else np.nan,
+        "fisher_mean": np.nanmean(pairs) if np.isfinite(pairs).any() else np.nan,
+        "fisher_min": least,
+        "fisher_min_pair": np.array([np.nan, np.nan] if np.isnan(least) else [label[r], label[s]], dtype=np.float64),
+        "least_distance": np.sqrt(clouds.least_of_pairs(squares)[0]),
+        "variance_share": np.pad(shares[:N_COMPONENTS], (0, max(missing, 0))),
+        **(_ring(centroid, scores) if len(label) >= FEWEST_ON_A_RING else {}),
+    }
 
 
-def _ratio(top: Float[np.ndarray, "cls cls"], bottom: Float[np.ndarray, "cls cls"]) -> Float[np.ndarray, "cls cls"]:
-    """NaN where the bottom is zero."""
-    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
-
-
-class _Ring(NamedTuple):
-    power: Float[np.ndarray, " freq"]
-    circularity: float
-    ring_alignment: float
-    ring_frequency: float
-
-
-def _rings(places: list[_Place]) -> dict[str, Any]:
-    """Those fields of the Output that a circle of answers needs."""
-    rings, chance = [_ring(place.centroid, place.scores) for place in places], rare_rings(len(places[0].centroid))
-    measured = {name: _stacked(rings, name) for name in _Ring._fields}
-    return measured | {f"chance_{name}": value for name, value in chance._asdict().items()}
-
-
-def _ring(centroid: Float[np.ndarray, "cls dim"], scores: Float[np.ndarray, "cls component"]) -> _Ring:
-    """Of one site; NaN where the centroids differ by no more than rounding, or lie in one dimension."""
-    basis = basis_of(len(centroid))
+def _ring(centroid: Float[np.ndarray, "cls dim"], scores: Float[np.ndarray, "cls component"]) -> dict[str, Any]:
+    """Whether the answers lie on one; NaN where they differ by no more than rounding, or lie in one dimension."""
+    basis, names = clouds.basis_of(len(centroid)), ("circularity", "ring_alignment", "ring_frequency")
     if scores.shape[1] < 2 or (scores**2).sum() <= 1e-12 * (centroid**2).sum():
-        nothing = float("nan")
-        return _Ring(np.full(basis.n_frequencies, np.nan), nothing, nothing, nothing)
-    aligned = ring(scores[:, 0], scores[:, 1])
-    return _Ring(power_by_frequency(basis, centroid), circularity(scores), aligned.alignment, float(aligned.frequency))
+        return {"power": np.full(basis.n_frequencies, np.nan), **dict.fromkeys(names, np.nan)}
+    numbers = (clouds.circularity(scores), *clouds.ring(scores[:, 0], scores[:, 1]))
+    return {"power": power_by_frequency(basis, centroid), **dict(zip(names, map(float, numbers), strict=True))}
 
 
-def _has_native_order(basis: Basis, label: Int[np.ndarray, " cls"]) -> bool:
-    is_whole = np.array_equal(label, np.arange(basis.size))
-    return basis.kind == "fourier" and basis.is_native and is_whole
-
-
-def dimensions_of(output: RepresentationGeometry) -> Float[np.ndarray, " site"]:
+def dimensions_of(output: RepresentationGeometry) -> PerSite:
     """Participation ratio of the inputs of one answer, mean over answers; NaN where they are one point."""
     return np.array([np.nan if np.isnan(ratios).all() else np.nanmean(ratios) for ratios in output.participation_ratio])
 
@@ -213,13 +161,11 @@ def measures(output: RepresentationGeometry) -> dict[str, float]:
     return last | {f"{name} of {s}": float(x) for name, of in numbers for s, x in zip(output.site, of, strict=True)}
 
 
-# ---------------------------------------------------------------- what chance would show
-
-
-def nulls(geometry: Artifact[RepresentationGeometry], context: Context) -> Iterator[Null]:
+def nulls(geometry: Geometry, context: Context) -> Iterator[Null]:
     """Random answers, random layouts, untrained heads, and the untrained network."""
     last = geometry.last
-    yield _of_snr(geometry).of("overview")
+    chance = clouds.rare_snr(len(last.label), int(last.n_inputs.sum()), _filled(last, -1))
+    yield _against_answers("signal to noise", geometry, lambda o: float(o.snr[-1]), chance).of("overview")
     statistic = "participation ratio at the last site"
     yield against_untrained(statistic, geometry, lambda o: float(dimensions_of(o)[-1]), is_lower=True).of("dimensions")
     for layer, at in last_of_layers(last.site).items():
@@ -233,16 +179,9 @@ def nulls(geometry: Artifact[RepresentationGeometry], context: Context) -> Itera
             yield alignment.of("ring", step, **options_of(site))
 
 
-def _of_snr(geometry: Artifact[RepresentationGeometry]) -> Null:
-    """The last checkpoint's signal to noise at the last site."""
-    last = geometry.last
-    chance = rare_snr(len(last.label), int(last.n_inputs.sum()), _filled(last, -1))
-    return _against_answers("signal to noise", geometry, lambda output: float(output.snr[-1]), chance)
-
-
-def _of_nearest_pair(geometry: Artifact[RepresentationGeometry], at: int) -> Null:
+def _of_nearest_pair(geometry: Geometry, at: int) -> Null:
     """Fisher's criterion of the two answers hardest to tell apart: of two classes twice the signal to noise."""
-    chance = 2 * rare_snr(2, 2 * int(geometry.last.n_inputs.min()), _filled(geometry.last, at))
+    chance = 2 * clouds.rare_snr(2, 2 * int(geometry.last.n_inputs.min()), _filled(geometry.last, at))
     statistic = "criterion of the nearest pair"
     return _against_answers(statistic, geometry, lambda output: float(output.fisher_min[at]), chance)
 
@@ -253,10 +192,7 @@ def _filled(output: RepresentationGeometry, at: int) -> float:
 
 
 def _against_answers(
-    statistic: str,
-    geometry: Artifact[RepresentationGeometry],
-    measure: Callable[[RepresentationGeometry], float],
-    chance: float,
+    statistic: str, geometry: Geometry, measure: Callable[[RepresentationGeometry], float], chance: float
 ) -> Null:
     """Random answers, or the untrained network where it parts the answers more than they would."""
     start = measure(geometry[0]) * MARGIN if geometry.steps[0] == 0 else 0.0
@@ -265,7 +201,7 @@ def _against_answers(
     return Null(statistic, measure(geometry.last), chance, "99 % of random answers", "matched")
 
 
-def _of_ring(statistic: str, values: Float[np.ndarray, " site"] | None, chance: float | None, at: int) -> Null:
+def _of_ring(statistic: str, values: PerSite | None, chance: float | None, at: int) -> Null:
     """How round the answers lie at a site, or how well they follow one another around the plane of PC1 and PC2."""
     if values is None or chance is None:
         return TOO_FEW

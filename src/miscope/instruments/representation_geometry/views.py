@@ -3,23 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from miscope.instruments._shared.site_curves import COLORS, by_layer
+from miscope.instruments._shared.curves import COLORS, by_layer
 from miscope.instruments._shared.sites import Kind, columns, index_of, names, of_layer
-from miscope.instruments.representation_geometry.measure import RepresentationGeometry, dimensions_of
+from miscope.instruments.representation_geometry.measure import Geometry, dimensions_of
 from miscope.maths.clouds import components
-from miscope.plugin import (
-    Artifact,
-    Context,
-    NotApplicable,
-    Table,
-    heatmap,
-    lines,
-    long,
-    once,
-    points,
-    theme,
-    view,
-)  # fmt: skip
+from miscope.plugin import Context, NotApplicable, Table, heatmap, lines, long, once, points, theme, view
 
 RANDOM, HEADS = "random answers", "99 % of untrained heads"
 TOO_FEW = "Fewer than five right answers lie on a circle however they are laid out."
@@ -32,7 +20,7 @@ TOO_FEW = "Fewer than five right answers lie on a circle however they are laid o
     "it. A site that is the same for all inputs has no curve.",
     draw=lines("step", "snr", "site", "layer", log_y=True, titles={"snr": "signal to noise"}),
 )
-def overview(geometry: Artifact[RepresentationGeometry], context: Context) -> Table:
+def overview(geometry: Geometry, context: Context) -> Table:
     """One row per (layer, site, step); `snr` is the centroids' squared spread over the clouds' mean squared radius."""
     chance = {RANDOM: np.full(len(geometry), geometry.last.chance_snr)}
     rows = by_layer("snr", geometry.stack("snr").T, geometry.last.site, geometry.steps, chance)
@@ -45,7 +33,7 @@ def overview(geometry: Artifact[RepresentationGeometry], context: Context) -> Ta
     "alignment that their angles follow it. Grey: what one untrained attention head in a hundred shows.",
     draw=lines("step", "value", "site", "measure"),
 )
-def circularity(geometry: Artifact[RepresentationGeometry], context: Context, *, layer: int = -1) -> Table:
+def circularity(geometry: Geometry, context: Context, *, layer: int = -1) -> Table:
     """One row per (measure, site, step); `value` in [0, 1], beside what random centroids give."""
     last = geometry.last
     if last.circularity is None:
@@ -55,11 +43,8 @@ def circularity(geometry: Artifact[RepresentationGeometry], context: Context, *,
     values = [np.vstack([np.full(len(geometry), x), of]) for x, of in zip(chance, measured, strict=True)]
     measures = ("circularity of four components", "alignment of the angles in PC1 and PC2")
     shown = [HEADS, *names(last.site, sites)]
-    return Table(
-        long("value", np.stack(values), measure=measures, site=shown, step=geometry.steps),
-        colors={HEADS: theme.GREY, **COLORS},
-        limits={"value": (0.0, 1.03)},
-    )
+    rows = long("value", np.stack(values), measure=measures, site=shown, step=geometry.steps)
+    return Table(rows, colors={HEADS: theme.GREY, **COLORS}, limits={"value": (0.0, 1.03)})
 
 
 @view(
@@ -68,15 +53,12 @@ def circularity(geometry: Artifact[RepresentationGeometry], context: Context, *,
     "what the answer does not need. With n inputs the number is below n - 1, so compare sites and steps, not probes.",
     draw=lines("step", "dimensions", "site", "layer", titles={"dimensions": "participation ratio"}),
 )
-def dimensions(geometry: Artifact[RepresentationGeometry], context: Context) -> Table:
+def dimensions(geometry: Geometry, context: Context) -> Table:
     """One row per (layer, site, step); `dimensions` is the participation ratio within an answer, mean over answers."""
     n_inputs, means = geometry.last.n_inputs, np.stack([dimensions_of(output) for output in geometry.values()])
     least, most = int(n_inputs.min()), int(n_inputs.max())
-    return Table(
-        by_layer("dimensions", means.T, geometry.last.site, geometry.steps),
-        colors=COLORS,
-        note=f"{least if least == most else f'{least} to {most}'} inputs per answer",
-    )
+    note = f"{least if least == most else f'{least} to {most}'} inputs per answer"
+    return Table(by_layer("dimensions", means.T, geometry.last.site, geometry.steps), colors=COLORS, note=note)
 
 
 @view(
@@ -85,9 +67,7 @@ def dimensions(geometry: Artifact[RepresentationGeometry], context: Context) -> 
     "which answer r stands at the angle 2 pi k r / p; without circles every row has an even share.",
     draw=heatmap("step", "frequency", "share", titles={"frequency": "frequency k", "share": "share of variance"}),
 )
-def frequencies(
-    geometry: Artifact[RepresentationGeometry], context: Context, *, site: Kind = "resid_post", layer: int = -1
-) -> Table:
+def frequencies(geometry: Geometry, context: Context, *, site: Kind = "resid_post", layer: int = -1) -> Table:
     """One row per (step, frequency); `share` of the centroids' variance, which sums to 1 over frequencies."""
     last = geometry.last
     if last.power is None:
@@ -103,14 +83,7 @@ def frequencies(
     "best. A ring with colours in order is a circle of that frequency; the axes are those of this step.",
     draw=points("x", "y", "place", "answer"),
 )
-def ring(
-    geometry: Artifact[RepresentationGeometry],
-    context: Context,
-    step: int,
-    *,
-    site: Kind = "resid_post",
-    layer: int = -1,
-) -> Table:
+def ring(geometry: Geometry, context: Context, step: int, *, site: Kind = "resid_post", layer: int = -1) -> Table:
     """One row per right answer; `x` and `y` are its centroid's scores, `place` is k times its number, mod n."""
     output = geometry[step]
     at, n = index_of(output.site, site, layer), len(output.label)
@@ -118,18 +91,16 @@ def ring(
     if scores.shape[1] < 2 or not output.spread[at]:
         raise NotApplicable(f"The centroids at {site} do not spread over a plane.")
     k = 1 if output.ring_frequency is None else int(np.nan_to_num(output.ring_frequency[at], nan=1))
-    reach = _reach(geometry, at)
+    reach, (x, y) = _reach(geometry, at), scores[:, :2].T
+    rows = pd.DataFrame({"x": x, "y": y, "answer": output.label, "place": k * np.arange(n) % n})
     titles = {axis: f"PC{i + 1} ({shares[i]:.0%} of the variance)" for i, axis in enumerate("xy")}
-    return Table(
-        pd.DataFrame({"x": scores[:, 0], "y": scores[:, 1], "answer": output.label, "place": k * np.arange(n) % n}),
-        titles=titles | {"place": f"answer x {k}<br>mod {n}"},
-        limits={"x": (-reach, reach), "y": (-reach, reach), "place": (0.0, float(n))},
-        note=site,
-    )
+    titles["place"] = f"answer x {k}<br>mod {n}"
+    limits = {"x": (-reach, reach), "y": (-reach, reach), "place": (0.0, float(n))}
+    return Table(rows, titles=titles, limits=limits, note=site)
 
 
 @once
-def _reach(geometry: Artifact[RepresentationGeometry], at: int) -> float:
+def _reach(geometry: Geometry, at: int) -> float:
     """As far as the scores of PC1 ever reach, nearly: 2.2 of its largest standard deviations."""
     return 2.2 * max(float(o.spread[at] * np.sqrt(o.variance_share[at, 0])) for o in geometry.values()) or 1.0
 
@@ -140,7 +111,7 @@ def _reach(geometry: Artifact[RepresentationGeometry], at: int) -> float:
     "radii. The mean may be large while one pair still lies on top of each other; the lower panel shows that pair.",
     draw=lines("step", "fisher", "site", "statistic", log_y=True, titles={"fisher": "Fisher's criterion"}),
 )
-def separation(geometry: Artifact[RepresentationGeometry], context: Context, *, layer: int = -1) -> Table:
+def separation(geometry: Geometry, context: Context, *, layer: int = -1) -> Table:
     """One row per (statistic, site, step); `fisher` is the squared distance over the sum of the squared radii."""
     last = geometry.last
     sites, statistics = of_layer(last.site, layer), ("mean over pairs", "nearest pair")

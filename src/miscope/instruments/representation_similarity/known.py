@@ -20,7 +20,9 @@ def rotation_and_noise() -> Iterator[Answer]:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 200, 100))
     turn = np.linalg.qr(rng.normal(size=(100, 100)))[0]
-    path = {step: _represented(values) for step, values in enumerate((x, 2 * x @ turn, y))}
+    site, width, chosen = ("blocks.0.hook_resid_post",), np.array([100]), np.arange(200)
+    codes = [coded(values.astype(np.float32), BITS) for values in (x, 2 * x @ turn, y)]
+    path = {step: Representations(site, width, chosen, *of) for step, of in enumerate(codes)}
     like = tracked(instrument, path, context=probe(200))
     yield Answer("CKA after rotation and scaling", 1, like.cka[0, 0, 1], 1e-4)
     yield Answer("debiased CKA after rotation and scaling", 1, like.debiased_cka[0, 0, 1], 1e-4)
@@ -28,11 +30,6 @@ def rotation_and_noise() -> Iterator[Answer]:
     yield Answer("chance that is drawn beside it", 100 / 300, like.gaussian_cka[0])
     yield Answer("debiased CKA of independent Gaussians", 0, like.debiased_cka[0, 0, 2], 0.02)
     yield Answer("dimension of Gaussians: 1 / (1 / 100 + 1 / 199)", 1 / (1 / 100 + 1 / 199), like.dimension[0, 0], 1.5)
-
-
-def _represented(x: np.ndarray) -> Representations:
-    codes = coded(x.astype(np.float32), BITS)
-    return Representations(("blocks.0.hook_resid_post",), np.array([x.shape[1]]), np.arange(len(x)), *codes)
 
 
 cases = (rotation_and_noise,)

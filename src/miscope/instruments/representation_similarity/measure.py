@@ -21,19 +21,18 @@ Nguyen et al. 2021, arXiv:2010.15327 (debiased).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from miscope.instruments._shared.nulls import MARGIN
-from miscope.instruments._shared.pace import EVEN, of_moves
-from miscope.instruments._shared.sites import kind, last_of_layers, options_of
+from miscope.instruments._shared.nulls import EVEN, MARGIN, of_moves
+from miscope.instruments._shared.sites import kind, last_of_layers, options_of, stacked
 from miscope.instruments.representations.measure import Representations
 from miscope.instruments.representations.measure import instrument as representations_instrument
 from miscope.maths.decomposition import cosines_of_all, dimension, gaussian_cka, kernel, turns, without_bias
 from miscope.plugin import Artifact, Context, NotApplicable, Null, Output, OverTraining
 
+Similarities = Float32[np.ndarray, "site n n"]
 FEWEST = 4  # inputs that the debiased similarity needs
 RESOLUTION = 0.1  # degrees: what activations in 10 bits and similarities in float32 tell apart, with room to spare
 
@@ -42,11 +41,11 @@ RESOLUTION = 0.1  # degrees: what activations in 10 bits and similarities in flo
 class RepresentationSimilarity(Output):
     steps: Int[np.ndarray, " n"]
     site: tuple[str, ...]  # hook names, in the order of the forward pass
-    cka: Float32[np.ndarray, "site n n"]  # in [0, 1], 1 under rotation and scaling; NaN: the site is the same for all
-    debiased_cka: Float32[np.ndarray, "site n n"]  # at most 1, around 0 where nothing is shared
+    cka: Similarities  # in [0, 1], 1 under rotation and scaling; NaN: the site is the same for all
+    debiased_cka: Similarities  # at most 1, around 0 where nothing is shared
     turn: Float[np.ndarray, "site interval"]  # angle of the debiased CKA between neighbours, in degrees
     dimension: Float[np.ndarray, "site n"]  # that the inputs fill, participation ratio of the kernel's eigenvalues
-    chance_cka: Float32[np.ndarray, "site n n"]  # of kernels with these dimensions and nothing else in common
+    chance_cka: Similarities  # of kernels with these dimensions and nothing else in common
     gaussian_cka: Float[np.ndarray, " site"]  # of independent Gaussians of the site's shape: width / (inputs + width)
     n_inputs: int
 
@@ -58,51 +57,34 @@ def representation_similarity(representations: Artifact[Representations], contex
     if n_inputs < FEWEST:
         raise NotApplicable(f"The probe has {n_inputs} inputs; similarities need {FEWEST} at least.")
     values = representations.stack("value")  # [step input feature]
-    of_sites = [_of_site(part) for part in np.split(values, np.cumsum(first.width)[:-1], axis=2)]
-    dimensions = np.stack([site.dimension for site in of_sites])
-    root = np.sqrt(dimensions)
     return RepresentationSimilarity(
         steps=np.array(representations.steps, dtype=np.int64),
         site=first.site,
-        cka=np.stack([site.cka for site in of_sites]),
-        debiased_cka=np.stack([site.debiased_cka for site in of_sites]),
-        turn=np.stack([site.turn for site in of_sites]),
-        dimension=dimensions,
-        chance_cka=(root[:, :, None] * root[:, None] / (n_inputs - 1)).astype(np.float32),
         gaussian_cka=np.array([gaussian_cka(n_inputs, int(width)) for width in first.width]),
         n_inputs=n_inputs,
+        **stacked([_measured(part) for part in np.split(values, np.cumsum(first.width)[:-1], axis=2)]),
     )
 
 
-class _Site(NamedTuple):
-    """Of one site; names and units as in the Output."""
-
-    cka: Float32[np.ndarray, "n n"]
-    debiased_cka: Float32[np.ndarray, "n n"]
-    turn: Float[np.ndarray, " interval"]
-    dimension: Float[np.ndarray, " n"]
-
-
-def _of_site(values: Float32[np.ndarray, "n input dim"]) -> _Site:
+def _measured(values: Float32[np.ndarray, "n input dim"]) -> dict[str, np.ndarray]:
+    """Those fields of the Output that are measured site by site, at one."""
     kernels = np.stack([kernel(one) for one in values])
-    unbiased = _flat(np.stack([without_bias(one) for one in kernels]))
     dimensions = np.array([dimension(one) for one in kernels])
-    return _Site(cosines_of_all(_flat(kernels)), cosines_of_all(unbiased), turns(unbiased), dimensions)
-
-
-def _flat(kernels: Float32[np.ndarray, "n input input"]) -> Float32[np.ndarray, "n cell"]:
-    return kernels.reshape(len(kernels), -1)
+    root, unbiased = np.sqrt(dimensions), np.stack([without_bias(one) for one in kernels]).reshape(len(values), -1)
+    return {
+        "cka": cosines_of_all(kernels.reshape(len(values), -1)),
+        "debiased_cka": cosines_of_all(unbiased),
+        "turn": turns(unbiased),
+        "dimension": dimensions,
+        "chance_cka": (np.outer(root, root) / (values.shape[1] - 1)).astype(np.float32),
+    }
 
 
 def measures(output: RepresentationSimilarity) -> dict[str, np.ndarray]:
     """How much of the final representation is there already, at the last site and at each."""
     to_final = output.debiased_cka[:, :, -1]
-    return {"similarity_to_final": to_final[-1]} | {
-        f"similarity_to_final of {site}": of for site, of in zip(output.site, to_final, strict=True)
-    }
-
-
-# ---------------------------------------------------------------- what chance would show
+    each = {f"similarity_to_final of {site}": of for site, of in zip(output.site, to_final, strict=True)}
+    return {"similarity_to_final": to_final[-1]} | each
 
 
 def nulls(similarity: RepresentationSimilarity, context: Context) -> Iterator[Null]:
@@ -123,17 +105,14 @@ def _of_turns(similarity: RepresentationSimilarity, at: int) -> Null:
 
 def _of_half_way(similarity: RepresentationSimilarity, at: int) -> Null:
     """How early half of the angle to the last representation of a site is behind it, for good."""
-    angle = np.degrees(np.arccos(np.clip(similarity.debiased_cka[at, :, -1], -1, 1)))
+    angle, site = np.degrees(np.arccos(np.clip(similarity.debiased_cka[at, :, -1], -1, 1))), similarity.site[at]
     if not angle[0] >= 10 * RESOLUTION:  # so that a tenth of the way is told apart
-        return Null.absent(
-            f"{kind(similarity.site[at])} is at the first checkpoint as it is at the last, or unmeasured"
-        )
+        return Null.absent(f"{kind(site)} is at the first checkpoint as it is at the last, or unmeasured")
     first, span = similarity.steps[0], similarity.steps[-1] - similarity.steps[0]
     half = similarity.steps[1 + int(np.flatnonzero(~(angle <= angle[0] / 2))[-1])]
     statistic, chance = "step at which half of the way to the end is done", float(first + span / 2 / MARGIN)
     return Null(statistic, float(half), chance, EVEN, "matched", level=None, is_lower=True)
 
 
-instrument = OverTraining(
-    representation_similarity, needs=(representations_instrument,), measures=measures, nulls=nulls
-)
+needs = (representations_instrument,)
+instrument = OverTraining(representation_similarity, needs=needs, measures=measures, nulls=nulls)

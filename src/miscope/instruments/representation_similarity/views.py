@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from miscope.instruments._shared.site_curves import COLORS, by_layer
+from miscope.instruments._shared.curves import COLORS, by_layer
 from miscope.instruments._shared.sites import Kind, index_of, names, of_layer
 from miscope.instruments.representation_similarity.measure import RepresentationSimilarity
 from miscope.plugin import Context, NotApplicable, Table, heatmap, lines, long, theme, view
@@ -20,24 +20,18 @@ MEASURES = {"debiased CKA": theme.PALETTE[0], "CKA": theme.PALETTE[1], "CKA by c
     ),
 )  # fmt: skip
 def overview(
-    similarity: RepresentationSimilarity,
-    context: Context,
-    *,
-    site: Kind = "resid_post",
-    layer: int = -1,
+    similarity: RepresentationSimilarity, context: Context, *, site: Kind = "resid_post", layer: int = -1,
     is_debiased: bool = True,
-) -> Table:
+) -> Table:  # fmt: skip
     """One row per two steps; `similarity` is linear CKA, at most 1."""
     at = index_of(similarity.site, site, layer)
     values = (similarity.debiased_cka if is_debiased else similarity.cka)[at]
     if np.isnan(values).all():
         raise NotApplicable(f"The probe's inputs are all the same at {site}.")
     chance = "debiased, 0 by chance" if is_debiased else f"{similarity.gaussian_cka[at]:.2g} between Gaussians"
-    return Table(
-        long("similarity", values, other_step=similarity.steps, step=similarity.steps),
-        limits={"similarity": (min(0.0, float(np.nanmin(values))), 1.0)},
-        note=f"{site}; {chance}",
-    )
+    rows = long("similarity", values, other_step=similarity.steps, step=similarity.steps)
+    limits = {"similarity": (min(0.0, float(np.nanmin(values))), 1.0)}
+    return Table(rows, limits=limits, note=f"{site}; {chance}")
 
 
 @view(
@@ -47,10 +41,7 @@ def overview(
     draw=lines("step", "turn", "site", "layer", log_y=True, titles={"turn": "degrees per 1,000 steps"}),
 )
 def change(similarity: RepresentationSimilarity, context: Context) -> Table:
-    """One row per (layer, site, interval); `turn` between neighbours, in degrees per 1,000 steps.
-
-    An interval in which nothing changes has no row: the axis is logarithmic.
-    """
+    """One row per (layer, site, interval) in which something changes; `turn` in degrees per 1,000 steps."""
     steps = similarity.steps
     if len(steps) < 2:
         raise NotApplicable("A change needs two checkpoints at least.")

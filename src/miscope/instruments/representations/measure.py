@@ -25,6 +25,7 @@ from miscope.maths.codes import Codes, coded, decoded
 from miscope.model.sites import HOOKS, sites
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, Null, Output, PerCheckpoint
 
+Cosines = Float32[np.ndarray, "input input"]
 MOST = 512  # inputs: more say little more, and a checkpoint should take a third of a megabyte
 BITS = 10
 
@@ -47,11 +48,7 @@ class Representations(Output):
 
 
 def representations(checkpoint: Checkpoint, context: Context, *, n_inputs: int = 256, seed: int = 0) -> Representations:
-    """Of inputs drawn from the probe by the seed alone; of all of them, where it has no more than `n_inputs`.
-
-    Raises:
-        MiscopeError: `n_inputs` is out of range.
-    """
+    """Of inputs drawn from the probe by the seed alone; of all of them, where it has no more than `n_inputs`."""
     if not 4 <= n_inputs <= MOST:
         raise MiscopeError(f"`n_inputs` = {n_inputs}; allowed: 4 to {MOST}.")
     n = len(context.probe.targets)
@@ -61,15 +58,12 @@ def representations(checkpoint: Checkpoint, context: Context, *, n_inputs: int =
     return Representations(tuple(seen), np.array([x.shape[1] for x in seen.values()]), chosen, *codes)
 
 
-def cosines(values: Float32[np.ndarray, "input dim"]) -> Float32[np.ndarray, "input input"]:
+def cosines(values: Float32[np.ndarray, "input dim"]) -> Cosines:
     """Of every two inputs, about the mean of all; 0 where one is the mean."""
     centred = values - values.mean(axis=0)
     sizes = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = np.divide(centred, sizes, out=np.zeros_like(centred), where=sizes > 0)
     return unit @ unit.T
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(representations: Artifact[Representations], context: Context) -> Iterator[Null]:
@@ -83,16 +77,12 @@ def nulls(representations: Artifact[Representations], context: Context) -> Itera
             yield _of_pairs(near, start, pairs).of("overview", step, **options_of(site))
 
 
-def _of_sites(output: Representations) -> list[Float32[np.ndarray, "input input"]]:
+def _of_sites(output: Representations) -> list[Cosines]:
     value = output.value
     return [cosines(value[:, columns(output.width, at)]) for at in range(len(output.site))]
 
 
-def _of_pairs(
-    near: Float32[np.ndarray, "input input"],
-    start: Float32[np.ndarray, "input input"] | None,
-    pairs: tuple[Int[np.ndarray, " pair"], ...],
-) -> Null:
+def _of_pairs(near: Cosines, start: Cosines | None, pairs: tuple[Int[np.ndarray, " pair"], ...]) -> Null:
     """The mean cosine of the pairs of one right answer; `start` has those of the untrained network, if it is known."""
     if not 0 < len(pairs[0]) < len(near) * (len(near) - 1) / 2:
         return Null.absent("no two inputs have one right answer, or all have the same")

@@ -18,14 +18,9 @@ from miscope.plugin import DIVERGING, Artifact, Context, MiscopeError, Table, he
     ),
 )  # fmt: skip
 def overview(
-    representations: Artifact[Representations],
-    context: Context,
-    step: int,
-    *,
-    site: Kind = "resid_post",
-    layer: int = -1,
-    n: int = 120,
-) -> Table:
+    representations: Artifact[Representations], context: Context, step: int, *, site: Kind = "resid_post",
+    layer: int = -1, n: int = 120,
+) -> Table:  # fmt: skip
     """One row per two of about `n` inputs, in the order of their right answers; `cosine` in [-1, 1]."""
     if n < 2:
         raise MiscopeError(f"`n` = {n}; allowed: 2 or more.")
@@ -34,8 +29,7 @@ def overview(
     order = _shown(answers, n)
     numbers = np.arange(len(order))
     cosine = cosines(output.value[:, columns(output.width, index_of(output.site, site, layer))][order])
-    rows = long("cosine", cosine, row=numbers, column=numbers)
-    rows["answer"] = np.repeat(answers[order], len(order))
+    rows = long("cosine", cosine, row=numbers, column=numbers).assign(answer=np.repeat(answers[order], len(order)))
     return Table(rows, limits={"cosine": (-1.0, 1.0)}, note=site)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from miscope.core import weight_order
-from miscope.instruments._shared.matrices import kinds
+from miscope.instruments._shared.sites import matrix_kinds
 from miscope.maths.decomposition import effective_rank, participation_ratio, spectrum
 from miscope.maths.null_distributions import RARE, gaussian_spectra
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, Null, Output, PerCheckpoint
@@ -36,14 +36,17 @@ MEASURES: dict[Field, Callable[[Float[np.ndarray, " rank"]], float]] = {
 SKEW = 0.29  # of a random matrix' largest singular value: the Tracy-Widom law's, Bornemann 2010, arXiv:0904.1581
 
 
+PerMatrix = Float[np.ndarray, " matrix"]
+
+
 @dataclass(frozen=True)
 class SingularValues(Output):
     matrix: tuple[str, ...]  # as in the weights, an attention head's number last: `blocks.0.attn.W_Q.2`
     value: Float[np.ndarray, "matrix rank"]  # descending, NaN beyond the matrix' own rank
-    participation_ratio: Float[np.ndarray, " matrix"]  # (sum s)^2 / sum s^2, from 1 to the rank; 0: a zero matrix
-    effective_rank: Float[np.ndarray, " matrix"]  # exp of the entropy of s / sum s, 1 to the rank; 0: a zero matrix
-    spectral_norm: Float[np.ndarray, " matrix"]  # the largest singular value
-    frobenius_norm: Float[np.ndarray, " matrix"]
+    participation_ratio: PerMatrix  # (sum s)^2 / sum s^2, from 1 to the rank; 0: a zero matrix
+    effective_rank: PerMatrix  # exp of the entropy of s / sum s, 1 to the rank; 0: a zero matrix
+    spectral_norm: PerMatrix  # the largest singular value
+    frobenius_norm: PerMatrix
     shape: Int[np.ndarray, "matrix 2"]  # rows and columns
     random_value: Float[np.ndarray, "size rank"]  # mean of Gaussian matrices of each shape, of Frobenius norm 1
     random_of: Int[np.ndarray, " matrix"]  # which row of `random_value` has the matrix' shape
@@ -78,16 +81,12 @@ def _matrices(checkpoint: Checkpoint) -> Iterator[tuple[str, np.ndarray]]:
     """Matrices in the order of the forward pass' blocks, attention head by head."""
     for name in sorted(checkpoint.weights, key=weight_order):
         weight = checkpoint.weights[name]
-        if _leaf(name).startswith("b_") or weight.ndim not in (2, 3):
+        if name.rpartition(".")[2].startswith("b_"):
             continue
         if weight.ndim == 2:
             yield name, weight
-        else:
+        if weight.ndim == 3:
             yield from ((f"{name}.{head}", matrix) for head, matrix in enumerate(weight))
-
-
-def _leaf(name: str) -> str:
-    return name.rpartition(".")[2]
 
 
 def measures(output: SingularValues) -> dict[str, float]:
@@ -103,28 +102,25 @@ def measures(output: SingularValues) -> dict[str, float]:
 
 
 def shown(names: tuple[str, ...], heads_of: str) -> dict[str, list[int]]:
-    """The matrices, as indices, under what they are shown as: their kind, or the heads of the kind `heads_of` alone.
+    """Indices of the matrices by what they are shown as: their kind, or the heads of the kind `heads_of` alone.
 
     Raises:
         MiscopeError: there is no such kind.
     """
     at: dict[str, list[int]] = {}
-    for i, (name, kind) in enumerate(zip(names, kinds(names), strict=True)):
+    for i, (name, kind) in enumerate(zip(names, matrix_kinds(names), strict=True)):
         head = name.rpartition(".")[2]
         if heads_of in ("", kind):
             at.setdefault(f"{kind} head {head}" if heads_of and head.isdigit() else kind, []).append(i)
     if not at:
-        raise MiscopeError(f"There is no matrix `{heads_of}`; known: {', '.join(dict.fromkeys(kinds(names)))}.")
+        raise MiscopeError(f"There is no matrix `{heads_of}`; known: {', '.join(dict.fromkeys(matrix_kinds(names)))}.")
     return at
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(values: Artifact[SingularValues], context: Context) -> Iterator[Null]:
     """Matrices of independent Gaussian numbers."""
     last, n = values.last, len(values)
-    for heads_of in ("", *dict.fromkeys(kinds(last.matrix))):
+    for heads_of in ("", *dict.fromkeys(matrix_kinds(last.matrix))):
         yield _furthest(last, "participation_ratio", heads_of).of("overview", heads_of=heads_of)
         yield _furthest(last, "effective_rank", heads_of).of("effective_rank", heads_of=heads_of)
         yield _furthest(last, "spectral_norm", heads_of).of("norms", heads_of=heads_of)
@@ -149,17 +145,14 @@ def _of_matrix(
     rows, columns = output.shape[at[0]].tolist()
     mean, reach = _reach(rows, columns, field, len(at), n_comparisons)
     is_norm = field == "spectral_norm"
-    scale = output.frobenius_norm[at].mean() if is_norm else 1.0
+    threshold = float((mean + reach) * (output.frobenius_norm[at].mean() if is_norm else 1.0))
     statistic, value = f"{field.replace('_', ' ')} of {label}", float(getattr(output, field)[at].mean())
-    return Null(statistic, value, float((mean + reach) * scale), "99 % of random matrices", is_lower=not is_norm)
+    return Null(statistic, value, threshold, "99 % of random matrices", is_lower=not is_norm, about=label)
 
 
 @lru_cache(maxsize=256)
 def _reach(rows: int, columns: int, field: Field, n_heads: int, n_comparisons: int) -> tuple[float, float]:
-    """The mean of a measure over random matrices, and how far from it chance takes the mean of so many of them.
-
-    From Student's distribution, as both moments are of a few draws; for the largest value a skewed one.
-    """
+    """Mean over random matrices, and how far chance takes that of n_heads: Student's t, skewed for a largest value."""
     from scipy.special import stdtrit
 
     drawn = np.array([MEASURES[field](values) for values in gaussian_spectra(rows, columns)])

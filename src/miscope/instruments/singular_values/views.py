@@ -3,8 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from miscope.instruments._shared.curves import from_zero
 from miscope.instruments.singular_values.measure import SingularValues, shown
 from miscope.plugin import Artifact, Context, Null, Table, highest, joined, lines, long, theme, view
+
+Values = Artifact[SingularValues]
 
 
 @view(
@@ -14,12 +17,9 @@ from miscope.plugin import Artifact, Context, Null, Table, highest, joined, line
     "option `heads_of`.",
     draw=lines("step", "participation_ratio", "matrix", labelled=True),
 )
-def overview(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> Table:
-    """One row per (matrix, step); `participation_ratio` counts directions, from 1 to the matrix' rank.
-
-    Attention heads are averaged; `heads_of` = `W_Q` shows the heads of that kind of matrix instead.
-    """
-    return _from_zero(values, "participation_ratio", heads_of)
+def overview(values: Values, context: Context, *, heads_of: str = "") -> Table:
+    """One row per (matrix, step); `participation_ratio` counts directions; the mean of heads, or each of one kind."""
+    return from_zero("participation_ratio", _over_training(values, "participation_ratio", heads_of))
 
 
 @view(
@@ -28,12 +28,9 @@ def overview(values: Artifact[SingularValues], context: Context, *, heads_of: st
     "directions that the participation ratio hardly sees, and so falls later, at cleanup.",
     draw=lines("step", "effective_rank", "matrix", labelled=True),
 )
-def effective_rank(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> Table:
-    """One row per (matrix, step); `effective_rank` counts directions, from 1 to the matrix' rank.
-
-    Attention heads are averaged; `heads_of` = `W_Q` shows the heads of that kind of matrix instead.
-    """
-    return _from_zero(values, "effective_rank", heads_of)
+def effective_rank(values: Values, context: Context, *, heads_of: str = "") -> Table:
+    """One row per (matrix, step); `effective_rank` counts directions; the mean of heads, or each of one kind."""
+    return from_zero("effective_rank", _over_training(values, "effective_rank", heads_of))
 
 
 @view(
@@ -43,7 +40,7 @@ def effective_rank(values: Artifact[SingularValues], context: Context, *, heads_
     "matrix of one direction.",
     draw=lines("step", "norm", "matrix", "kind", labelled=True),
 )
-def norms(values: Artifact[SingularValues], context: Context, *, heads_of: str = "") -> Table:
+def norms(values: Values, context: Context, *, heads_of: str = "") -> Table:
     """One row per (kind of norm, matrix, step); `norm` in the units of the weights, heads averaged."""
     parts = [_over_training(values, field, heads_of, "norm") for field in ("frobenius_norm", "spectral_norm")]
     return Table(joined(parts, ("Frobenius norm", "spectral norm"), "kind"))
@@ -55,34 +52,22 @@ def norms(values: Artifact[SingularValues], context: Context, *, heads_of: str =
     "uses few directions. Grey: the even slope of a random matrix of the same shape and size.",
     draw=lines("rank", "singular_value", "matrix"),
 )
-def spectrum(values: Artifact[SingularValues], context: Context, step: int, null: Null, *, heads_of: str = "") -> Table:
-    """One row per (matrix, rank); `singular_value` in the units of the weights, rank from 1, heads averaged by rank.
-
-    Beside them a random matrix of the shape and Frobenius norm of the one that is least like it, which the null names.
-    """
-    output = values[step]
+def spectrum(values: Values, context: Context, step: int, null: Null, *, heads_of: str = "") -> Table:
+    """One row per (matrix, rank), heads averaged; beside them a random one of the size of that which the null names."""
+    output, random = values[step], f"random {null.about}"
     matrices = shown(output.matrix, heads_of)
     curves = {label: output.value[at].mean(axis=0) for label, at in matrices.items()}
-    _, _, judged = null.statistic.partition(" of ")
-    random = f"random {judged}"
-    if judged:
-        at = matrices[judged]
+    if null.about:
+        at = matrices[null.about]
         curves[random] = output.random_value[output.random_of[at[0]]] * output.frobenius_norm[at].mean()
     ranks = np.arange(1, output.value.shape[1] + 1)
-    return Table(
-        long("singular_value", np.stack(list(curves.values())), matrix=list(curves), rank=ranks),
-        limits={"singular_value": (0.0, 1.05 * highest(values, "spectral_norm"))},
-        colors={random: theme.GREY},
-    )
+    rows = long("singular_value", np.stack(list(curves.values())), matrix=list(curves), rank=ranks)
+    limits = {"singular_value": (0.0, 1.05 * highest(values, "spectral_norm"))}
+    return Table(rows, limits=limits, colors={random: theme.GREY})
 
 
-def _from_zero(values: Artifact[SingularValues], field: str, heads_of: str) -> Table:
-    rows = _over_training(values, field, heads_of, field)
-    return Table(rows, limits={field: (0.0, 1.05 * float(rows[field].max()))})
-
-
-def _over_training(values: Artifact[SingularValues], field: str, heads_of: str, name: str) -> pd.DataFrame:
+def _over_training(values: Values, field: str, heads_of: str, name: str = "") -> pd.DataFrame:
     """One row per (matrix, step) of a number per matrix; heads averaged, or the heads of the kind `heads_of` alone."""
     numbers, matrices = values.stack(field), shown(values.last.matrix, heads_of)
     means = np.stack([numbers[:, at].mean(axis=1) for at in matrices.values()])
-    return long(name, means, matrix=list(matrices), step=values.steps)
+    return long(name or field, means, matrix=list(matrices), step=values.steps)

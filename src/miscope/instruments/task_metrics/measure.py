@@ -29,11 +29,7 @@ class TaskMetrics(Output):
 
 
 def task_metrics(curve: Mapping[str, np.ndarray], context: Context) -> TaskMetrics:
-    """The columns of the training curve that the family added.
-
-    Raises:
-        NotApplicable: it adds none.
-    """
+    """The columns of the training curve that the family added."""
     names = tuple(
         name.removeprefix("train_")
         for name in curve

@@ -9,7 +9,7 @@ import numpy as np
 
 from miscope.calibration.models import on_planted, probe, shape
 from miscope.instruments.walsh_spectrum.measure import instrument
-from miscope.maths.walsh import bits
+from miscope.maths.spectra import bits
 from miscope.plugin import Answer, Context
 
 

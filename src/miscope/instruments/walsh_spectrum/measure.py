@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from miscope.maths.null_distributions import multiple_of_noise, share_of_sets
-from miscope.maths.walsh import bits, walsh_transform
+from miscope.maths.spectra import bits, walsh_transform
 from miscope.plugin import Artifact, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
 
 STRONGEST = 8
@@ -52,16 +52,18 @@ class WalshSpectrum(Output):
 
 def walsh_spectrum(checkpoint: Checkpoint, context: Context) -> WalshSpectrum:
     """Of logit(1) - logit(0) as a function of the input."""
-    names = _names(context)
-    logits = checkpoint.activations["logits"].astype(np.float64)
+    if context.grid is None or any(size != 2 for size in context.grid):
+        raise NotApplicable("A Walsh spectrum needs a probe that is the full cube of bits.")
+    logits, n = checkpoint.activations["logits"].astype(np.float64), len(context.grid)
     if logits.shape[1] != 2:
         raise NotApplicable(f"The margin needs two possible answers; this task has {logits.shape[1]}.")
-    n, margin = len(names), logits[:, 1] - logits[:, 0]
-    coefficient = walsh_transform(margin.reshape((2,) * n)).ravel()
+    names = context.grid_axes or tuple(f"x{i + 1}" for i in range(n))
+    coefficient = walsh_transform((logits[:, 1] - logits[:, 0]).reshape(context.grid)).ravel()
     energy = float((coefficient**2).sum())
     share = coefficient**2 / energy if energy else coefficient**2
     sizes = bits(np.arange(2**n), n).sum(axis=1)
-    target = sum(1 << (n - 1 - axis) for axis in _target_axes(context))
+    relevant = range(n) if context.relevant_axes is None else context.relevant_axes
+    target = sum(1 << (n - 1 - axis) for axis in relevant)
     others = coefficient[(sizes == sizes[target]) & (np.arange(2**n) != target)]
     strongest = np.argsort(-share, kind="stable")[:STRONGEST]
     return WalshSpectrum(
@@ -86,25 +88,6 @@ def set_name(code: int, names: tuple[str, ...]) -> str:
     """The bits of a set, such as `x1 x4 x7`; `constant` for none."""
     n = len(names)
     return " ".join(name for i, name in enumerate(names) if code >> (n - 1 - i) & 1) or "constant"
-
-
-def _names(context: Context) -> tuple[str, ...]:
-    grid = context.grid
-    if grid is None or any(size != 2 for size in grid):
-        raise NotApplicable("A Walsh spectrum needs a probe that is the full cube of bits.")
-    return context.grid_axes or tuple(f"x{i + 1}" for i in range(len(grid)))
-
-
-def _target_axes(context: Context) -> tuple[int, ...]:
-    return tuple(range(len(context.grid or ()))) if context.relevant_axes is None else context.relevant_axes
-
-
-def measures(output: WalshSpectrum) -> dict[str, float]:
-    """The share of the right set of bits in the output."""
-    return {"target_share": output.target_share}
-
-
-# ---------------------------------------------------------------- what chance would show
 
 
 def nulls(spectra: Artifact[WalshSpectrum], context: Context) -> Iterator[Null]:
@@ -139,4 +122,9 @@ def _of_target_size(output: WalshSpectrum) -> Null:
     return Null(statistic, float(output.degree_share[n_bits]), threshold, RANDOM, "matched", unit="share")
 
 
-instrument = PerCheckpoint(walsh_spectrum, needs=("logits",), measures=measures, nulls=nulls)
+instrument = PerCheckpoint(
+    walsh_spectrum,
+    needs=("logits",),
+    measures=lambda output: {"target_share": output.target_share},
+    nulls=nulls,
+)

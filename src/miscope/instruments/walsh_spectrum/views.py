@@ -5,6 +5,7 @@ import numpy as np
 from miscope.instruments.walsh_spectrum.measure import FLOOR, WalshSpectrum, set_name
 from miscope.plugin import Artifact, Context, NotApplicable, Table, bars, heatmap, lines, long, over_steps, theme, view
 
+Spectra = Artifact[WalshSpectrum]
 LEAST = 1e-9  # shares below are noise of float32 logits
 CHANCE = "chance"
 MIDDLE = "chance: the middle"
@@ -18,22 +19,15 @@ OTHERS = "other sets of its size"
     "progress; solved, it is near 1. Chance is 1 over the number of sets.",
     draw=lines("step", "share", "set", log_y=True, titles={"share": "share of energy"}),
 )
-def overview(spectra: Artifact[WalshSpectrum], context: Context) -> Table:
+def overview(spectra: Spectra, context: Context) -> Table:
     """One row per (set, step); `share` of the margin's energy, sums to 1 over all sets. Shares are floored at 1e-9."""
     last = spectra.last
-    shares = np.array([(o.target_share, _largest_but_target(o), o.chance_share) for o in spectra.values()]).T
-    shares = np.maximum(shares, LEAST)
-    return Table(
-        long("share", shares, set=(f"target: {last.target}", "strongest other set", CHANCE), step=spectra.steps),
-        limits={"share": (0.5 * float(shares.min()), 1.5)},
-        colors={CHANCE: theme.GREY},
-        note=f"chance, the share of one set in a random function, is {last.chance_share:.2g}",
-    )
-
-
-def _largest_but_target(output: WalshSpectrum) -> float:
-    shares = zip(output.strongest, output.strongest_share.tolist(), strict=True)
-    return max(share for name, share in shares if name != output.target)
+    others = [o.strongest_share[np.array(o.strongest) != o.target].max() for o in spectra.values()]
+    values = [(o.target_share, other, o.chance_share) for o, other in zip(spectra.values(), others, strict=True)]
+    shares, sets = np.maximum(np.array(values).T, LEAST), (f"target: {last.target}", "strongest other set", CHANCE)
+    rows, limits = long("share", shares, set=sets, step=spectra.steps), {"share": (0.5 * float(shares.min()), 1.5)}
+    note = f"chance, the share of one set in a random function, is {last.chance_share:.2g}"
+    return Table(rows, limits=limits, colors={CHANCE: theme.GREY}, note=note)
 
 
 @view(
@@ -43,11 +37,8 @@ def _largest_but_target(output: WalshSpectrum) -> float:
     "curves part while the loss is still at ln 2.",
     draw=lines("step", "coefficient", "set", log_y=True, titles={"coefficient": "coefficient (logits)"}),
 )
-def coefficient(spectra: Artifact[WalshSpectrum], context: Context) -> Table:
-    """One row per (set, step); `coefficient` in logits without its sign, floored at 1e-6; of the others the rms.
-
-    Source: Barak et al. 2022, arXiv:2207.08799 (progress before the loss moves).
-    """
+def coefficient(spectra: Spectra, context: Context) -> Table:
+    """One row per (set, step); `coefficient` in logits without its sign, floored at 1e-6; of the others the rms."""
     values = np.abs(over_steps(spectra, "target_coefficient", "other_coefficient")).T
     floored = np.maximum(values, FLOOR)  # NaN, where there are no others, stays
     rows = long("coefficient", floored, set=(f"target: {spectra.last.target}", OTHERS), step=spectra.steps)
@@ -60,14 +51,12 @@ def coefficient(spectra: Artifact[WalshSpectrum], context: Context) -> Table:
     "is the constant. A network begins with few bits; the row of the target's size lights up when it is solved.",
     draw=heatmap("step", "degree", "share", titles={"degree": "bits in the set", "share": "share of energy"}),
 )
-def degrees(spectra: Artifact[WalshSpectrum], context: Context) -> Table:
+def degrees(spectra: Spectra, context: Context) -> Table:
     """One row per (step, degree); `share` of the margin's energy on sets of so many bits, 0 the constant."""
     shares, chance = spectra.stack("degree_share"), spectra.last.chance_degree_share
-    return Table(
-        long("share", shares, step=spectra.steps, degree=np.arange(shares.shape[1])),
-        limits={"share": (0.0, 1.0)},
-        note=f"target: {spectra.last.target}; by chance at most {chance.max():.0%}, at degree {chance.argmax()}",
-    )
+    rows = long("share", shares, step=spectra.steps, degree=np.arange(shares.shape[1]))
+    note = f"target: {spectra.last.target}; by chance at most {chance.max():.0%}, at degree {chance.argmax()}"
+    return Table(rows, limits={"share": (0.0, 1.0)}, note=note)
 
 
 @view(
@@ -77,22 +66,18 @@ def degrees(spectra: Artifact[WalshSpectrum], context: Context) -> Table:
     "hidden progress.",
     draw=lines("step", "rank", "set", log_y=True, titles={"rank": "rank (1: largest)"}),
 )
-def rank(spectra: Artifact[WalshSpectrum], context: Context) -> Table:
+def rank(spectra: Spectra, context: Context) -> Table:
     """One row per (set, step); `rank` of the target's coefficient among the sets of its size, 1 the largest.
 
-    Source: after the hidden progress of Barak et al. 2022, arXiv:2207.08799. The rank is ours: it has a null,
-    every place with equal chance, whatever the scale of the logits.
+    The rank is ours: it has a null, every place with equal chance, whatever the scale of the logits.
     """
     n_sets, ranks = spectra.last.n_of_its_size, spectra.stack("target_rank")
     if n_sets == 1:
         raise NotApplicable("The target is the only set of its size, so it has no rank.")
     values = np.stack([ranks, np.full(len(ranks), (n_sets + 1) / 2)])
-    return Table(
-        long("rank", values, set=(f"target: {spectra.last.target}", MIDDLE), step=spectra.steps),
-        limits={"rank": (0.8, 1.25 * n_sets)},
-        colors={MIDDLE: theme.GREY},
-        note=f"{n_sets} sets of its size",
-    )
+    rows = long("rank", values, set=(f"target: {spectra.last.target}", MIDDLE), step=spectra.steps)
+    limits, note = {"rank": (0.8, 1.25 * n_sets)}, f"{n_sets} sets of its size"
+    return Table(rows, limits=limits, colors={MIDDLE: theme.GREY}, note=note)
 
 
 @view(
@@ -104,16 +89,14 @@ def rank(spectra: Artifact[WalshSpectrum], context: Context) -> Table:
         titles={"degree": "bits in the set", "share": "share of energy"},
     ),
 )  # fmt: skip
-def spectrum(spectra: Artifact[WalshSpectrum], context: Context, step: int) -> Table:
+def spectrum(spectra: Spectra, context: Context, step: int) -> Table:
     """One row per (function, degree); `share` of the energy on sets of so many bits, of the network and by chance."""
     output = spectra[step]
     shares = np.stack([output.degree_share, output.chance_degree_share])
     strongest = zip(output.strongest[:3], output.strongest_share[:3], strict=True)
-    return Table(
-        long("share", shares, function=("network", CHANCE), degree=np.arange(shares.shape[1])),
-        limits={"share": (0.0, 1.05)},
-        note="strongest: " + ", ".join(f"{name} {share:.2g}" for name, share in strongest),
-    )
+    rows = long("share", shares, function=("network", CHANCE), degree=np.arange(shares.shape[1]))
+    note = "strongest: " + ", ".join(f"{name} {share:.2g}" for name, share in strongest)
+    return Table(rows, limits={"share": (0.0, 1.05)}, note=note)
 
 
 @view(
@@ -123,15 +106,13 @@ def spectrum(spectra: Artifact[WalshSpectrum], context: Context, step: int) -> T
     draw=lines("step", "share", "set", titles={"share": "share of energy"}, labelled=True),
     null="overview",
 )
-def strongest(spectra: Artifact[WalshSpectrum], context: Context, *, n: int = 6) -> Table:
+def strongest(spectra: Spectra, context: Context, *, n: int = 6) -> Table:
     """One row per (set, step) for the `n` sets that ever hold most; `share` of the margin's energy, in [0, 1]."""
     squares, last = spectra.stack("coefficient").astype(np.float64) ** 2, spectra.last
     totals = squares.sum(axis=1, keepdims=True)
     shares = np.divide(squares, totals, out=np.zeros_like(squares), where=totals > 0)
     chosen = np.argsort(-shares.max(axis=0), kind="stable")[:n]
     names = [set_name(code, last.bit) for code in chosen.tolist()]
-    return Table(
-        long("share", shares[:, chosen].T, set=names, step=spectra.steps),
-        limits={"share": (0.0, 1.05)},
-        note=f"target: {last.target}; by chance a set has {last.chance_share:.2g}",
-    )
+    rows = long("share", shares[:, chosen].T, set=names, step=spectra.steps)
+    note = f"target: {last.target}; by chance a set has {last.chance_share:.2g}"
+    return Table(rows, limits={"share": (0.0, 1.05)}, note=note)

@@ -25,9 +25,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from miscope.core import weight_order
-from miscope.instruments._shared.matrices import kinds
+from miscope.instruments._shared.sites import matrix_kinds
 from miscope.maths.null_distributions import RARE
 from miscope.plugin import Checkpoint, Context, Null, Output, OverTraining
+
+PerMatrix = Float[np.ndarray, " shown"]
+Curves = Float[np.ndarray, "matrix n"]
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ class WeightNorms(Output):
     steps: Int[np.ndarray, " n"]
     matrix: tuple[str, ...]  # `all`, then as in the weights, in the order of the forward pass: `blocks.0.mlp.W_in`
     n_weights: Int[np.ndarray, " matrix"]
-    norm: Float[np.ndarray, "matrix n"]  # Frobenius norm; that of `all` squared is the sum of the others' squares
-    distance: Float[np.ndarray, "matrix n"]  # L2 norm of what changed since the first checkpoint, the initialisation
-    largest_change: Float[np.ndarray, "matrix n"]  # L-infinity: the change of the one weight that moved most (rho)
-    walk: Float[np.ndarray, "matrix n"]  # the distance of a random walk with the same changes between checkpoints
+    norm: Curves  # Frobenius norm; that of `all` squared is the sum of the others' squares
+    distance: Curves  # L2 norm of what changed since the first checkpoint, the initialisation
+    largest_change: Curves  # L-infinity: the change of the one weight that moved most (rho)
+    walk: Curves  # the distance of a random walk with the same changes between checkpoints
 
 
 def weight_norms(checkpoints: Mapping[int, Checkpoint], context: Context) -> WeightNorms:
@@ -52,16 +55,14 @@ def weight_norms(checkpoints: Mapping[int, Checkpoint], context: Context) -> Wei
         rows.append([_sizes(now[name], first[name], before[name]) for name in names])
         before = now
     norm, distance, largest, moved = np.moveaxis(np.array(rows), 2, 0).swapaxes(1, 2)
-    walk = np.sqrt(np.cumsum(moved**2, axis=1))
+    sizes = {"norm": norm, "distance": distance, "walk": np.sqrt(np.cumsum(moved**2, axis=1))}
     n_weights = [first[name].size for name in names]
     return WeightNorms(
         steps=np.array(tuple(checkpoints), dtype=np.int64),
         matrix=("all", *names),
         n_weights=np.array([sum(n_weights), *n_weights]),
-        norm=np.vstack([np.linalg.norm(norm, axis=0), norm]),
-        distance=np.vstack([np.linalg.norm(distance, axis=0), distance]),
         largest_change=np.vstack([largest.max(axis=0), largest]),
-        walk=np.vstack([np.linalg.norm(walk, axis=0), walk]),
+        **{name: np.vstack([np.linalg.norm(of, axis=0), of]) for name, of in sizes.items()},
     )
 
 
@@ -69,22 +70,20 @@ def _sizes(weight: np.ndarray, first: np.ndarray, before: np.ndarray) -> tuple[f
     """Norm, distance, largest change, and the size of the change since the checkpoint before."""
     now = weight.astype(np.float64).ravel()
     change, moved = now - first.ravel(), now - before.ravel()
-    return tuple(map(float, (np.linalg.norm(now), np.linalg.norm(change), np.abs(change).max(), np.linalg.norm(moved))))
+    numbers = (np.linalg.norm(now), np.linalg.norm(change), np.abs(change).max(), np.linalg.norm(moved))
+    return tuple(map(float, numbers))
 
 
 def measures(output: WeightNorms) -> dict[str, np.ndarray]:
     """The size of all weights, and of each matrix."""
-    each = zip(output.matrix[1:], output.norm[1:], strict=True)
-    return {"norm": output.norm[0]} | {f"norm of {matrix}": of for matrix, of in each}
+    names = ("norm", *(f"norm of {matrix}" for matrix in output.matrix[1:]))
+    return dict(zip(names, output.norm, strict=True))
 
 
 def weight_matrices(output: WeightNorms) -> dict[str, int]:
     """The matrices by kind, as indices; biases and the scales of norms are left out."""
     at = [i for i, name in enumerate(output.matrix) if name.rpartition(".")[2].startswith("W_")]
-    return dict(zip(kinds(tuple(output.matrix[i] for i in at)), at, strict=True))
-
-
-# ---------------------------------------------------------------- what chance would show
+    return dict(zip(matrix_kinds(tuple(output.matrix[i] for i in at)), at, strict=True))
 
 
 def nulls(norms: WeightNorms, context: Context) -> Iterator[Null]:
@@ -95,13 +94,13 @@ def nulls(norms: WeightNorms, context: Context) -> Iterator[Null]:
     if at:
         walk, n = _furthest_walk(norms, at, context), norms.n_weights[at]
         yield _furthest("distance of {}", names, norms.distance[at, -1], walk).of("by_matrix")
-        walk = walk * _largest_of(n) / np.sqrt(n)
+        # what none of n standard normal numbers reaches with a probability of 99 %, in all the matrices
+        largest = [NormalDist().inv_cdf((1 + (1 - RARE / len(n)) ** (1 / one)) / 2) for one in n.tolist()]
+        walk = walk * np.array(largest) / np.sqrt(n)
         yield _furthest("largest change of {}", names, norms.largest_change[at, -1], walk).of("distance")
 
 
-def _furthest(
-    statistic: str, names: tuple[str, ...], ends: Float[np.ndarray, " shown"], walk: Float[np.ndarray, " shown"]
-) -> Null:
+def _furthest(statistic: str, names: tuple[str, ...], ends: PerMatrix, walk: PerMatrix) -> Null:
     """Of the matrix that has gone furthest beyond its walk at the last step; its name goes into `statistic`."""
     if not walk.any():
         return Null.absent("a path takes three checkpoints that differ, or more")
@@ -110,7 +109,7 @@ def _furthest(
     return Null(statistic.format(names[i]), float(ends[i]), float(walk[i]), source)
 
 
-def _furthest_walk(norms: WeightNorms, at: list[int], context: Context) -> Float[np.ndarray, " shown"]:
+def _furthest_walk(norms: WeightNorms, at: list[int], context: Context) -> PerMatrix:
     """The distance that random walks of the same steps keep to with a probability of 99 %, in all the matrices; or 0.
 
     The squared distance varies by 2 x step . way so far. The noise of a training lies in about as many directions as
@@ -128,12 +127,6 @@ def _furthest_walk(norms: WeightNorms, at: list[int], context: Context) -> Float
     relative = np.divide(variance, 9 * mean**2, out=np.zeros_like(mean), where=mean > 0)
     z = NormalDist().inv_cdf(1 - RARE / len(at))
     return np.sqrt(mean * (1 - relative + z * np.sqrt(relative)) ** 3)
-
-
-def _largest_of(n: Int[np.ndarray, " shown"]) -> Float[np.ndarray, " shown"]:
-    """The size that none of n standard normal numbers reaches with a probability of 99 %, in all the matrices."""
-    chance = RARE / len(n)
-    return np.array([NormalDist().inv_cdf((1 + (1 - chance) ** (1 / int(one))) / 2) for one in n])
 
 
 instrument = OverTraining(weight_norms, reads_weights=True, measures=measures, nulls=nulls)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from miscope.instruments._shared.curves import from_zero
 from miscope.instruments.weight_norms.measure import WeightNorms, weight_matrices
 from miscope.plugin import Context, MiscopeError, Table, joined, lines, long, theme, view
 
@@ -20,7 +21,8 @@ DISTANCE, WALK = "distance from initialisation", "random walk of the same steps"
 def overview(norms: WeightNorms, context: Context) -> Table:
     """One row per (measure, step); `size` is an L2 norm over all weights."""
     sizes = np.stack([norms.norm[0], norms.distance[0], norms.walk[0]])
-    return _from_zero("size", long("size", sizes, measure=("norm", DISTANCE, WALK), step=norms.steps))
+    rows = long("size", sizes, measure=("norm", DISTANCE, WALK), step=norms.steps)
+    return from_zero("size", rows, colors={WALK: theme.GREY})
 
 
 @view(
@@ -32,7 +34,7 @@ def overview(norms: WeightNorms, context: Context) -> Table:
 def by_matrix(norms: WeightNorms, context: Context) -> Table:
     """One row per (measure, matrix, step); `size` is an L2 norm. Biases and norms' scales are in the total alone."""
     parts = [_of_matrices("size", norms, values) for values in (norms.norm, norms.distance)]
-    return _from_zero("size", joined(parts, ("norm", DISTANCE), "measure"))
+    return from_zero("size", joined(parts, ("norm", DISTANCE), "measure"))
 
 
 @view(
@@ -42,11 +44,8 @@ def by_matrix(norms: WeightNorms, context: Context) -> Table:
     draw=lines("step", "largest_change", "matrix", titles={"largest_change": "largest change"}, labelled=True),
 )
 def distance(norms: WeightNorms, context: Context) -> Table:
-    """One row per (matrix, step); `largest_change` since the first checkpoint, in units of weights.
-
-    Source: Barak et al. 2022, arXiv:2207.08799 (rho, the L-infinity distance from the initialisation).
-    """
-    return _from_zero("largest_change", _of_matrices("largest_change", norms, norms.largest_change))
+    """One row per (matrix, step); `largest_change` since the first checkpoint, in units of weights (rho)."""
+    return from_zero("largest_change", _of_matrices("largest_change", norms, norms.largest_change))
 
 
 def _of_matrices(name: str, norms: WeightNorms, values: np.ndarray) -> pd.DataFrame:
@@ -55,7 +54,3 @@ def _of_matrices(name: str, norms: WeightNorms, values: np.ndarray) -> pd.DataFr
     if not matrices:
         raise MiscopeError(f"There is no weight matrix among {', '.join(norms.matrix)}.")
     return long(name, values[list(matrices.values())], matrix=list(matrices), step=norms.steps)
-
-
-def _from_zero(name: str, rows: pd.DataFrame) -> Table:
-    return Table(rows, limits={name: (0.0, 1.05 * float(rows[name].max()))}, colors={WALK: theme.GREY})

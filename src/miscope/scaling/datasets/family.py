@@ -8,8 +8,8 @@ from torch import Tensor
 
 from miscope import catalog
 from miscope.core import Examples, Family
-from miscope.scaling.loader import Table
 from miscope.scaling.losses.cross_entropy import NOT_ASKED
+from miscope.scaling.protocols import Table
 
 
 class FamilyData:
@@ -21,15 +21,26 @@ class FamilyData:
         self._split = self.family.split(data_seed)
         self._streams = self.family.stream(data_seed, 0, 1) is not None
 
-    def build(self, split: str) -> "Table | Stream":
+    def build(self, split: str) -> "Table | FamilyData":
+        """The examples of a split, or itself, for `batch`, where the family streams fresh ones."""
         if split == "train" and self._streams:
-            return Stream(self.family, self.data_seed)
-        part = self._split.train if split == "train" else self._split.test
-        return Table(batch_of(part, self.family))
+            return self
+        return Table(self._tensors(self._split.train if split == "train" else self._split.test))
 
     def token_count(self) -> int | None:
         """Positions in the training set; None where the family streams fresh examples."""
         return None if self._streams else int(self._split.train.tokens.size)
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        """Fresh examples, decided by seed and step. The run's seed picks another stretch of the family's stream."""
+        drawn = self.family.stream(self.data_seed + 1_000_003 * seed, step, size)
+        assert drawn is not None, "a family streams at every step or at none"
+        return self._tensors(drawn)
+
+    def _tensors(self, examples: Examples) -> dict[str, Tensor]:
+        labels = np.full(examples.tokens.shape, NOT_ASKED)
+        labels[:, list(self.family.positions())] = np.where(examples.targets < 0, NOT_ASKED, examples.targets)
+        return {"input_ids": torch.from_numpy(examples.tokens.astype(np.int64)), "labels": torch.from_numpy(labels)}
 
 
 class Text(FamilyData):
@@ -40,23 +51,3 @@ class Text(FamilyData):
 
     def token_count(self) -> int:
         return len(self.family._parts()[0])  # type: ignore[attr-defined]  # the text that its crops are drawn from
-
-
-class Stream:
-    """Fresh examples, decided by seed and step. The run's seed picks another stretch of the family's stream."""
-
-    def __init__(self, family: Family, data_seed: int) -> None:
-        self._family, self._data_seed = family, data_seed
-
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
-        """`size` examples."""
-        drawn = self._family.stream(self._data_seed + 1_000_003 * seed, step, size)
-        assert drawn is not None, "a family streams at every step or at none"
-        return batch_of(drawn, self._family)
-
-
-def batch_of(examples: Examples, family: Family) -> dict[str, Tensor]:
-    """Examples as a batch."""
-    labels = np.full(examples.tokens.shape, NOT_ASKED)
-    labels[:, list(family.positions())] = np.where(examples.targets < 0, NOT_ASKED, examples.targets)
-    return {"input_ids": torch.from_numpy(examples.tokens.astype(np.int64)), "labels": torch.from_numpy(labels)}

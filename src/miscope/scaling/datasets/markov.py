@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import brentq
+from scipy.special import softmax
 
 from miscope.core import MiscopeError
-from miscope.scaling.loader import Table
+from miscope.scaling.protocols import Table
 
 CHUNK = 64  # batches drawn at once
 N_TEST = 1024  # sequences
@@ -32,15 +33,21 @@ class Markov:
             raise MiscopeError(f"`entropy_nats` = {entropy_nats}; allowed: 0.1 to {0.99 * np.log(vocabulary):.2f}.")
         self.vocabulary, self.length, self.entropy_nats, self.seed = vocabulary, length, entropy_nats, seed
         self.rank, self.mixing = rank, mixing
+        self._chunk: tuple[tuple[int, int, int] | None, np.ndarray] = None, np.empty(0)
 
-    def build(self, split: str) -> "Stream | Table":
-        if split == "train":
-            return Stream(self)
-        words = self._sentences(np.random.default_rng([self.seed, 2]), N_TEST)
-        return Table(_batch(words))
+    def build(self, split: str) -> "Markov | Table":
+        """Itself, for `batch`, or the sentences of the test."""
+        return self if split == "train" else Table(_tensors(self._sentences([2], N_TEST)))
 
     def token_count(self) -> None:
         """It never ends."""
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, torch.Tensor]:
+        """Fresh sentences, decided by seed and step."""
+        key = (seed, step // CHUNK, size)
+        if key != self._chunk[0]:
+            self._chunk = key, self._sentences([1, *key], CHUNK * size)
+        return _tensors(self._chunk[1][(step % CHUNK) * size :][:size])
 
     def entropy(self) -> float:
         """The mean over positions of the entropy of the next word given what is seen, in nats.
@@ -57,8 +64,12 @@ class Markov:
         rng, n = np.random.default_rng([self.seed, 0]), self.vocabulary
         x, y, u, v, s, t, w = rng.standard_normal((7, n, self.rank)) / self.rank**0.25
         logits = u[None] @ v.T + x[:, None] @ y.T + self.mixing * (s[:, None] * t[None]) @ w.T
-        sharpness = brentq(lambda sharp: _entropy_at(sharp * logits) - self.entropy_nats, 0.01, 30.0, xtol=1e-6)
-        return _softmax(sharpness * logits)
+
+        def error(sharpness: float) -> float:
+            chances = softmax(sharpness * logits, axis=-1)
+            return _rate(chances, _equilibrium(chances)) - self.entropy_nats
+
+        return np.asarray(softmax(brentq(error, 0.01, 30.0, xtol=1e-6) * logits, axis=-1))
 
     @cached_property
     def _pairs(self) -> Float[np.ndarray, "before last"]:
@@ -68,8 +79,9 @@ class Markov:
     def _cumulative(self) -> Float[np.ndarray, "pair next"]:
         return np.cumsum(self._chances, axis=-1).reshape(self.vocabulary**2, self.vocabulary)
 
-    def _sentences(self, rng: np.random.Generator, n: int) -> Int[np.ndarray, "sentence word"]:
+    def _sentences(self, chance: list[int], n: int) -> Int[np.ndarray, "sentence word"]:
         """`length` + 1 words each."""
+        rng = np.random.default_rng([self.seed, *chance])
         words = np.empty((n, self.length + 1), dtype=np.int64)
         begun = np.searchsorted(np.cumsum(self._pairs), rng.random(n) * self._pairs.sum())
         words[:, 0], words[:, 1] = np.divmod(begun, self.vocabulary)
@@ -79,31 +91,8 @@ class Markov:
         return words
 
 
-class Stream:
-    """Fresh sentences for every batch, decided by seed and step."""
-
-    def __init__(self, source: Markov) -> None:
-        self._source = source
-        self._key: tuple[int, int, int] | None = None
-        self._words = np.empty((0, 0), dtype=np.int64)
-
-    def batch(self, seed: int, step: int, size: int) -> dict[str, torch.Tensor]:
-        """`size` sentences."""
-        key = (seed, step // CHUNK, size)
-        if key != self._key:
-            rng = np.random.default_rng([self._source.seed, 1, *key])
-            self._key, self._words = key, self._source._sentences(rng, CHUNK * size)
-        return _batch(self._words[(step % CHUNK) * size :][:size])
-
-
-def _batch(words: np.ndarray) -> dict[str, torch.Tensor]:
+def _tensors(words: np.ndarray) -> dict[str, torch.Tensor]:
     return {"input_ids": torch.from_numpy(words[:, :-1].copy()), "labels": torch.from_numpy(words[:, 1:].copy())}
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    chances: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
-    return chances
 
 
 def _equilibrium(chances: np.ndarray) -> np.ndarray:
@@ -114,15 +103,9 @@ def _equilibrium(chances: np.ndarray) -> np.ndarray:
         if np.abs(after - pairs).sum() < 1e-13:
             break
         pairs = after
-    shares: np.ndarray = after / after.sum()
-    return shares
+    return np.asarray(after / after.sum())
 
 
 def _rate(chances: np.ndarray, pairs: np.ndarray) -> float:
     """The entropy of the next word given the last two, in nats."""
     return float(-(pairs[:, :, None] * chances * np.log(chances + 1e-300)).sum())
-
-
-def _entropy_at(logits: np.ndarray) -> float:
-    chances = _softmax(logits)
-    return _rate(chances, _equilibrium(chances))

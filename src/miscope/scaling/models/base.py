@@ -1,9 +1,14 @@
-"""What most models share with one another; a plugin may do without."""
+"""What most models share with one another, and any `nn.Module` as a model; a plugin may do without."""
 
+import inspect
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
+
+from miscope.core import MiscopeError
+from miscope.scaling.protocols import Batch
 
 
 class ScalableModule(nn.Module):
@@ -32,6 +37,20 @@ class ScalableModule(nn.Module):
         return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, betas=betas, fused=True)
 
 
-def drawn_seed() -> int:
-    """A seed from torch's own generator, which the run has seeded: the first weights follow from the run's seed."""
-    return int(torch.randint(2**31, ()).item())
+class Module(ScalableModule):
+    """Of `model`, a module that Hydra makes from a `_target_` of its own: `forward(input_ids, attention_mask)`, say.
+
+    Every argument of its forward that the batch has is passed, but for `labels`; of an output, its `logits`, if any.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise MiscopeError(f"`model` is {type(model).__name__}, no torch.nn.Module; give it a `_target_`.")
+        self.model = model
+        self._takes = frozenset(inspect.signature(model.forward).parameters) - {"labels"}
+
+    def forward(self, batch: Batch) -> Any:
+        """What the module gives, its logits if it names them."""
+        output = self.model(**{name: value for name, value in batch.items() if name in self._takes})
+        return getattr(output, "logits", output)

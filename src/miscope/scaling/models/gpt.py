@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from miscope.core import ModelConfig
 from miscope.model.transformer import Transformer
-from miscope.scaling.models.base import ScalableModule, drawn_seed
+from miscope.scaling.models.base import ScalableModule
 from miscope.scaling.protocols import Batch
 
 DEPTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
@@ -32,7 +33,7 @@ class GPT(ScalableModule):
             d_vocab=d_vocab, d_vocab_out=d_vocab_out or d_vocab,
             act_fn="gelu", normalization=normalization, positions=positions, initialisation=initialisation,
         )  # fmt: skip
-        self.core = Transformer(config, drawn_seed())
+        self.core = Transformer(config, seed=int(torch.randint(2**31, ()).item()))  # so it follows from the run's seed
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, [batch pos vocab]."""

@@ -1,4 +1,4 @@
-"""Trainings whose updates are replayed, and the same that are not.
+"""One tiny variant in any recipe; its trainings with updates that are replayed, and with the same that are not.
 
 On a CPU `StandIn` takes the place of the capture: all else is the code that a GPU runs.
 """
@@ -27,14 +27,20 @@ RECIPES = [
 ]
 
 
-def variant(name: str = "tiny", seed: int = 1, branch: Branch | None = None, **recipe: object) -> Variant:
-    chosen = replace(Recipe(steps=60, eval_every=10, resume_points=3), **recipe)
-    return Variant(name, "modulo_addition", FAMILY, seed, seed, MODEL, chosen, (0, 20, 60), branch=branch)
+def variant(
+    *checkpoints: int, name: str = "tiny", seed: int = 1, branch: Branch | None = None, **recipe: object
+) -> Variant:
+    """Trained up to the last of its checkpoints."""
+    steps = checkpoints or (0, 20, 60)
+    chosen = replace(Recipe(steps=steps[-1], eval_every=10, resume_points=3), **recipe)
+    return Variant(name, "modulo_addition", FAMILY, seed, seed, MODEL, chosen, steps, branch=branch)
 
 
-def members(**recipe: object) -> list[Variant]:
-    slow, fast = variant("a", 1, ensemble="seeds", **recipe), variant("b", 2, ensemble="seeds", **recipe)
-    return [slow, fast, replace(fast, name="c", recipe=replace(fast.recipe, learning_rate=3e-3, weight_decay=0.1))]
+def members(*checkpoints: int, **recipe: object) -> list[Variant]:
+    """Three of an ensemble, the last at other rates."""
+    a, b, c = (variant(*checkpoints, name=name, seed=i + 1, ensemble="seeds", **recipe) for i, name in enumerate("abc"))
+    another = replace(c.recipe, learning_rate=3e-3, weight_decay=0.1)
+    return [a, replace(b, data_seed=5), replace(c, data_seed=1, recipe=another)]
 
 
 class StandIn:
@@ -84,8 +90,10 @@ def eager(*of: Variant) -> Trainer:
     return made
 
 
-def assert_same(one: Trainer, other: Trainer) -> None:
-    """The states of all models are equal to the bit."""
+def assert_same(one: Trainer, other: Trainer, updates: int = 0) -> None:
+    """The states of all models are equal to the bit, and the losses of so many updates from here on."""
+    for _ in range(updates):
+        assert torch.equal(one.advance(), other.advance())
     for model, expected in zip(one.models, other.models, strict=True):
         state, values = model.state(), expected.state()
         assert state.keys() == values.keys()
