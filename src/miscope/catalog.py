@@ -162,7 +162,7 @@ class Catalog:
         """Name -> view, for the views in `<family>_views.py`, beside the family's file.
 
         Raises:
-            MiscopeError: a view does not say which instrument it draws, or there is no such instrument.
+            MiscopeError: a view does not say which instrument it draws, or whose null it shares, or there is none such.
         """
         path, name = f"{type(family).__module__}_views", type(family).__module__.rpartition(".")[2]
         if _spec(path) is None:
@@ -171,6 +171,11 @@ class Catalog:
         for view in (own := list(_views(module))):
             if not view.of:
                 raise MiscopeError(f'{_file(module)}: the view `{view.leaf}` must say what it draws: `of="losses"`.')
+            if view.null not in (leaves := [each.leaf for each in self.plugin(view.of).views.values()]):
+                raise MiscopeError(
+                    f"{_file(module)}: the view `{view.leaf}` must name the view of `{view.of}` whose null it shares: "
+                    f"`null=`, one of {', '.join(leaves)}."
+                )
         return {f"{name}.{v.leaf}": replace(v, instrument=self.instrument(v.of), family=name) for v in own}
 
     def view(self, name: str, family: Family | None = None) -> View:

@@ -41,9 +41,6 @@ def custom(seed: int = 1) -> CustomTransformerAdapter:
     return CustomTransformerAdapter(Transformer(CONFIG, seed), CHARACTERS)
 
 
-# ---------------------------------------------------------------- by type
-
-
 def test_adapters_are_found_by_type_and_an_unknown_type_names_those_known() -> None:
     assert adapter_class("qwen") is QwenAdapter
     assert adapter_class("custom-transformer") is CustomTransformerAdapter
@@ -87,24 +84,15 @@ def test_a_folder_tells_which_adapter_it_needs(folder: Path, tmp_path: Path) -> 
         load(str(tmp_path / "nothing"))
 
 
-# ---------------------------------------------------------------- our own transformer
-
-
 @torch.no_grad()
-def test_our_transformer_is_wrapped_unchanged() -> None:
-    model = Transformer(CONFIG, 1)
-    names, tokens = list(model.state_dict()), torch.arange(7)[None]
-    adapter = CustomTransformerAdapter(model, CHARACTERS)
+def test_our_transformer_is_wrapped_unchanged_and_loaded_from_the_path_alone(tmp_path: Path) -> None:
+    model, tokens = Transformer(CONFIG, 1), torch.arange(7)[None]
+    names, adapter = list(model.state_dict()), CustomTransformerAdapter(model, CHARACTERS)
     assert adapter.model is model
     assert list(adapter.model.state_dict()) == names
     assert torch.equal(adapter(tokens), model(tokens))
     assert adapter.get_num_parameters() == sum(p.numel() for p in model.parameters())
     assert adapter.get_config()["n_heads"] == 4
-
-
-@torch.no_grad()
-def test_ours_is_loaded_with_its_sizes_and_tokenizer_from_the_path_alone(tmp_path: Path) -> None:
-    adapter, tokens = custom(), torch.arange(7)[None]
     adapter.save_checkpoint(tmp_path / "saved")
     again = load(tmp_path / "saved")
     assert torch.equal(again(tokens), adapter(tokens))
@@ -145,9 +133,6 @@ def test_padding_at_the_left_changes_nothing_and_at_the_right_neither(padding_re
     assert (adapter(tokens, mask.flip(1))[1, :5] - adapter(tokens[1:, :5])[0]).abs().max() <= 1e-5
     assert (adapter(tokens, mask) - adapter(tokens))[1].abs().max() > 1e-3
     torch.testing.assert_close(adapter(tokens, torch.ones_like(tokens)), adapter(tokens), rtol=0, atol=1e-6)
-
-
-# ---------------------------------------------------------------- training
 
 
 RECIPE = Recipe(steps=60, learning_rate=6e-3, weight_decay=0.01)

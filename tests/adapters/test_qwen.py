@@ -154,22 +154,13 @@ def rewritten(folder: Path, copy: Path, change: Callable[[dict[str, Tensor]], No
 
 
 FAULTS: dict[str, tuple[Callable[[dict[str, Tensor]], None], str]] = {
-    "missing": (
-        lambda state: state.__delitem__("model.layers.1.mlp.up_proj.weight"),
-        r"1 missing: model\.layers\.1\.mlp\.up_proj\.weight\.",
-    ),
-    "unknown": (
-        lambda state: state.update({"transformer.h.0.attn.c_attn.weight": torch.ones(2)}),
-        r"1 unknown: transformer\.h\.0\.attn\.c_attn\.weight\.",
-    ),
-    "both": (
+    "missing": (lambda state: state.__delitem__("model.norm.weight"), r"1 missing: model\.norm\.weight\."),
+    "unknown": (lambda state: state.update(odd=torch.ones(2)), r"1 unknown: odd\."),
+    "both": (  # as Qwen1 called it
         lambda state: state.update({"transformer.wte.weight": state.pop("model.embed_tokens.weight")}),
         r"1 missing: model\.embed_tokens\.weight; 1 unknown: transformer\.wte\.weight\.",
     ),
-    "of another shape": (
-        lambda state: state.update({"model.norm.weight": torch.ones(31)}),
-        r"cannot be loaded: .*",
-    ),
+    "of another shape": (lambda state: state.update({"model.norm.weight": torch.ones(31)}), r"cannot be loaded: .*"),
 }
 
 
@@ -182,14 +173,14 @@ def test_weights_that_do_not_fit_are_named(fault: str, folder: Path, tmp_path: P
 
 def test_our_transformer_refuses_weights_that_do_not_fit(qwen: QwenAdapter) -> None:
     state, config = from_core(qwen.core()), qwen.core().config
-    with pytest.raises(MiscopeError, match=r"1 missing: model\.norm\.weight\."):
-        to_core({name: value for name, value in state.items() if name != "model.norm.weight"}, config)
-    with pytest.raises(MiscopeError, match=r"1 unknown: model\.layers\.0\.mlp\.odd\."):
-        to_core(state | {"model.layers.0.mlp.odd": torch.ones(1)}, config)
-    with pytest.raises(MiscopeError, match=r"model\.norm\.weight has shape \(3,\)"):
-        to_core(state | {"model.norm.weight": torch.ones(3)}, config)
-    with pytest.raises(MiscopeError, match="missing"):
-        to_core(state, replace(config, n_layers=3))
+    for stored, settings, sentence in (
+        ({n: w for n, w in state.items() if n != "model.norm.weight"}, config, r"1 missing: model\.norm\.weight\."),
+        (state | {"model.layers.0.odd": torch.ones(1)}, config, r"1 unknown: model\.layers\.0\.odd\."),
+        (state | {"model.norm.weight": torch.ones(3)}, config, r"model\.norm\.weight has shape \(3,\)"),
+        (state, replace(config, n_layers=3), "missing"),
+    ):
+        with pytest.raises(MiscopeError, match=sentence):
+            to_core(stored, settings)
 
 
 def test_other_models_and_what_ours_does_not_compute_are_refused(
@@ -220,8 +211,6 @@ def test_code_that_comes_with_a_model_is_not_run(folder: Path, tmp_path: Path) -
     (copy / "odd.py").write_text("raise SystemExit('ran')\n")
     assert type(QwenAdapter.load_checkpoint(copy).model).__module__.startswith("transformers.models.qwen")
 
-
-# ---------------------------------------------------------------- against TransformerLens' own bridge
 
 OURS = {f"blocks.{i}.{name}" for i in range(2) for name in (
     *("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_mlp_out", "hook_resid_post"),

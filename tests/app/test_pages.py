@@ -191,3 +191,33 @@ def test_instruments_of_ones_own_are_in_the_app_like_ours_and_what_is_wrong_with
     assert "How much heads attend on average." in texts(catalogue)
     assert "own_lab.mean: {scale: 1.0}" in texts(catalogue)
     assert catalogue.table[0].value["meaning"].tolist() == ["over inputs, heads and keys"]
+
+
+TASK = """
+from dataclasses import dataclass
+from miscope.families.modulo_addition import ModuloAddition
+
+@dataclass(frozen=True)
+class Sum(ModuloAddition):
+    pass
+"""
+TASK_VIEW = """
+from miscope.plugin import lines, long, view
+
+@view(question="Is it right?", reading="A line.", draw=lines("step", "share"), of="losses", null="overview")
+def share(losses, context):
+    return long("share", losses.stack("test_accuracy"), step=losses.steps)
+"""
+
+
+def test_a_view_that_a_family_brings_is_offered_for_its_variants_alone(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the workspace's folder is added to it
+    (copied / "lab_of_sums").mkdir()
+    (copied / "lab_of_sums" / "tasks.py").write_text(TASK)
+    (copied / "lab_of_sums" / "tasks_views.py").write_text(TASK_VIEW)
+    configuration.add(copied, "sum", {"_target_": "lab_of_sums.tasks.Sum", "modulus": 13})
+    offered = opened("explore", copied, variant="sum", view="tasks.share")
+    assert not offered.warning and offered.query_params["view"] == ["tasks.share"]
+    assert "there is no `tasks.share`" in texts(opened("explore", copied, variant="tiny", view="tasks.share"))

@@ -19,7 +19,7 @@ PICKED_UP = (  # the tests that take in a plugin by discovery
     "tests/instruments/test_contract.py",
     "tests/families",
     "tests/known_answers",
-    "tests/studies/test_plugins.py",
+    "tests/studies/test_plan.py",
     "tests/test_catalog.py",
 )
 

@@ -1,6 +1,7 @@
 """What every family must hold, found by discovery, and the labels of each by brute force."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -141,19 +142,43 @@ def test_other_operations_by_brute_force(operation: str, n: int, expected: Calla
         assert (equals, answer) == (7, expected(a, b))
 
 
-@pytest.mark.parametrize("operation", ["a + c", "a //", "a**99"])
-def test_an_operation_that_is_none_is_refused(operation: str) -> None:
-    with pytest.raises(MiscopeError, match=r"`operation` = .*; allowed: a and b joined by"):
-        ModuloAddition(operation=operation)
-
-
 def test_the_calibration_split_is_the_published_one() -> None:
     split = ModuloAddition(113, 0.3).split(598)
     assert (len(split.train), len(split.test)) == (3830, 8939)
     assert split.train.tokens[:5, :2].tolist() == [[21, 31], [30, 98], [47, 10], [86, 21], [99, 83]]
 
 
-@pytest.mark.parametrize("modulus", [-3, 1, 2, 4, 111, 1009])
-def test_a_modulus_that_is_not_an_odd_prime_below_1000_is_refused(modulus: int) -> None:
-    with pytest.raises(MiscopeError, match=f"`modulus` = {modulus}; allowed: a prime from 3 to 997"):
-        ModuloAddition(modulus=modulus)
+REFUSED: list[tuple[str, dict[str, object], str]] = [
+    *(("modulo_addition", {"modulus": n}, f"`modulus` = {n}; allowed: a prime from 3 to 997")
+      for n in (-3, 1, 2, 4, 111, 1009)),
+    *(("modulo_addition", {"operation": text}, f"`operation` = '{text}'; allowed: a and b joined by")
+      for text in ("a + c", "a //", "a**99")),
+    *(("parity", {"n_bits": n}, f"`n_bits` = {n}; allowed: 4 to 14") for n in (3, 15)),
+    ("parity", {"train_fraction": 1.0}, "`train_fraction` = 1.0; allowed: above 0 and below 1"),
+    ("parity", {"n_bits": 4, "train_fraction": 0.01}, "`train_fraction` = 0.01; allowed"),
+    ("sparse_parity", {"n_bits": 3}, "`n_bits` = 3; allowed: 4 to 60"),
+    *(("sparse_parity", {"n_relevant": n}, f"`n_relevant` = {n}; allowed: 1 to 12") for n in (0, 13)),
+    ("sparse_parity", {"n_bits": 4, "n_train": 13}, "`n_train` = 13; allowed: 1 to 12, or 0 for a stream"),
+    ("induction_heads", {"length": 7}, "`length` = 7; allowed: 8 to 512"),
+    ("induction_heads", {"min_period": 2}, "`min_period` = 2; allowed: 3 to 23"),
+    *(("induction_heads", {"max_period": n}, f"`max_period` = {n}; allowed: 5 to 23") for n in (3, 24)),
+    ("induction_heads", {"test_periods": ()}, "`test_periods` = []; allowed: one or more from 3 to 23"),
+    ("induction_heads", {"test_periods": (24,)}, "`test_periods` = [24]; allowed"),
+    ("induction_heads", {"n_tokens": 19}, "`n_tokens` = 19; allowed: 20"),
+    ("induction_heads", {"max_period": 4}, "`max_period` = 4 equals `min_period`: a fixed period is solved by looking"),
+    ("induction_heads", {"max_period": 5, "test_periods": (4,)},
+     "`test_periods` = [4] leaves 1 period to train on; a fixed period"),
+    *(("indirect_object", {"n_names": n}, f"`n_names` = {n}; allowed: 3 to 50") for n in (0, 2, 51)),
+    *(("indirect_object", {"n_names": 4, "train_fraction": x}, f"`train_fraction` = {x}") for x in (0.0, 1.0, 0.01)),
+    ("othello", {"board": 5}, "`board` = 5; allowed: "),
+    ("othello", {"n_games": 10}, "`n_games` = 10; allowed: "),
+    ("othello", {"test_fraction": 0.9}, "`test_fraction` = 0.9; allowed: "),
+    ("text", {"length": 3}, "`length` = 3; allowed: 4 to 1024"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "settings", "said"), REFUSED)
+def test_settings_out_of_range_are_refused_in_one_line(name: str, settings: dict[str, object], said: str) -> None:
+    with pytest.raises(MiscopeError, match=re.escape(said)) as caught:
+        catalog.family(name)(**settings)
+    assert "\n" not in str(caught.value)

@@ -1,9 +1,7 @@
 """The sequences, by brute force."""
 
 import numpy as np
-import pytest
 
-from miscope.core import MiscopeError
 from miscope.families.indirect_object import IndirectObject
 
 FAMILY = IndirectObject(n_names=4)
@@ -53,15 +51,3 @@ def test_a_held_out_pair_is_held_out_with_both_subjects() -> None:
 def test_a_network_that_answers_either_name_is_right_half_of_the_time() -> None:
     probe = FAMILY.context(0).probe
     assert np.mean(probe.targets == probe.tokens[:, 1]) == 0.5
-
-
-@pytest.mark.parametrize("n_names", [0, 2, 51])
-def test_a_number_of_names_out_of_range_is_refused(n_names: int) -> None:
-    with pytest.raises(MiscopeError, match=f"`n_names` = {n_names}; allowed: 3 to 50"):
-        IndirectObject(n_names=n_names)
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, 0.01])
-def test_a_split_with_an_empty_side_is_refused(fraction: float) -> None:
-    with pytest.raises(MiscopeError, match=f"`train_fraction` = {fraction}"):
-        IndirectObject(n_names=4, train_fraction=fraction)

@@ -3,9 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from miscope.core import MiscopeError
 from miscope.families.induction_heads import InductionHeads
 
 TASK = InductionHeads(n_tokens=16, length=21, min_period=4, max_period=9, test_periods=(6, 10))
@@ -72,27 +70,3 @@ def test_latents_are_those_of_the_answer_position() -> None:
     ):
         assert row[1 : 1 + p][place] == row[-1]
     np.testing.assert_array_equal(context.latents["previous token"], context.probe.tokens[:, -2])
-
-
-def test_a_fixed_period_is_refused_because_it_needs_no_induction() -> None:
-    with pytest.raises(MiscopeError, match="`max_period` = 4 equals `min_period`: a fixed period is solved by looking"):
-        InductionHeads(max_period=4)
-    with pytest.raises(MiscopeError, match=r"`test_periods` = \[4\] leaves 1 period to train on; a fixed period"):
-        InductionHeads(max_period=5, test_periods=(4,))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"length": 7}, "`length` = 7; allowed: 8 to 512"),
-        ({"min_period": 2}, "`min_period` = 2; allowed: 3 to 23"),
-        ({"max_period": 24}, "`max_period` = 24; allowed: 5 to 23"),
-        ({"max_period": 3}, "`max_period` = 3; allowed: 5 to 23"),
-        ({"test_periods": ()}, r"`test_periods` = \[\]; allowed: one or more from 3 to 23"),
-        ({"test_periods": (24,)}, r"`test_periods` = \[24\]; allowed"),
-        ({"n_tokens": 19}, "`n_tokens` = 19; allowed: 20"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(MiscopeError, match=message):
-        InductionHeads(**settings)  # type: ignore[arg-type]

@@ -1,64 +1,52 @@
-"""A family from outside: a module in a folder of the user's own is trained and measured like any other."""
+"""A family from outside, that of CONTRIBUTING.md: it is trained, measured and drawn like any other."""
 
+import csv
+import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import workspace
+from recipes import Page
 from streamlit.testing.v1 import AppTest
 
+from miscope import __main__ as command_line
 from miscope.core import MiscopeError
+from miscope.report.page import page
+from miscope.report.timeline import timeline
 from miscope.training.loop import train
-from miscope.workspace import Workspace, analysis, configuration
+from miscope.workspace import Workspace, analysis, configuration, drawing
+from miscope.workspace.files import Folder
 
-MODULE = '''
-"""The later of two letters: a task with an order."""
-
-from dataclasses import dataclass, replace
-
-import numpy as np
-
-from miscope.plugin import Basis, Context, Examples, Family, ModelConfig, Probe, Recipe, Split
+RECIPE = Page.of("CONTRIBUTING.md").sections["Add a family"].files  # larger_of_two: the larger of two numbers
+MODULE = (
+    RECIPE["src/miscope/families/larger_of_two.py"]
+    + """
+from dataclasses import replace
 
 
 @dataclass(frozen=True)
-class Later(Family):
-    """Tokens `a b`, the answer read at b."""
-
-    n_letters: int = 9
-    is_reversed: bool = False
-
-    controls = {"Without weight decay nothing else changes.": {"weight_decay": 0.0}}
-
-    def model(self):
-        n = self.n_letters
-        return ModelConfig(
-            n_layers=1, d_model=32, n_heads=2, d_head=16, d_mlp=64, n_ctx=2, d_vocab=n, d_vocab_out=n
-        )
-
-    def recipe(self):
-        return Recipe(steps=60)
-
-    def positions(self):
-        return (1,)
-
-    def split(self, data_seed):
-        probe = self.context(data_seed).probe
-        return Split(*(Examples(probe.tokens[i], probe.targets[i, None]) for i in (probe.is_train, ~probe.is_train)))
+class Later(LargerOfTwo):
+    is_reversed: bool = False  # the smaller number is the answer
 
     def context(self, data_seed):
-        n = self.n_letters
-        a, b = np.divmod(np.arange(n * n), n)
-        is_train = np.random.default_rng(data_seed).permutation(n * n) < n * n // 2
-        later = np.minimum(a, b) if self.is_reversed else np.maximum(a, b)
-        probe = Probe(np.stack([a, b], axis=1), later, is_train)
-        return Context(probe, 1, Basis("fourier", n, is_native=False), latents={"a": a})
+        context = super().context(data_seed)
+        smaller = context.probe.tokens[:, :2].min(axis=1)
+        return replace(context, probe=replace(context.probe, targets=smaller)) if self.is_reversed else context
 
-    def label(self, seed, data_seed):
-        return f"later_{self.n_letters}_s{seed}"
+
+@dataclass(frozen=True)
+class Silent(LargerOfTwo):
+    "Its loss is the size of the logits: it is lowest where every answer is as likely."
+
+    def loss(self, logits, batch):
+        assert len(logits) == len(batch["targets"]) == len(batch["tokens"])
+        return logits.square().mean()
 
 
 class Shapeless:
-    """No family at all."""
+    pass
 
 
 @dataclass(frozen=True)
@@ -68,8 +56,8 @@ class Half(Family):
 
 
 @dataclass(frozen=True)
-class Wild(Later):
-    """Its answers are no classes of the model."""
+class Wild(LargerOfTwo):
+    "Its answers are no classes of the model."
 
     def split(self, data_seed):
         split = super().split(data_seed)
@@ -77,13 +65,25 @@ class Wild(Later):
 
 
 @dataclass(frozen=True)
-class Broken(Later):
+class Broken(LargerOfTwo):
     def context(self, data_seed):
         return 1 / 0
-'''
+"""
+)
+VIEWS = (
+    RECIPE["src/miscope/families/larger_of_two_views.py"]
+    + """
+
+@view(question="Which?", reading="One is right.", draw=heatmap("a", "b", "right"), of="losses", null="correctness")
+def by_pair(losses, context, step):
+    right = losses[step].is_correct.reshape(context.grid).astype(float)
+    return Table(long("right", right, a=np.arange(len(right)), b=np.arange(len(right))))
+"""
+)
 VARIANTS = """\
 variants:
-  mine: {_target_: lab_of_tasks.tasks.Later, n_letters: 7, seed: 3, steps: 4, checkpoints: [2]}
+  mine: {_target_: lab_of_tasks.tasks.Later, n_numbers: 7, seed: 3, steps: 4, checkpoints: [2]}
+  silent: {_target_: lab_of_tasks.tasks.Silent, n_numbers: 7, seed: 3, steps: 150, weight_decay: 0.0}
 """
 FORM = """
 from pathlib import Path
@@ -94,27 +94,110 @@ train.page(Workspace(Path({root!r})))
 """
 
 
+def made_lab(root: Path, package: str = "lab_of_tasks", views: str = VIEWS) -> Workspace:
+    """A workspace whose variant `mine`, of a family of a package of its own, is trained and measured twice."""
+    (root / package).mkdir()
+    (root / package / "tasks.py").write_text(MODULE, encoding="utf-8")
+    (root / package / "tasks_views.py").write_text(views, encoding="utf-8")
+    (root / "params.yaml").write_text(VARIANTS.replace("lab_of_tasks", package))
+    lab = Workspace(root)
+    train(lab.config.variant("mine"), lab.folder("mine"))
+    analysis.write_probe(lab.config, lab.folder("mine"))
+    analysis.bring_up_to_date(lab.config, lab.folder("mine"), ["losses", "task_metrics"])
+    return lab
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with a variant of the module's family."""
-    root = tmp_path_factory.mktemp("outside")
-    (root / "lab_of_tasks").mkdir()
-    (root / "lab_of_tasks" / "tasks.py").write_text(MODULE, encoding="utf-8")
-    (root / "params.yaml").write_text(VARIANTS)
-    return Workspace(root)
+    return made_lab(tmp_path_factory.mktemp("outside"))
+
+
+def curve(folder: Folder) -> list[dict[str, float]]:
+    with folder.curves.open(encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+# ---------------------------------------------------------------- what it brings
+
+
+def test_its_own_numbers_are_in_the_curve_the_metrics_and_the_record_and_are_measured(lab: Workspace) -> None:
+    rows, loaded, folder = curve(lab.folder("mine")), lab.load("mine"), lab.folder("mine")
+    output, is_test = loaded.artifact("task_metrics"), ~loaded.context.probe.is_train
+    assert output.train[0].tolist() == [row["train_distance"] for row in rows]
+    assert output.test[0].tolist() == [row["test_distance"] for row in rows]
+    n_wrong = (~loaded.artifact("losses")[4].is_correct & is_test).sum()
+    assert n_wrong <= output.test[0, -1] * is_test.sum() <= 6 * n_wrong  # a wrong answer is 1 to 6 off
+    metrics = json.loads(folder.metrics.read_text())
+    assert metrics["test_distance"] == rows[-1]["test_distance"]
+    assert json.loads(folder.record.read_text())["metrics"] == metrics
+
+
+def test_its_own_numbers_outlive_a_training_that_goes_on(lab: Workspace, tmp_path: Path) -> None:
+    variant, later, once = lab.config.variant("mine"), Folder(tmp_path / "later"), Folder(tmp_path / "once")
+    train(variant, later)
+    for folder in (later, once):
+        train(replace(variant, checkpoint_steps=(0, 2, 3, 4)), folder)
+    assert curve(later) == curve(once)
+
+
+def test_its_own_loss_is_what_training_lowers(lab: Workspace, tmp_path: Path) -> None:
+    train(lab.config.variant("silent"), Folder(tmp_path / "silent"))
+    first, *_, last = curve(Folder(tmp_path / "silent"))
+    assert abs(first["train_loss"] - math.log(7)) > 0.02
+    assert last["train_loss"] == pytest.approx(math.log(7), abs=1e-3)  # every answer is as likely
+
+
+def test_its_views_are_drawn_reported_and_listed(lab: Workspace) -> None:
+    loaded, folder = lab.load("mine"), lab.folder("mine")
+    _, failed = drawing.bring_views_up_to_date(loaded)
+    assert "tasks" not in failed
+    files = {path: path.stat().st_mtime_ns for path in (folder.views / "tasks").iterdir()}
+    assert {path.name for path in files} == {"by_gap.json", "by_pair.json", "drawn_from"}
+    is_correct = loaded.artifact("losses")[2].is_correct
+    assert loaded.at(2).view("tasks.by_pair").table()["right"].tolist() == is_correct.tolist()
+    by_gap = loaded.view("tasks.by_gap").table().set_index(["step", "gap"])["accuracy"]
+    assert by_gap[2, 0] == pytest.approx(is_correct.reshape(7, 7).diagonal().mean())
+    assert loaded.view("tasks.by_pair").null() == loaded.view("losses.correctness").null()
+    report = page(folder, timeline(loaded))
+    assert 'href="#tasks"' in report and 'id="tasks.by_gap"' in report and "Each row holds the pairs" in report
+    listed = [line.split()[0] for line in command_line.views(lab)]
+    assert listed[-2:] == ["tasks.by_gap", "tasks.by_pair"]
+    drawing.bring_views_up_to_date(loaded)
+    assert {path: path.stat().st_mtime_ns for path in files} == files  # what is fresh is not drawn again
+
+
+MISTAKES = {
+    "nothing_drawn": ('    of="losses",\n', "", 'the view `by_gap` must say what it draws: `of="losses"`.'),
+    "misspelt": ('of="losses"', 'of="loses"', "There is no instrument `loses`. Did you mean `losses`?"),
+    "no_null": ('    null="accuracy",\n', "", "the view `by_gap` must name the view of `losses` whose null it shares"),
+    "no_module": ("import numpy", "import nunpy", "The views of the family `tasks` cannot be loaded from"),
+    "raises": ("losses[step].is_correct", "losses[step].is_right", "AttributeError: 'Losses' object has no attribute"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_its_views_is_one_line_and_the_others_are_drawn(mistake: str, tmp_path: Path) -> None:
+    old, new, sentence = MISTAKES[mistake]
+    assert old in VIEWS
+    lab = made_lab(tmp_path, f"lab_{mistake}", VIEWS.replace(old, new, 1))
+    _, failed = drawing.bring_views_up_to_date(lab.load("mine"))
+    (said,) = (why for name, why in failed.items() if "tasks" in name)
+    assert sentence in said and "\n" not in said
+    assert lab.folder("mine").view("losses.overview").is_file()
+
+
+# ---------------------------------------------------------------- what it is made of
 
 
 def test_changed_code_of_the_family_is_seen_though_dvc_does_not_watch_it(lab: Workspace) -> None:
-    train(lab.config.variant("mine"), lab.folder("mine"))
-    analysis.write_probe(lab.config, lab.folder("mine"))
-    analysis.bring_up_to_date(lab.config, lab.folder("mine"), ["losses"])
-    assert lab.load("mine").label == "later_7_s3"
+    assert lab.load("mine").label == "larger_n7_s3_d0"
     assert lab.load("mine").status("losses").state == "fresh"
-    for kind, old, new in (("comment", "later = ", "# a comment\n        later = "), ("meaning", "maximum", "minimum")):
+    comment = ("return Recipe", "# a comment\n        return Recipe", "fresh")
+    for old, new, expected in (comment, ("maximum", "minimum", "stale")):
         (lab.root / "lab_of_tasks" / "tasks.py").write_text(MODULE.replace(old, new), encoding="utf-8")
         (lab.root / "params.yaml").write_text(VARIANTS)
         state = lab.load("mine").status("losses")
-        assert state.state == ("stale" if kind == "meaning" else "fresh")
+        assert state.state == expected
     assert state.sentence.startswith("`mine` was trained with other code of `lab_of_tasks.tasks.Later`, which DVC does")
     assert "`dvc repro -f train@mine`" in state.sentence
     (lab.root / "lab_of_tasks" / "tasks.py").write_text(MODULE, encoding="utf-8")
@@ -125,15 +208,16 @@ def test_its_form_is_made_from_its_settings_and_adds_a_variant(lab: Workspace, m
     test = AppTest.from_string(FORM.format(root=str(lab.root)), default_timeout=120).run()
     test.selectbox(key="train.family").set_value("lab_of_tasks.tasks.Later").run()
     assert not test.exception
-    test.number_input(key="train.Later.n_letters").set_value(11)
+    test.number_input(key="train.Later.n_numbers").set_value(11)
     test.toggle(key="train.Later.is_reversed").set_value(True)
-    test.radio(key="train.Later.control").set_value("Without weight decay nothing else changes.").run()
+    (control,) = lab.variants["mine"].family.controls
+    test.radio(key="train.Later.control").set_value(control).run()
     test.button(key="train.add").click().run()
     assert not test.exception
     added = lab.variants["Later_1"]
-    assert (added.family.n_letters, added.family.is_reversed, added.recipe.weight_decay) == (11, True, 0.0)
+    assert (added.family.n_numbers, added.family.is_reversed, added.recipe.weight_decay) == (11, True, 0.0)
     assert "dvc repro report@Later_1" in "\n".join(code.value for code in test.code)
-    assert "n_letters: 7" in (lab.root / "params.yaml").read_text()
+    assert "n_numbers: 7" in (lab.root / "params.yaml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +234,7 @@ def test_its_form_is_made_from_its_settings_and_adds_a_variant(lab: Workspace, m
     ],
 )
 def test_what_is_no_family_is_refused_with_what_it_lacks(name: str, sentence: str, lab: Workspace) -> None:
-    settings = {"n_letters": 7} if name in ("Wild", "Broken") else {}
+    settings = {"n_numbers": 7} if name in ("Wild", "Broken") else {}
     with pytest.raises(MiscopeError) as caught:
         configuration.variant("x", {"_target_": f"lab_of_tasks.tasks.{name}", **settings}, lab.root)
     assert sentence in str(caught.value)

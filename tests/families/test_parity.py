@@ -1,9 +1,7 @@
 """The answers by brute force, and what shuffling leaves of them."""
 
 import numpy as np
-import pytest
 
-from miscope.core import MiscopeError
 from miscope.families.parity import Parity
 
 
@@ -40,17 +38,3 @@ def test_shuffled_answers_are_as_many_of_each_kind_and_have_nothing_to_do_with_t
     assert shuffled.targets.sum() == plain.targets.sum() == 512
     assert abs((shuffled.targets == plain.targets).mean() - 0.5) < 0.1
     assert shuffled.corrupted is None  # the flip of a bit says nothing about a shuffled answer
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"n_bits": 3}, "`n_bits` = 3; allowed: 4 to 14"),
-        ({"n_bits": 15}, "`n_bits` = 15; allowed: 4 to 14"),
-        ({"train_fraction": 1.0}, "`train_fraction` = 1.0; allowed: above 0 and below 1"),
-        ({"n_bits": 4, "train_fraction": 0.01}, "`train_fraction` = 0.01; allowed"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings: dict[str, float], sentence: str) -> None:
-    with pytest.raises(MiscopeError, match=sentence):
-        Parity(**settings)  # type: ignore[arg-type]

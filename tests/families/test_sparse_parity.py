@@ -1,9 +1,7 @@
 """The answers by brute force, and a stream that never meets the test inputs."""
 
 import numpy as np
-import pytest
 
-from miscope.core import MiscopeError
 from miscope.families.sparse_parity import SparseParity
 
 
@@ -57,17 +55,3 @@ def test_the_corrupted_counterpart_differs_in_one_relevant_bit_and_in_the_answer
     differs = probe.corrupted != probe.tokens
     assert (differs.sum(axis=1) == 1).all() and differs[:, relevant].any(axis=1).all()
     np.testing.assert_array_equal(probe.corrupted[:, relevant].sum(axis=1) % 2, probe.distractors)
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"n_bits": 3}, "`n_bits` = 3; allowed: 4 to 60"),
-        ({"n_relevant": 13}, "`n_relevant` = 13; allowed: 1 to 12"),
-        ({"n_relevant": 0}, "`n_relevant` = 0; allowed: 1 to 12"),
-        ({"n_bits": 4, "n_train": 13}, "`n_train` = 13; allowed: 1 to 12, or 0 for a stream"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings: dict[str, int], sentence: str) -> None:
-    with pytest.raises(MiscopeError, match=sentence):
-        SparseParity(**settings)

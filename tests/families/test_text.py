@@ -126,8 +126,6 @@ def test_a_text_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> No
         with pytest.raises(MiscopeError, match=message) as raised:
             Text(path=str(path))
         assert "\n" not in str(raised.value)
-    with pytest.raises(MiscopeError, match="`length` = 3; allowed: 4 to 1024"):
-        Text(length=3)
 
 
 def test_a_text_whose_end_stands_in_its_beginning_has_nothing_to_be_tested_on(tmp_path: Path) -> None:

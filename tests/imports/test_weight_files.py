@@ -1,5 +1,6 @@
 """Weights written in each layout, and read back as what they were."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,17 +9,25 @@ import pytest
 from safetensors.numpy import save_file
 
 from miscope.calibration.models import Addition, Induction, through_the_model
-from miscope.core import Checkpoint, MiscopeError
-from miscope.imports import read
+from miscope.core import Checkpoint, MiscopeError, ModelConfig
+from miscope.imports import Weights, read
 from miscope.instruments.losses.measure import instrument as losses
 
 ADDITION = Addition(p=13, frequencies=(2, 3), gains=(2.0, 1.0), n_phases=7)
 BUILT = Induction()
+TASK = ADDITION.family.model()
 
 
-def written(path: Path, weights: dict[str, np.ndarray]) -> Path:
-    save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, path / "weights.safetensors")
-    return path / "weights.safetensors"
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[..., Weights]:
+    """What is read of a file with these weights, as a model for a task."""
+
+    def reading(weights: Mapping[str, np.ndarray], task: ModelConfig = TASK, rate: float = 1.0) -> Weights:
+        path = tmp_path / "weights.safetensors"
+        save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, path)
+        return read(path, task, rate)
+
+    return reading
 
 
 def older(checkpoint: Checkpoint, prefix: str = "blocks") -> dict[str, np.ndarray]:
@@ -40,24 +49,24 @@ def assert_same(weights: dict[str, np.ndarray], expected: Checkpoint) -> None:
         np.testing.assert_array_equal(weights[name], value, err_msg=name)
 
 
-def test_names_and_shapes_of_transformerlens_are_read_as_they_stand(tmp_path: Path) -> None:
+def test_names_and_shapes_of_transformerlens_are_read_as_they_stand(stored: Callable) -> None:
     made = ADDITION.checkpoint()
     buffers = {"blocks.0.attn.mask": np.ones((3, 3), dtype=bool), "blocks.0.attn.IGNORE": np.zeros(1)}
-    file = read(written(tmp_path, dict(made.weights) | buffers), ADDITION.family.model())
+    file = stored(dict(made.weights) | buffers)
     assert_same(file.weights, made)
     assert (file.model, file.notes) == (ADDITION.model, ())
 
 
-def test_names_without_a_module_are_those_of_one_layer(tmp_path: Path) -> None:
+def test_names_without_a_module_are_those_of_one_layer(stored: Callable) -> None:
     made = ADDITION.checkpoint()
     short = {name.rpartition(".")[2]: value for name, value in made.weights.items()}
-    assert_same(read(written(tmp_path, short), ADDITION.family.model()).weights, made)
+    assert_same(stored(short).weights, made)
 
 
 @pytest.mark.parametrize("prefix", ["blocks", "attn_blocks"])
-def test_the_older_layout_is_turned_and_said_to_be(tmp_path: Path, prefix: str) -> None:
+def test_the_older_layout_is_turned_and_said_to_be(stored: Callable, prefix: str) -> None:
     made = BUILT.checkpoint()
-    file = read(written(tmp_path, older(made, prefix)), BUILT.family.model())
+    file = stored(older(made, prefix), BUILT.family.model())
     assert_same(file.weights, made)
     assert "embed.W_E was transposed." in file.notes
     assert "W_O of every layer was cut into heads." in file.notes
@@ -65,33 +74,33 @@ def test_the_older_layout_is_turned_and_said_to_be(tmp_path: Path, prefix: str) 
     assert through_the_model(losses, checkpoint, BUILT.family.context(0)).all_accuracy == 1
 
 
-def test_biases_of_the_mlp_alone_leave_the_others_zero(tmp_path: Path) -> None:
+def test_biases_of_the_mlp_alone_leave_the_others_zero(stored: Callable) -> None:
     made, model = ADDITION.checkpoint(), ADDITION.model
     biases = {"blocks.0.mlp.b_in": np.ones(model.d_mlp, dtype=np.float32), "blocks.0.mlp.b_out": np.ones(model.d_model)}
-    file = read(written(tmp_path, dict(made.weights) | biases), ADDITION.family.model())
+    file = stored(dict(made.weights) | biases)
     assert file.model == replace(model, has_biases=True)
     assert (file.weights["blocks.0.mlp.b_in"] == 1).all()
     assert not file.weights["blocks.0.attn.b_Q"].any()
     assert "Biases that the file does not have are zero." in file.notes
 
 
-def test_outputs_that_the_task_does_not_have_are_left_out_and_said_to_be(tmp_path: Path) -> None:
+def test_outputs_that_the_task_does_not_have_are_left_out_and_said_to_be(stored: Callable) -> None:
     made = ADDITION.checkpoint()
     wide = np.concatenate([made.weights["unembed.W_U"], np.ones((ADDITION.model.d_model, 1), dtype=np.float32)], axis=1)
-    file = read(written(tmp_path, dict(made.weights) | {"unembed.W_U": wide}), ADDITION.family.model())
+    file = stored(dict(made.weights) | {"unembed.W_U": wide})
     assert_same(file.weights, made)
     assert file.notes == ("Of 14 outputs the task has the first 13; the others were left out.",)
 
 
-def test_at_an_attention_rate_of_0_heads_sum_over_positions(tmp_path: Path) -> None:
+def test_at_an_attention_rate_of_0_heads_sum_over_positions(stored: Callable) -> None:
     made = ADDITION.checkpoint()
     task = replace(ADDITION.family.model(), is_causal=False)
     loud = dict(made.weights) | {"blocks.0.attn.W_Q": made.weights["blocks.0.attn.W_Q"] + 7}
-    file = read(written(tmp_path, loud), task, 0.0)
+    file = stored(loud, task, 0.0)
     assert not file.weights["blocks.0.attn.W_Q"].any()
     np.testing.assert_array_equal(file.weights["blocks.0.attn.W_O"], 3 * made.weights["blocks.0.attn.W_O"])
     with pytest.raises(MiscopeError, match="without a causal mask"):
-        read(written(tmp_path, loud), ADDITION.family.model(), 0.0)
+        stored(loud, rate=0.0)
 
 
 @pytest.mark.parametrize(
@@ -110,23 +119,19 @@ def test_at_an_attention_rate_of_0_heads_sum_over_positions(tmp_path: Path) -> N
     ],
 )
 def test_what_is_missing_unexpected_or_of_another_shape_is_refused_by_name(
-    tmp_path: Path, change: dict[str, np.ndarray | None], sentence: str
+    stored: Callable, change: dict[str, np.ndarray | None], sentence: str
 ) -> None:
-    weights = {
-        name: value for name, value in (dict(ADDITION.checkpoint().weights) | change).items() if value is not None
-    }
+    changed = dict(ADDITION.checkpoint().weights) | change
     with pytest.raises(MiscopeError, match=sentence):
-        read(written(tmp_path, weights), ADDITION.family.model())
+        stored({name: value for name, value in changed.items() if value is not None})
 
 
-def test_a_square_matrix_does_not_tell_which_way_it_lies(tmp_path: Path) -> None:
+def test_a_square_matrix_does_not_tell_which_way_it_lies(stored: Callable) -> None:
     square = Addition(p=11, frequencies=(2, 3), gains=(1.0, 1.0), n_phases=7)  # 12 tokens and 12 dimensions
     made, task = square.checkpoint(), square.family.model()
     with pytest.raises(MiscopeError, match=r"a square embed\.W_E"):
-        read(written(tmp_path, older(made)), task)
-    assert_same(
-        read(written(tmp_path, dict(made.weights)), task).weights, made
-    )  # where heads lie apart, all do as ours
+        stored(older(made), task)
+    assert_same(stored(made.weights, task).weights, made)  # where heads lie apart, all do as ours
 
 
 def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:

@@ -39,15 +39,13 @@ def test_a_network_that_treats_both_summands_alike_has_symmetry_one() -> None:
     """No positions, and the same attention to all: only the sum of the two embeddings gets through."""
     style = measured(without("pos_embed.W_pos", "blocks.0.attn.W_Q"))
     assert style.gradient_symmetry == pytest.approx(1, abs=1e-6)
-    assert style.symmetry_std < 1e-6
-    assert style.mismatched_symmetry < 0.9
+    assert style.symmetry_std < 1e-6 and style.mismatched_symmetry < 0.9
 
 
 def test_an_untrained_network_is_symmetric_and_yet_no_pizza() -> None:
     """Its attention is nearly even: symmetry alone would call it one."""
     style = measured(untrained())
-    assert style.gradient_symmetry > 0.98
-    assert style.distance_irrelevance > 0.6
+    assert style.gradient_symmetry > 0.98 and style.distance_irrelevance > 0.6
 
 
 def test_a_network_that_looks_at_one_summand_alone_is_not_symmetric() -> None:
@@ -83,15 +81,12 @@ def test_noise_has_nearly_the_irrelevance_of_its_shuffles() -> None:
     assert _irrelevance(_by_distance(noise)) == pytest.approx(1, abs=0.03)
 
 
-def test_other_tasks_have_no_style_of_adding() -> None:
+def test_other_tasks_have_no_style_of_adding_and_a_single_triple_tells_none() -> None:
     for task in (ModuloAddition(P, 0.5, "a * b"), ModuloAddition(P, 0.5, "a - b")):
         with pytest.raises(NotApplicable, match=r"^Clock and pizza are ways to add, and the answer here is not told"):
             measured(untrained(), task.context(0))
     with pytest.raises(NotApplicable, match="the probe is no grid of two"):
         measured(untrained(), replace(TASK.context(0), grid=None))
-
-
-def test_a_single_triple_is_refused() -> None:
     with pytest.raises(MiscopeError, match="`n_triples` = 1; allowed: at least 2"):
         instrument.compute(Checkpoint(0, MODEL, {}), TASK.context(0), n_triples=1)
 

@@ -25,10 +25,8 @@ def head(layer: int, *, q: np.ndarray, k: np.ndarray, v: np.ndarray, o: np.ndarr
 def random_weights(model: ModelConfig, seed: int = 0) -> dict[str, np.ndarray]:
     rng, h, d, e = np.random.default_rng(seed), model.n_heads, model.d_model, model.d_head
     shapes = {"W_Q": (h, d, e), "W_K": (h, d, e), "W_V": (h, d, e), "W_O": (h, e, d)}
-    layers = range(model.n_layers)
-    return {
-        f"blocks.{i}.attn.{name}": rng.normal(size=s).astype(np.float32) for i in layers for name, s in shapes.items()
-    }
+    named = {f"blocks.{i}.attn.{name}": size for i in range(model.n_layers) for name, size in shapes.items()}
+    return {name: rng.normal(size=size).astype(np.float32) for name, size in named.items()}
 
 
 def measured(weights: dict[str, np.ndarray], model: ModelConfig = MODEL, **settings: int) -> CompositionScores:
@@ -48,8 +46,7 @@ def test_just_what_an_earlier_head_writes_scores_one_over_the_root_of_its_direct
 def test_the_scores_are_those_of_the_full_products() -> None:
     model = replace(MODEL, n_layers=3, n_heads=2)
     w = {name: value.astype(np.float64) for name, value in random_weights(model).items()}
-    scores = measured(random_weights(model), model).score
-
+    scores, size = measured(random_weights(model), model).score, np.linalg.norm
     for a, i, b, j in np.ndindex(3, 2, 3, 2):
         if a >= b:
             assert np.isnan(scores[:, a, i, b, j]).all()
@@ -57,7 +54,6 @@ def test_the_scores_are_those_of_the_full_products() -> None:
         ov = w[f"blocks.{a}.attn.W_V"][i] @ w[f"blocks.{a}.attn.W_O"][i]
         qk = w[f"blocks.{b}.attn.W_Q"][j] @ w[f"blocks.{b}.attn.W_K"][j].T
         later_ov = w[f"blocks.{b}.attn.W_V"][j] @ w[f"blocks.{b}.attn.W_O"][j]
-        size = np.linalg.norm
         expected = [size(ov @ m) / size(ov) / size(m) for m in (qk, qk.T, later_ov)]
         np.testing.assert_allclose(scores[:, a, i, b, j], expected, rtol=1e-6)
 

@@ -44,15 +44,12 @@ def test_an_input_is_learned_at_the_first_of_three_right_checkpoints() -> None:
     assert inputs.is_train.tolist() == [True, False] * 3 + [True]
 
 
-def test_the_number_of_checkpoints_is_a_setting() -> None:
+def test_the_number_of_checkpoints_is_a_setting_and_two_hold_no_run_of_three() -> None:
     once = recorded("wRwwww", "RRwRRR", hold=1)
     np.testing.assert_array_equal(once.learned_step, [10, 0])
     assert once.hold == 1
     with pytest.raises(MiscopeError, match="`hold` = 0; allowed: 1 or more"):
         recorded("RRRRRR", hold=0)
-
-
-def test_two_checkpoints_hold_no_run_of_three() -> None:
     with pytest.raises(NotApplicable, match="There are 2 checkpoints"):
         recorded("RR")
 

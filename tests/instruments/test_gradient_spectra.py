@@ -26,9 +26,7 @@ MODEL = replace(TASK.model(), d_model=2 * (P // 2), n_heads=2, d_head=3, d_mlp=7
 def planted(embedding: int, attention: int, mlp: int) -> dict[str, Any]:
     """The stream has two dimensions for each frequency; each site's gradient is by those of one frequency."""
     start = weights(Transformer(MODEL))
-    rows = np.zeros((P + 1, 2 * (P // 2)), dtype=np.float32)
-    rows[:P] = BASIS.matrix[1:].T
-    start["embed.W_E"] = rows
+    start["embed.W_E"] = np.pad(BASIS.matrix[1:].T, ((0, 1), (0, 0))).astype(np.float32)
     # both heads hand on the whole stream between them
     start["blocks.0.attn.W_V"] = np.eye(10, dtype=np.float32).reshape(10, 2, 5).swapaxes(0, 1)
     start["blocks.0.attn.W_O"] = np.eye(10, dtype=np.float32).reshape(2, 5, 10)
@@ -51,8 +49,7 @@ def test_each_site_shows_the_frequency_that_its_gradient_is_by(frequencies: tupl
 def test_the_end_token_and_what_is_the_same_for_all_tokens_count_for_nothing() -> None:
     start = weights(Transformer(MODEL, 1))
     gradient = {name: np.zeros_like(value) for name, value in start.items()}
-    gradient["embed.W_E"][P] = 5
-    gradient["embed.W_E"][:P, 0] = 2
+    gradient["embed.W_E"][P], gradient["embed.W_E"][:P, 0] = 5, 2
     np.testing.assert_allclose(by_field(gradient, Checkpoint(0, MODEL, start), BASIS)["power"], 0, atol=1e-12)
 
 

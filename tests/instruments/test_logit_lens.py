@@ -44,8 +44,7 @@ def test_after_the_last_layer_the_lens_reads_what_the_network_answers(checkpoint
 @pytest.mark.parametrize("has_distractors", [True, False])
 def test_the_parts_add_up_to_the_lead(checkpoint: Checkpoint, has_distractors: bool) -> None:
     context = replace(CONTEXT, probe=replace(PROBE, distractors=DISTRACTORS if has_distractors else None))
-    lens = logit_lens(checkpoint, context)
-    logits = checkpoint.activations["logits"].astype(np.float64)
+    lens, logits = logit_lens(checkpoint, context), checkpoint.activations["logits"].astype(np.float64)
     each = np.arange(len(logits))
     other = logits[each, DISTRACTORS] if has_distractors else logits.mean(axis=1)
     assert lens.attribution.sum() == pytest.approx((logits[each, PROBE.targets] - other).mean(), rel=1e-4, abs=1e-4)
@@ -72,10 +71,9 @@ P = len(np.unique(ADDITION.probe.targets))
 
 
 def lens(accuracy: float = 0.5, loss: float = 1.0, mean: float = 1.0) -> LogitLens:
-    one = {f"{split}_accuracy": np.array([1, accuracy]) for split in ("train", "test")}
-    two = {f"{split}_loss": np.array([0, loss]) for split in ("train", "test")}
+    losses, accuracies = [np.array([0, loss])] * 2, [np.array([1, accuracy])] * 2
     return LogitLens(
-        ("embedding", "after layer 0"), **one, **two, component=("embedding", "layer 0 attention", "layer 0 MLP"),
+        ("embedding", "after layer 0"), *losses, *accuracies, component=("embedding", "layer 0 attention", "layer 0 MLP"),
         attribution=np.array([-9, 0, mean]), spread=np.array([1.0, 0, 2]), against="the mean logit",
     )  # fmt: skip
 

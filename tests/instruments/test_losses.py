@@ -66,8 +66,7 @@ def answering(*logits: np.ndarray, context: Context = ADDITION) -> Artifact[Loss
     return path(*(on_planted(instrument, shape(), context, logits=x) for x in logits))
 
 
-def right(size: float) -> np.ndarray:
-    return size * np.eye(P)[ADDITION.probe.targets]
+RIGHT = np.eye(P)[ADDITION.probe.targets]
 
 
 def noise(seed: int, size: float = 1.0) -> np.ndarray:
@@ -76,7 +75,7 @@ def noise(seed: int, size: float = 1.0) -> np.ndarray:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_network_that_knows_the_answers_is_beyond_guessing(view: str) -> None:
-    assert judged(view, answering(noise(0), right(8.0) + noise(1))).is_beyond
+    assert judged(view, answering(noise(0), 8 * RIGHT + noise(1))).is_beyond
 
 
 @pytest.mark.parametrize("size", [1e-4, 1.0, 20.0])
@@ -87,7 +86,7 @@ def test_noise_and_one_answer_for_all_are_within_guessing(size: float) -> None:
 
 
 def test_a_network_that_knows_its_training_inputs_alone_is_within_guessing_on_the_others() -> None:
-    by_heart = answering(right(20.0) * ADDITION.probe.is_train[:, None] + noise(0))
+    by_heart = answering(20 * RIGHT * ADDITION.probe.is_train[:, None] + noise(0))
     for view in ("losses.overview", "losses.accuracy", "losses.correctness", "losses.margins"):
         assert judged(view, by_heart).verdict == "Within its null", view
     assert judged("losses.confidence", by_heart, inputs="train").is_beyond
@@ -96,7 +95,7 @@ def test_a_network_that_knows_its_training_inputs_alone_is_within_guessing_on_th
 
 def test_without_test_inputs_the_training_inputs_are_judged() -> None:
     all_train = replace(ADDITION, probe=replace(ADDITION.probe, is_train=np.ones(P * P, dtype=bool)))
-    known = answering(right(8.0), context=all_train)
+    known = answering(8 * RIGHT, context=all_train)
     sentence = judged("losses.accuracy", known, all_train).sentence
     assert sentence == "Beyond its null: train accuracy 100 %, against 13 % in 99 % of guesses."  # 22 of 169
     assert judged("losses.confidence", known, all_train, inputs="test").reason == "there are no such inputs"
@@ -126,18 +125,18 @@ def tabulated(view: str, source: Artifact[Losses], context: Context = ADDITION, 
 
 
 def test_a_split_or_a_class_that_was_not_measured_has_no_row() -> None:
-    known = answering(right(8.0)).last
+    known = answering(8 * RIGHT).last
     some = path(replace(known, train_loss=None, class_accuracy=np.where(np.arange(P) == 3, np.nan, 1.0)))
     assert list(tabulated("losses.overview", some).data["split"]) == ["test"]
     assert list(tabulated("losses.class_accuracy", some).data["class"]) == [k for k in range(P) if k != 3]
 
 
 def test_confidence_of_train_inputs_keeps_only_those() -> None:
-    rows = tabulated("losses.confidence", answering(right(8.0)), inputs="train").data
+    rows = tabulated("losses.confidence", answering(8 * RIGHT), inputs="train").data
     assert list(rows["a"] * P + rows["b"]) == list(np.flatnonzero(ADDITION.probe.is_train))
 
 
 def test_a_probe_that_is_no_grid_is_drawn_along_one_axis() -> None:
-    table = tabulated("losses.confidence", answering(right(8.0)), replace(ADDITION, grid=None))
+    table = tabulated("losses.confidence", answering(8 * RIGHT), replace(ADDITION, grid=None))
     assert set(table.data["a"]) == {0} and len(table.data) == P * P
     assert table.titles["b"] == "probe input"

@@ -84,8 +84,7 @@ def test_one_frequency_at_a_time_needs_no_keys() -> None:
 
 def test_without_a_key_nothing_is_made_up() -> None:
     progress = measured(np.repeat(np.arange(P), P)[:, None] * np.arange(P) * 1.0)
-    assert progress.key_frequency.size == 0
-    assert progress.key_rule.startswith("No frequency has at least 8.26 %")
+    assert progress.key_frequency.size == 0 and progress.key_rule.startswith("No frequency has at least 8.26 %")
     assert np.isnan(progress.restricted_loss).all()
     assert np.isnan([progress.excluded_loss, progress.trig_loss, progress.key_share]).all()
     assert np.isfinite(progress.single_loss).all()

@@ -57,8 +57,7 @@ def test_a_site_that_is_the_same_for_all_inputs_has_no_ratios_and_others_keep_th
     geometry = measured({PRE: np.full((P * EACH, 10), 0.3), POST: laid_out(0.5)})
     for name in ("snr", "fisher_mean", "fisher_min", "circularity", "ring_alignment", "ring_frequency"):
         assert np.isnan(getattr(geometry, name)).tolist() == [True, False]
-    assert np.isnan(geometry.participation_ratio[0]).all()
-    assert np.isnan(geometry.fisher_min_pair[0]).all()
+    assert np.isnan(geometry.participation_ratio[0]).all() and np.isnan(geometry.fisher_min_pair[0]).all()
     assert geometry.spread[0] == geometry.least_distance[0] == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 import small
 from small import Small
 
+from miscope.core import MiscopeError
 from miscope.report import lead_lag
 
 FAMILY = '''
@@ -91,3 +92,10 @@ def test_a_family_without_metrics_has_none_to_show(analysed: Small) -> None:
     status = analysed.load().status("task_metrics")
     assert status.state == "not applicable"
     assert status.detail == "The task has no numbers of its own: its family defines no `metrics`."
+
+
+def test_a_number_named_like_one_of_the_curve_s_own_is_an_error_before_training(tmp_path: Path) -> None:
+    (tmp_path / "lab_of_names.py").write_text(FAMILY.replace('"right"', '"accuracy"'), encoding="utf-8")
+    with pytest.raises(MiscopeError, match="`metrics` has `accuracy`, a name of the curve's own"):
+        small.create(tmp_path, PARAMS.replace("lab_of_numbers", "lab_of_names"), "losses")
+    assert not list((tmp_path / "artifacts" / "counted" / "checkpoints").glob("*"))

@@ -34,8 +34,7 @@ def test_a_cloud_that_is_one_point_has_no_ratio_even_after_rounding() -> None:
     rng = np.random.default_rng(1)
     points = np.repeat(rng.normal(size=(1, 50)), 9, axis=0).astype(np.float32) * (1 + 1e-7 * rng.normal(size=(9, 50)))
     measured = clouds.clouds(points.astype(np.float32), np.array([9]))
-    assert measured.variance[0] == 0
-    assert np.isnan(measured.participation_ratio[0])
+    assert measured.variance[0] == 0 and np.isnan(measured.participation_ratio[0])
 
 
 @pytest.mark.parametrize(

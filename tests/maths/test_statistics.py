@@ -30,17 +30,10 @@ def test_herfindahl_of_equal_shares_is_one_over_their_number_and_of_nothing_abse
     assert np.isnan(herfindahl(np.zeros(4, dtype=int)))
 
 
-@pytest.mark.parametrize(
-    ("holds", "expected"),
-    [([1, 1, 1], 0), ([0, 1, 1], 1), ([1, 0, 1], 2), ([1, 1, 0], 3), ([0, 0, 0], 3)],
-)
-def test_a_condition_lasts_from_after_its_last_failure(holds: list[int], expected: int) -> None:
-    assert lasting_from(np.array(holds, dtype=bool)) == expected
-
-
-def test_lasting_conditions_of_many_items_at_once() -> None:
-    holds = np.array([[1, 0], [0, 0], [1, 0]], dtype=bool)
-    np.testing.assert_array_equal(lasting_from(holds), [2, 3])
+def test_a_condition_lasts_from_after_its_last_failure() -> None:
+    cases = {(1, 1, 1): 0, (0, 1, 1): 1, (1, 0, 1): 2, (1, 1, 0): 3, (0, 0, 0): 3}
+    assert [lasting_from(np.array(holds, dtype=bool)) for holds in cases] == list(cases.values())
+    np.testing.assert_array_equal(lasting_from(np.array(list(cases), dtype=bool).T), list(cases.values()))
 
 
 N, DIM = 400, 6

@@ -1,6 +1,6 @@
 """Models that the tests of this folder share: small, and with every parameter away from its initial 0 or 1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -61,6 +61,12 @@ def deep() -> ModelConfig:
 def draw() -> Callable[..., Tensor]:
     """Token ids `draw(config, batch, pos)` from a generator of its own."""
     return tokens
+
+
+@pytest.fixture
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
 
 
 def perturbed(config: ModelConfig, seed: int = 3) -> Transformer:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from miscope.model.layers import NoNorm, norm
 from miscope.model.rows import UniqueRows, unique_rows
 from miscope.model.weights import load_weights, weights
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
 Make = Callable[[ModelConfig], Transformer]
 Draw = Callable[..., Tensor]
 
@@ -48,17 +49,13 @@ def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-6) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("pos", [1, 2, 3])
-def test_logits_have_a_row_per_token_and_a_column_per_answer(
-    model: Transformer, draw: Draw, batch: int, pos: int
-) -> None:
-    logits = model(draw(model.config, batch, pos))
-    assert logits.shape == (batch, pos, model.config.d_vocab_out)
-    assert logits.dtype == torch.float32
-    assert logits.isfinite().all()
+def test_logits_have_a_row_per_token_and_a_column_per_answer(model: Transformer, draw: Draw, batch: int) -> None:
+    for pos in (1, 2, 3):
+        logits = model(draw(model.config, batch, pos))
+        assert logits.shape == (batch, pos, model.config.d_vocab_out)
+        assert logits.dtype == torch.float32 and logits.isfinite().all()
 
 
-@torch.no_grad()
 def test_what_follows_a_token_changes_its_logits_only_if_attention_is_not_causal(
     model: Transformer, draw: Draw
 ) -> None:
@@ -75,26 +72,28 @@ def test_an_untrained_model_is_as_unsure_as_chance(deep: ModelConfig, draw: Draw
     assert loss.item() == pytest.approx(np.log(deep.d_vocab_out), rel=0.1)
 
 
-def test_a_sequence_longer_than_the_context_is_refused(small: ModelConfig, make: Make) -> None:
-    with pytest.raises(MiscopeError, match=r"^The sequence has 4 positions; the model has 3 \(`n_ctx`\)\.$"):
-        make(small)(torch.zeros(1, 4, dtype=torch.long))
+OUTSIDE = r"^Token ids run from {} to {}; the vocabulary has 0 to 11 \(`d_vocab`\)\.$"
 
 
-@pytest.mark.parametrize("token", [-1, 12])
-def test_a_token_outside_the_vocabulary_is_refused(small: ModelConfig, make: Make, token: int) -> None:
-    low, high = min(token, 0), max(token, 0)
-    wanted = rf"^Token ids run from {low} to {high}; the vocabulary has 0 to 11 \(`d_vocab`\)\.$"
-    with pytest.raises(MiscopeError, match=wanted):
-        make(small)(torch.tensor([[0, token]]))
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("positions", [(2,), (0, 2), (2, 1, 0)])
-def test_logits_at_some_positions_are_those_of_all_positions(
-    model: Transformer, draw: Draw, positions: tuple[int, ...]
+@pytest.mark.parametrize(
+    ("tokens", "sentence"),
+    [
+        ([[0] * 4], r"^The sequence has 4 positions; the model has 3 \(`n_ctx`\)\.$"),
+        ([[0, -1]], OUTSIDE.format(-1, 0)),
+        ([[0, 12]], OUTSIDE.format(0, 12)),
+    ],
+)
+def test_tokens_that_the_model_cannot_read_are_refused(
+    small: ModelConfig, make: Make, tokens: list[list[int]], sentence: str
 ) -> None:
+    with pytest.raises(MiscopeError, match=sentence):
+        make(small)(torch.tensor(tokens))
+
+
+def test_logits_at_some_positions_are_those_of_all_positions(model: Transformer, draw: Draw) -> None:
     tokens = draw(model.config)
-    close(model(tokens, query_positions=positions), model(tokens)[:, list(positions)])
+    for positions in ([2], [0, 2], [2, 1, 0]):
+        close(model(tokens, query_positions=positions), model(tokens)[:, positions])
 
 
 # ---------------------------------------------------------------- distinct rows
@@ -108,6 +107,7 @@ def repeated(config: ModelConfig, positions: tuple[int, ...]) -> tuple[Tensor, U
     return few, rows
 
 
+@torch.enable_grad()
 @pytest.mark.parametrize("positions", [(2,), (1, 2)])
 def test_distinct_rows_give_the_logits_and_gradients_of_the_batch(
     model: Transformer, positions: tuple[int, ...]
@@ -125,12 +125,8 @@ def test_distinct_rows_give_the_logits_and_gradients_of_the_batch(
         close(of_rows[name], gradient)
 
 
-def test_rows_are_planned_only_where_they_repeat() -> None:
-    tokens = torch.arange(24).reshape(8, 3)
-    assert unique_rows(tokens, torch.tensor([2]), 3) is None
-
-
-def test_the_plan_names_each_token_and_position_once(small: ModelConfig) -> None:
+def test_the_plan_names_each_token_and_position_once_and_is_made_only_where_they_repeat(small: ModelConfig) -> None:
+    assert unique_rows(torch.arange(24).reshape(8, 3), torch.tensor([2]), 3) is None
     tokens, rows = repeated(small, (2,))
     assert len(rows.token) == 4 * small.n_ctx
     assert torch.equal(rows.token[rows.index], tokens)
@@ -151,13 +147,9 @@ def reference_attention(own: MultiHeadAttention, config: ModelConfig) -> torch.n
     return theirs
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("n_heads", [1, 2, 4, 8])
 @pytest.mark.parametrize("is_causal", [True, False])
-@pytest.mark.parametrize("has_biases", [True, False])
-def test_attention_is_torch_multihead_attention(
-    deep: ModelConfig, n_heads: int, is_causal: bool, has_biases: bool
-) -> None:
+@pytest.mark.parametrize(("n_heads", "has_biases"), list(product((1, 2, 4, 8), (True, False))))
+def test_attention_is_torch_s(deep: ModelConfig, n_heads: int, is_causal: bool, has_biases: bool) -> None:
     d_head = deep.d_model // n_heads
     config = replace(deep, n_heads=n_heads, d_head=d_head, is_causal=is_causal, has_biases=has_biases)
     own, x, seen = filled(MultiHeadAttention(config)), residual(config), {}
@@ -167,7 +159,6 @@ def test_attention_is_torch_multihead_attention(
     close(seen["hook_pattern"], pattern)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("is_causal", [True, False])
 def test_heads_mix_values_as_scaled_dot_product_attention_does(deep: ModelConfig, is_causal: bool) -> None:
     """With heads narrower than d_model / n_heads, which torch's module cannot have."""
@@ -179,7 +170,6 @@ def test_heads_mix_values_as_scaled_dot_product_attention_does(deep: ModelConfig
     close(seen["hook_z"].transpose(1, 2), F.scaled_dot_product_attention(q, k, v, is_causal=is_causal))
 
 
-@torch.no_grad()
 def test_the_future_gets_no_attention_at_all_unless_attention_is_not_causal(model: Transformer, draw: Draw) -> None:
     seen: dict[str, Tensor] = {}
     model(draw(model.config), hook=keep_in(seen))
@@ -191,7 +181,6 @@ def test_the_future_gets_no_attention_at_all_unless_attention_is_not_causal(mode
         assert not ahead.any() if model.config.is_causal else (ahead > 0).all()
 
 
-@torch.no_grad()
 def test_the_same_weights_split_into_other_heads_give_another_output(deep: ModelConfig) -> None:
     x, outputs = residual(deep), []
     for n_heads in (1, 2, 4, 8):
@@ -203,7 +192,6 @@ def test_the_same_weights_split_into_other_heads_give_another_output(deep: Model
 NORMS = {"LN": torch.nn.LayerNorm, "RMS": torch.nn.RMSNorm}
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("kind", NORMS)
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_a_norm_is_torch_s(kind: str, offset: float) -> None:
@@ -213,11 +201,7 @@ def test_a_norm_is_torch_s(kind: str, offset: float) -> None:
         theirs.bias.copy_(own.b)
     x = torch.randn(3, 7, 64, generator=torch.Generator().manual_seed(0)) + offset
     close(own(x), theirs(x), 1e-6 if not offset else 1e-3)  # float32 keeps 1e4 to 1e-3
-
-
-@pytest.mark.parametrize("kind", NORMS)
-def test_a_norm_of_equal_numbers_is_finite(kind: str) -> None:
-    assert LayerNorm(8, kind)(torch.zeros(1, 1, 8)).eq(0).all()
+    assert LayerNorm(8, kind)(torch.zeros(1, 1, 8)).eq(0).all()  # of equal numbers, it is finite
 
 
 def test_no_norm_leaves_the_residual_stream(small: ModelConfig) -> None:
@@ -226,7 +210,6 @@ def test_no_norm_leaves_the_residual_stream(small: ModelConfig) -> None:
     assert [type(norm(replace(small, normalization=kind))) for kind in ("none", "LN")] == [NoNorm, LayerNorm]
 
 
-@torch.no_grad()
 @pytest.mark.parametrize(("act_fn", "expected"), [("relu", torch.relu), ("gelu", torch.nn.GELU())])
 def test_an_mlp_has_one_activation_between_two_maps(deep: ModelConfig, act_fn: str, expected: Callable) -> None:
     own, x = filled(MLP(replace(deep, act_fn=act_fn))), residual(deep)
@@ -237,18 +220,13 @@ def test_an_mlp_has_one_activation_between_two_maps(deep: ModelConfig, act_fn: s
 # ---------------------------------------------------------------- block
 
 
-@torch.no_grad()
-def test_a_block_adds_attention_and_then_mlp_each_after_its_norm(deep: ModelConfig) -> None:
+def test_a_block_adds_attention_and_then_mlp_each_after_its_norm_and_shows_all_in_order(
+    deep: ModelConfig,
+) -> None:
+    seen: dict[str, Tensor] = {}
     block, x = filled(TransformerBlock(deep)), residual(deep)
     middle = x + block.attn(block.ln1(x))
-    close(block(x), middle + block.mlp(block.ln2(middle)))
-
-
-@torch.no_grad()
-def test_a_block_passes_its_activations_in_the_order_of_the_maths(deep: ModelConfig) -> None:
-    seen: dict[str, Tensor] = {}
-    x = residual(deep)
-    filled(TransformerBlock(deep))(x, hook=keep_in(seen))
+    close(block(x, hook=keep_in(seen)), middle + block.mlp(block.ln2(middle)))
     assert list(seen) == [
         "hook_resid_pre",
         *("ln1.hook_scale", "ln1.hook_normalized"),
@@ -262,6 +240,7 @@ def test_a_block_passes_its_activations_in_the_order_of_the_maths(deep: ModelCon
     assert torch.equal(seen["hook_resid_post"], seen["hook_resid_mid"] + seen["hook_mlp_out"])
 
 
+@torch.enable_grad()
 def test_a_block_that_writes_nothing_is_the_identity_and_lets_gradients_through(deep: ModelConfig) -> None:
     block, x = filled(TransformerBlock(deep)), residual(deep).requires_grad_()
     with torch.no_grad():
@@ -355,13 +334,13 @@ def test_biases_start_at_zero_and_norms_as_the_identity(deep: ModelConfig, recip
 # ---------------------------------------------------------------- weights
 
 
-@torch.no_grad()
-def test_weights_written_and_loaded_are_bit_equal(model: Transformer, draw: Draw) -> None:
+def test_weights_written_and_loaded_are_bit_equal_copies(model: Transformer, draw: Draw) -> None:
     stored = weights(model)
     loaded = load_weights(Transformer(model.config, seed=9), stored)
+    assert torch.equal(loaded(draw(model.config)), model(draw(model.config)))
+    model.W_E.zero_()
     for name, weight in weights(loaded).items():
         np.testing.assert_array_equal(weight, stored[name], err_msg=name)
-    assert torch.equal(loaded(draw(model.config)), model(draw(model.config)))
 
 
 def test_every_parameter_is_stored_under_a_name_of_its_own_once_where_it_acts(model: Transformer) -> None:
@@ -373,29 +352,14 @@ def test_every_parameter_is_stored_under_a_name_of_its_own_once_where_it_acts(mo
     assert sum(w.size for w in weights(model).values()) == n_parameters
 
 
-def test_weights_are_copies(small: ModelConfig, make: Make) -> None:
-    model = make(small)
-    stored = weights(model)
-    before = stored["embed.W_E"].copy()
-    with torch.no_grad():
-        model.W_E.zero_()
-    np.testing.assert_array_equal(stored["embed.W_E"], before)
-
-
 def test_weights_are_in_the_shapes_of_transformer_lens(deep: ModelConfig, make: Make) -> None:
     shapes = {name: w.shape for name, w in weights(make(deep)).items()}
     h, d, e, m = deep.n_heads, deep.d_model, deep.d_head, deep.d_mlp
     block = {
-        **{f"attn.W_{part}": (h, d, e) for part in "QKV"},
-        **{f"attn.b_{part}": (h, e) for part in "QKV"},
-        "attn.W_O": (h, e, d),
-        "attn.b_O": (d,),
-        "mlp.W_in": (d, m),
-        "mlp.b_in": (m,),
-        "mlp.W_out": (m, d),
-        "mlp.b_out": (d,),
-        **{f"{ln}.{part}": (d,) for ln in ("ln1", "ln2") for part in "wb"},
-    }
+        **{f"attn.W_{part}": (h, d, e) for part in "QKV"}, **{f"attn.b_{part}": (h, e) for part in "QKV"},
+        "attn.W_O": (h, e, d), "attn.b_O": (d,), "mlp.W_in": (d, m), "mlp.b_in": (m,), "mlp.W_out": (m, d),
+        "mlp.b_out": (d,), **{f"{ln}.{part}": (d,) for ln in ("ln1", "ln2") for part in "wb"},
+    }  # fmt: skip
     ends = {"embed.W_E": (deep.d_vocab, d), "pos_embed.W_pos": (deep.n_ctx, d), "ln_final.w": (d,), "ln_final.b": (d,)}
     ends |= {"unembed.W_U": (d, deep.d_vocab_out), "unembed.b_U": (deep.d_vocab_out,)}
     assert shapes == ends | {f"blocks.{i}.{name}": shape for i in range(2) for name, shape in block.items()}
@@ -403,32 +367,25 @@ def test_weights_are_in_the_shapes_of_transformer_lens(deep: ModelConfig, make: 
 
 def test_a_missing_an_unknown_and_a_misshapen_weight_are_named(small: ModelConfig, make: Make) -> None:
     model = make(small)
-    stored = weights(model)
-    missing = {name: w for name, w in stored.items() if name != "blocks.0.attn.W_K"}
-    with pytest.raises(MiscopeError, match=r"missing.*: blocks\.0\.attn\.W_K\."):
-        load_weights(model, missing)
-    with pytest.raises(MiscopeError, match=r"unknown.*: blocks\.1\.attn\.W_K\."):
-        load_weights(model, stored | {"blocks.1.attn.W_K": stored["blocks.0.attn.W_K"]})
-    with pytest.raises(MiscopeError, match=r"embed\.W_E has shape \(11, 32\).*\(12, 32\)"):
-        load_weights(model, stored | {"embed.W_E": stored["embed.W_E"][:-1]})
-    with pytest.raises(MiscopeError, match=r"blocks\.0\.attn\.W_Q has shape \(4, 32, 7\)"):
-        load_weights(model, stored | {"blocks.0.attn.W_Q": stored["blocks.0.attn.W_Q"][:, :, :-1]})
+    stored, w_e, w_q = (weights(model), *(weights(model)[name] for name in ("embed.W_E", "blocks.0.attn.W_Q")))
+    for wrong, sentence in (
+        ({n: w for n, w in stored.items() if n != "blocks.0.attn.W_K"}, r"missing.*: blocks\.0\.attn\.W_K\."),
+        (stored | {"blocks.1.attn.W_K": w_q}, r"unknown.*: blocks\.1\.attn\.W_K\."),
+        (stored | {"embed.W_E": w_e[:-1]}, r"embed\.W_E has shape \(11, 32\).*\(12, 32\)"),
+        (stored | {"blocks.0.attn.W_Q": w_q[:, :, :-1]}, r"blocks\.0\.attn\.W_Q has shape \(4, 32, 7\)"),
+    ):
+        with pytest.raises(MiscopeError, match=sentence):
+            load_weights(model, wrong)
 
 
 # ---------------------------------------------------------------- hooks
 
 
-@torch.no_grad()
-def test_a_hook_that_only_looks_changes_nothing(model: Transformer, draw: Draw) -> None:
-    tokens = draw(model.config)
-    assert torch.equal(model(tokens, hook=keep_in({})), model(tokens))
-
-
-@torch.no_grad()
 def test_any_activation_can_be_replaced_and_the_logits_follow(model: Transformer, draw: Draw) -> None:
     """Each activation in turn gets its value on other tokens; what comes later, and the logits, change."""
     tokens, seen, other = draw(model.config), {}, {}
     logits = model(tokens, hook=keep_in(seen))
+    assert torch.equal(logits, model(tokens))  # a hook that only looks changes nothing
     model(draw(model.config, 5).flip(0), hook=keep_in(other))
     differs = [name for name in seen if name != "hook_pos_embed"]  # which is the same on all tokens
     for replaced in differs:
@@ -440,7 +397,6 @@ def test_any_activation_can_be_replaced_and_the_logits_follow(model: Transformer
     assert (moved - logits).abs().max() > 1e-5
 
 
-@torch.no_grad()
 def test_replacing_the_last_residual_stream_decides_the_logits(deep: ModelConfig, make: Make, draw: Draw) -> None:
     model, last = make(deep), "blocks.1.hook_resid_post"
     zero = model(draw(deep), hook=lambda name, x: torch.zeros_like(x) if name == last else x)
@@ -448,7 +404,6 @@ def test_replacing_the_last_residual_stream_decides_the_logits(deep: ModelConfig
     assert torch.equal(zero, expected)
 
 
-@torch.no_grad()
 def test_at_one_position_the_hook_sees_what_it_sees_there_at_all(deep: ModelConfig, make: Make, draw: Draw) -> None:
     model, tokens, whole, part = make(deep), draw(deep), {}, {}
     model(tokens, hook=keep_in(whole))
@@ -456,8 +411,6 @@ def test_at_one_position_the_hook_sees_what_it_sees_there_at_all(deep: ModelConf
     assert whole.keys() == part.keys()
     for name, activation in part.items():
         axis = 2 if name.endswith(("hook_pattern", "hook_attn_scores")) else 1
-        if activation.shape[axis] == 1:
-            close(activation.nan_to_num(neginf=0), whole[name].narrow(axis, 4, 1).nan_to_num(neginf=0))
-        else:
-            close(activation.nan_to_num(neginf=0), whole[name].nan_to_num(neginf=0))
+        there = whole[name].narrow(axis, 4, 1) if activation.shape[axis] == 1 else whole[name]
+        close(activation.nan_to_num(neginf=0), there.nan_to_num(neginf=0))
     assert part["blocks.1.mlp.hook_post"].shape == (5, 1, deep.d_mlp)

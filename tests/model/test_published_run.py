@@ -80,13 +80,8 @@ def test_participation_ratios_after_one_update_are_the_published_ones(run: tuple
 def test_the_split_is_the_published_one() -> None:
     split = FAMILY.split(598)
     assert (len(split.train), len(split.test)) == (3830, 8939)
-    assert split.train.tokens[:5].tolist() == [
-        [21, 31, 113],
-        [30, 98, 113],
-        [47, 10, 113],
-        [86, 21, 113],
-        [99, 83, 113],
-    ]
+    assert split.train.tokens[:5, :2].tolist() == [[21, 31], [30, 98], [47, 10], [86, 21], [99, 83]]
+    assert (split.train.tokens[:, 2] == 113).all()
     assert split.train.targets[:5].flatten().tolist() == [52, 15, 57, 107, 69]
     pairs = np.concatenate([split.train.tokens, split.test.tokens])
     assert len(np.unique(pairs, axis=0)) == 113**2
@@ -94,21 +89,14 @@ def test_the_split_is_the_published_one() -> None:
 
 def test_the_first_weights_are_drawn_as_published() -> None:
     """One seed, then every matrix in this order: the global generator in the demo, a generator of its own here."""
-    p, d_model, n_heads, d_head, d_mlp = 113, 128, 4, 32, 512
     shapes = {
-        "embed.W_E": (p + 1, d_model),
-        "pos_embed.W_pos": (3, d_model),
-        "blocks.0.attn.W_Q": (n_heads, d_model, d_head),
-        "blocks.0.attn.W_O": (n_heads, d_head, d_model),
-        "blocks.0.attn.W_K": (n_heads, d_model, d_head),
-        "blocks.0.attn.W_V": (n_heads, d_model, d_head),
-        "blocks.0.mlp.W_in": (d_model, d_mlp),
-        "blocks.0.mlp.W_out": (d_mlp, d_model),
-        "unembed.W_U": (d_model, p),
-    }
+        "embed.W_E": (114, 128), "pos_embed.W_pos": (3, 128), "blocks.0.attn.W_Q": (4, 128, 32),
+        "blocks.0.attn.W_O": (4, 32, 128), "blocks.0.attn.W_K": (4, 128, 32), "blocks.0.attn.W_V": (4, 128, 32),
+        "blocks.0.mlp.W_in": (128, 512), "blocks.0.mlp.W_out": (512, 128), "unembed.W_U": (128, 113),
+    }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(999)
-        drawn = {name: torch.randn(shape) * (0.8 / np.sqrt(d_model)) for name, shape in shapes.items()}
+        drawn = {name: torch.randn(shape) * (0.8 / np.sqrt(128)) for name, shape in shapes.items()}
     stored = weights(Transformer(FAMILY.model(), seed=999))
     assert stored.keys() == drawn.keys()
     for name, values in drawn.items():

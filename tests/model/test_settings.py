@@ -16,6 +16,7 @@ from miscope.model.attention import position_ids, rotated
 from miscope.model.weights import load_weights, weights
 from miscope.workspace import store
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
 Make = Callable[..., Transformer]
 
 
@@ -29,6 +30,10 @@ def test_one_position_turns_each_pair_by_its_own_angle() -> None:
     (c, s), (half_c, half_s) = ((math.cos(angle), math.sin(angle)) for angle in (1.0, 0.5))
     expected = [c - 3 * s, 2 * half_c - 4 * half_s, 3 * c + s, 4 * half_c + 2 * half_s]
     assert turned.flatten().tolist() == pytest.approx(expected, rel=1e-6)
+    x = drawn(2, 5, 3, 6)
+    turned = rotated(x, torch.arange(5), 10.0)  # lengths are kept, and position 0 is untouched
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+    assert torch.equal(turned[:, 0], x[:, 0])
 
 
 def test_scores_see_the_distance_and_not_the_place() -> None:
@@ -41,20 +46,12 @@ def test_scores_see_the_distance_and_not_the_place() -> None:
     assert (score(5, 2) - score(5, 3)).abs().min() > 1e-3
 
 
-def test_turning_keeps_lengths_and_position_zero_is_untouched() -> None:
-    x = drawn(2, 5, 3, 6)
-    turned = rotated(x, torch.arange(5), 10.0)
-    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
-    assert torch.equal(turned[:, 0], x[:, 0])
-
-
 def test_positions_count_from_the_first_real_token() -> None:
     attention_mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]]).bool()
     assert position_ids(attention_mask, 4, torch.device("cpu")).tolist() == [[0, 1, 2, 3], [0, 0, 0, 1]]
     assert position_ids(None, 3, torch.device("cpu")).tolist() == [0, 1, 2]
 
 
-@torch.no_grad()
 def test_shared_keys_and_values_are_those_of_heads_that_repeat_them(deep: ModelConfig) -> None:
     shared, full = MultiHeadAttention(replace(deep, n_key_value_heads=2)), MultiHeadAttention(deep)
     for i, parameter in enumerate(shared.parameters()):
@@ -69,7 +66,6 @@ def test_shared_keys_and_values_are_those_of_heads_that_repeat_them(deep: ModelC
     torch.testing.assert_close(shared(x), full(x))
 
 
-@torch.no_grad()
 def test_a_gated_mlp_is_the_product_of_two_readings(deep: ModelConfig) -> None:
     mlp, x = MLP(replace(deep, gated_mlp=True, act_fn="silu", has_biases=False)), drawn(2, 3, deep.d_model)
     for i, parameter in enumerate(mlp.parameters()):
@@ -80,7 +76,6 @@ def test_a_gated_mlp_is_the_product_of_two_readings(deep: ModelConfig) -> None:
     torch.testing.assert_close(mlp(x), expected, rtol=1e-5, atol=1e-5)
 
 
-@torch.no_grad()
 def test_models_that_are_stacked_give_each_ones_logits(config: ModelConfig, make: Make, draw: Callable) -> None:
     """As an ensemble of variants calls them; tied weights belong to it too."""
     models = [make(config, seed) for seed in (1, 2)]
@@ -101,9 +96,6 @@ class Hooked(torch.nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.model.logits_at(tokens, torch.arange(tokens.shape[1]), lambda name, x: x)
-
-
-# ---------------------------------------------------------------- settings
 
 
 def test_what_is_new_is_not_in_the_declaration_of_what_does_without(small: ModelConfig) -> None:

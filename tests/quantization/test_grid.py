@@ -76,17 +76,17 @@ def test_every_pair_of_nibbles_is_unpacked_under_every_multiplier(d_out: int) ->
 
 
 @pytest.mark.parametrize(
-    ("bits", "size", "said"),
-    [(2, None, "`bits` = 2; allowed: 8, 4."), (4, 5, "`group_size` = 5;"), (8, 32, "`group_size` = 32 at 8 bits")],
+    ("weight", "bits", "size", "said"),
+    [
+        (1, 2, None, "`bits` = 2; allowed: 8, 4."),
+        (1, 4, 5, "`group_size` = 5;"),
+        (1, 8, 32, "`group_size` = 32 at 8 bits"),
+        (np.nan, 8, None, "NaN or infinite"),
+    ],
 )
-def test_what_there_is_not_is_refused(bits: int, size: int | None, said: str) -> None:
+def test_what_there_is_not_is_refused(weight: float, bits: int, size: int | None, said: str) -> None:
     with pytest.raises(MiscopeError, match=said):
-        nearest_grid(gaussian(4, 4), bits, size)
-
-
-def test_a_weight_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(MiscopeError, match="NaN or infinite"):
-        nearest_grid(np.full((2, 2), np.nan, np.float32), 8)
+        nearest_grid(np.full((4, 4), weight, np.float32), bits, size)
 
 
 def test_rows_are_scaled_by_their_own_largest_number() -> None:

@@ -18,8 +18,7 @@ import json, torch
 from miscope.model import Linear
 from miscope.quantization.grid import Scheme, nearest_grid
 from miscope.quantization.kernels import code_limit
-from miscope.quantization.linear import QuantLinear
-from miscope.quantization.linear import grid_of
+from miscope.quantization.linear import QuantLinear, grid_of
 
 torch.set_grad_enabled(False)
 own = Linear(96, 32, has_bias=True)
@@ -64,13 +63,9 @@ def test_one_row_of_odd_strides_is_no_garbage() -> None:
         assert torch.equal(out.double(), x.double() @ weight.double())
 
 
-def test_a_layout_has_the_size_of_its_codes_and_gives_them_back() -> None:
-    weight = codes(64, 48)
+def test_a_layout_has_the_size_of_its_codes_and_gives_them_back_and_the_probe_counts_as_no_call() -> None:
+    weight, before = codes(64, 48), CALLS.copy()
     assert torch.equal(prepacked(weight).to_dense(), weight)
-
-
-def test_the_probe_counts_as_no_call() -> None:
-    before = CALLS.copy()
     kernel_for(127)
     assert before == CALLS
 

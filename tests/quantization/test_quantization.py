@@ -3,7 +3,7 @@
 import copy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,12 +45,17 @@ def ids(scheme: Scheme) -> str:
     return f"{scheme.bits}-{scheme.mode}-{scheme.group_size}"
 
 
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
 @pytest.fixture(scope="module")
 def floats() -> Transformer:
     model, draw = Transformer(CONFIG, 3), torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=draw)
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=draw)
     return model.eval()
 
 
@@ -69,7 +74,6 @@ def quantized(floats: Transformer, scheme: Scheme, tokens: Tensor) -> Transforme
     return made(floats, scheme, tokens)
 
 
-@torch.no_grad()
 def made(model: Transformer, scheme: Scheme, tokens: Tensor) -> Transformer:
     prepared = prepare_model_for_quantization(model)
     prepared(tokens)
@@ -83,7 +87,6 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
 # ---------------------------------------------------------------- answers
 
 
-@torch.no_grad()
 def test_logits_are_near_those_of_float32_and_every_linear_ran_a_kernel_of_integers(
     floats: Transformer, quantized: Transformer, scheme: Scheme, tokens: Tensor
 ) -> None:
@@ -97,7 +100,6 @@ def test_logits_are_near_those_of_float32_and_every_linear_ran_a_kernel_of_integ
     assert "float" not in ran
 
 
-@torch.no_grad()
 def test_a_layer_computes_what_its_weight_and_its_codes_of_the_input_say(floats: Transformer, scheme: Scheme) -> None:
     """Against float arithmetic on the numbers that the codes stand for; 3 rows, 1 row and none."""
     own = floats.blocks[0].mlp.fc_in
@@ -109,7 +111,6 @@ def test_a_layer_computes_what_its_weight_and_its_codes_of_the_input_say(floats:
         torch.testing.assert_close(layer(rows), grid.eval()(rows), rtol=1e-5, atol=1e-5)
 
 
-@torch.no_grad()
 def test_the_future_and_the_rest_of_the_batch_move_nothing(quantized: Transformer, tokens: Tensor) -> None:
     changed = tokens.clone()
     changed[:, 9:] = (tokens[:, 9:] + 1) % 40
@@ -119,7 +120,6 @@ def test_the_future_and_the_rest_of_the_batch_move_nothing(quantized: Transforme
     assert torch.equal(quantized(changed)[0], quantized(tokens)[0])
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_what_is_not_finite_does_not_come_out_as_a_number(quantized: Transformer, bad: float) -> None:
     x = torch.ones(2, 48)
@@ -127,23 +127,20 @@ def test_what_is_not_finite_does_not_come_out_as_a_number(quantized: Transformer
     assert not quantized.blocks[0].mlp.fc_in(x)[0].isfinite().any()
 
 
-@torch.no_grad()
-def test_a_hook_that_only_looks_changes_nothing(quantized: Transformer, tokens: Tensor) -> None:
-    assert torch.equal(quantized(tokens, hook=lambda hook, x: x), quantized(tokens))
-
-
-@torch.no_grad()
 def test_hooks_see_and_change_a_quantized_model(quantized: Transformer, floats: Transformer, tokens: Tensor) -> None:
-    seen: dict[str, dict[str, Tensor]] = {"quantized": {}, "floats": {}}
-    for name, model in (("quantized", quantized), ("floats", floats)):
-        model(tokens, hook=lambda hook, x, name=name: seen[name].setdefault(hook, x))
-    assert seen["quantized"].keys() == seen["floats"].keys()
+    seen: dict[str, Tensor] = {}
+    expected: dict[str, Tensor] = {}
+    looked = quantized(tokens, hook=lambda hook, x: seen.setdefault(hook, x))
+    floats(tokens, hook=lambda hook, x: expected.setdefault(hook, x))
+    assert seen.keys() == expected.keys()
     post = "blocks.1.mlp.hook_post"
-    assert relative_error(seen["quantized"][post], seen["floats"][post]) < 0.25
+    assert relative_error(seen[post], expected[post]) < 0.25
+    assert torch.equal(looked, quantized(tokens))
     edited = quantized(tokens, hook=lambda hook, x: torch.zeros_like(x) if hook == post else x)
-    assert not torch.equal(edited, quantized(tokens))
+    assert not torch.equal(edited, looked)
 
 
+@torch.enable_grad()
 def test_inference_mode_and_its_absence_may_follow_each_other(
     floats: Transformer, scheme: Scheme, tokens: Tensor
 ) -> None:
@@ -162,6 +159,7 @@ def test_inference_mode_and_its_absence_may_follow_each_other(
     assert falls(dequantize_model(model), tokens)
 
 
+@torch.enable_grad()
 def test_a_gradient_through_a_quantized_model_is_refused(quantized: Transformer, tokens: Tensor) -> None:
     with pytest.raises(MiscopeError, match="passes no gradient"):
         quantized(tokens, hook=lambda hook, x: x.requires_grad_() if hook == "hook_embed" else x)
@@ -173,32 +171,27 @@ GATED = replace(
     CONFIG, act_fn="silu", normalization="RMS", has_biases=False, positions="rotary", gated_mlp=True,
     n_key_value_heads=2, has_qkv_biases=True,
 )  # fmt: skip
-QKV = ("q", "k", "v")
 
 
 def block_input(batch: int = 3) -> Tensor:
     return torch.randn(batch, 16, 48, generator=torch.Generator().manual_seed(batch))
 
 
-@torch.no_grad()
 def test_what_layers_give_together_is_what_each_gives_alone(quantized: Transformer) -> None:
     attn, x = quantized.blocks[0].attn, block_input()
-    alone = [getattr(attn, name)(x) for name in QKV]
+    layers = (attn.q, attn.k, attn.v)
+    alone, kernels = [layer(x) for layer in layers], [layer.kernel for layer in layers]
     before = {name: value.clone() for name, value in attn.state_dict().items()}
-    kernels = [getattr(attn, name).kernel for name in QKV]
-    assert all(map(torch.equal, outputs(x, attn.q, attn.k, attn.v), alone))
+    assert all(map(torch.equal, outputs(x, *layers), alone))
     assert all(map(torch.equal, outputs(x, attn.k, attn.v), alone[1:]))  # some of those that stand together
-    assert all(torch.equal(getattr(attn, name)(x), out) for name, out in zip(QKV, alone, strict=True))
-    assert [getattr(attn, name).kernel for name in QKV] == kernels
-    for name in QKV:
-        layer = getattr(attn, name)
-        assert torch.equal(layer.weight, copy.deepcopy(layer).weight)
+    assert all(torch.equal(layer(x), out) for layer, out in zip(layers, alone, strict=True))
+    assert [layer.kernel for layer in layers] == kernels
+    assert all(torch.equal(layer.weight, copy.deepcopy(layer).weight) for layer in layers)
     assert list(attn.state_dict()) == list(before)
     assert all(torch.equal(value, before[name]) for name, value in attn.state_dict().items())
-    assert all(map(torch.equal, outputs(x, attn.q, attn.k, attn.v), alone))
+    assert all(map(torch.equal, outputs(x, *layers), alone))
 
 
-@torch.no_grad()
 def test_codes_that_stand_together_are_held_once(quantized: Transformer) -> None:
     attn, x = quantized.blocks[0].attn, block_input()
     expected = attn.q.weight
@@ -209,7 +202,6 @@ def test_codes_that_stand_together_are_held_once(quantized: Transformer) -> None
     assert torch.equal(attn.q(x), outputs(x, attn.q, attn.k, attn.v)[0])
 
 
-@torch.no_grad()
 def test_reading_some_positions_is_the_same_before_and_after_reading_all(
     floats: Transformer, scheme: Scheme, tokens: Tensor
 ) -> None:
@@ -221,7 +213,6 @@ def test_reading_some_positions_is_the_same_before_and_after_reading_all(
     assert relative_error(before, whole[:, [4, 9]]) < 0.01
 
 
-@torch.no_grad()
 def test_a_torch_hook_on_one_of_the_layers_is_called(quantized: Transformer, tokens: Tensor) -> None:
     expected, seen, k = quantized(tokens), [], quantized.blocks[0].attn.k
     handle = k.register_forward_hook(lambda layer, args, out: seen.append((args[0], out)))
@@ -233,7 +224,6 @@ def test_a_torch_hook_on_one_of_the_layers_is_called(quantized: Transformer, tok
     assert not torch.equal(quantized(tokens), expected)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("mode", ["dynamic", "static"])
 def test_a_gated_model_with_shared_keys_keeps_its_answers(mode: str, tokens: Tensor, tmp_path: Path) -> None:
     model = Transformer(GATED, 3).eval()
@@ -248,14 +238,13 @@ def test_a_gated_model_with_shared_keys_keeps_its_answers(mode: str, tokens: Ten
     assert torch.equal(load_quantized(tmp_path / "q.safetensors")(tokens), logits)
 
 
-@torch.no_grad()
 def test_layers_with_other_ranges_of_their_input_are_computed_one_by_one(floats: Transformer, tokens: Tensor) -> None:
     """Observed at some positions alone, the last layer's queries have seen less than its keys."""
     prepared = prepare_model_for_quantization(floats)
     prepared(tokens, query_positions=(3,))
     attn, x = quantize(prepared, mode="static").blocks[1].attn, block_input()
     assert not torch.equal(attn.q.input_range, attn.k.input_range)
-    alone = [copy.deepcopy(getattr(attn, name))(x) for name in QKV]
+    alone = [copy.deepcopy(layer)(x) for layer in (attn.q, attn.k, attn.v)]
     assert all(map(torch.equal, outputs(x, attn.q, attn.k, attn.v), alone))
 
 
@@ -263,8 +252,7 @@ def test_layers_with_other_ranges_of_their_input_are_computed_one_by_one(floats:
 
 
 def test_what_a_model_is_can_be_asked(floats: Transformer, quantized: Transformer, scheme: Scheme) -> None:
-    assert not is_model_quantized(floats)
-    assert quantization_of(floats) is None
+    assert not is_model_quantized(floats) and quantization_of(floats) is None
     assert is_model_quantized(quantized)
     how = quantization_of(quantized)
     assert how == Quantization(scheme, LINEARS, untied=(), is_qat=False)
@@ -275,7 +263,6 @@ def test_what_a_model_is_can_be_asked(floats: Transformer, quantized: Transforme
     assert quantization_of(qat) == replace(how, is_qat=True)
 
 
-@torch.no_grad()
 def test_a_saved_model_loads_with_bit_equal_logits(quantized: Transformer, tokens: Tensor, tmp_path: Path) -> None:
     save_quantized(tmp_path / "q.safetensors", quantized)
     before = (tmp_path / "q.safetensors").read_bytes()
@@ -288,7 +275,6 @@ def test_a_saved_model_loads_with_bit_equal_logits(quantized: Transformer, token
     assert torch.equal(copy.deepcopy(loaded)(tokens), quantized(tokens))
 
 
-@torch.no_grad()
 def test_another_process_agrees_to_the_bit(floats: Transformer, tokens: Tensor, tmp_path: Path) -> None:
     model = made(floats, Scheme(4), tokens)
     save_quantized(tmp_path / "q.safetensors", model)
@@ -308,17 +294,14 @@ def test_a_damaged_or_foreign_file_is_refused(floats: Transformer, tokens: Tenso
     save_quantized(path, made(floats, Scheme(), tokens))
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(MiscopeError, match="is damaged"):
-        load_quantized(path)
-    path.write_bytes(content[:50])
-    with pytest.raises(MiscopeError, match="cannot be read"):
-        load_quantized(path)
+    for damaged, sentence in ((content, "is damaged"), (content[:50], "cannot be read")):
+        path.write_bytes(damaged)
+        with pytest.raises(MiscopeError, match=sentence):
+            load_quantized(path)
     with pytest.raises(MiscopeError, match="not quantized"):
         save_quantized(path, floats)
 
 
-@torch.no_grad()
 def test_dequantized_is_a_plain_model_of_the_same_weights_that_trains(
     quantized: Transformer, scheme: Scheme, tokens: Tensor
 ) -> None:
@@ -333,17 +316,20 @@ def test_dequantized_is_a_plain_model_of_the_same_weights_that_trains(
     assert falls(plain, tokens)
 
 
+def loss(model: Transformer, tokens: Tensor) -> Tensor:
+    return F.cross_entropy(model(tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+
+
+@torch.enable_grad()
 def falls(model: Transformer, tokens: Tensor, steps: int = 15) -> bool:
     """Whether training lowers the loss by a fifth."""
-    with torch.enable_grad():
-        optimizer, losses = torch.optim.AdamW(model.parameters(), lr=3e-3), []
-        for _ in range(steps):
-            loss = F.cross_entropy(model(tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-    return losses[-1] < 0.8 * losses[0]
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=3e-3), []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        losses.append(loss(model, tokens))
+        losses[-1].backward()
+        optimizer.step()
+    return losses[-1].item() < 0.8 * losses[0].item()
 
 
 def test_nothing_is_done_to_the_model_that_was_given(floats: Transformer, tokens: Tensor) -> None:
@@ -382,7 +368,6 @@ def test_bytes_at_d_model_512() -> None:
 # ---------------------------------------------------------------- preparing, training on the grid
 
 
-@torch.no_grad()
 def test_a_prepared_model_computes_as_before_and_watches_every_linear(floats: Transformer, tokens: Tensor) -> None:
     prepared = prepare_model_for_quantization(floats)
     layers = {name: m for name, m in prepared.named_modules() if isinstance(m, ObservedLinear)}
@@ -394,13 +379,6 @@ def test_a_prepared_model_computes_as_before_and_watches_every_linear(floats: Tr
     assert any(m.low < first[name][0] for name, m in layers.items())
 
 
-def test_static_without_ranges_is_refused(floats: Transformer) -> None:
-    with pytest.raises(MiscopeError, match="needs ranges: run"):
-        quantize(floats, mode="static")
-    with pytest.raises(MiscopeError, match="has seen no input"):
-        quantize(prepare_model_for_quantization(floats), mode="static")
-
-
 @pytest.mark.parametrize(
     "ask",
     [
@@ -408,6 +386,8 @@ def test_static_without_ranges_is_refused(floats: Transformer) -> None:
         (lambda m: prepare_model_for_quantization(quantize(m)), "is prepared or quantized already"),
         (dequantize_model, "is not quantized"),
         (lambda m: quantize(prepare_model_for_quantization(m, Scheme(4))), "was trained for"),
+        (lambda m: quantize(m, mode="static"), "needs ranges: run"),
+        (lambda m: quantize(prepare_model_for_quantization(m), mode="static"), "has seen no input"),
         (lambda m: quantize(m, 3), "`bits` = 3; allowed: 8, 4"),
         (lambda m: quantize(m, mode="fast"), "`mode` = 'fast'; allowed: dynamic, static"),
         (lambda m: quantize(m, require_speedup=1e3), "as fast as float32 on 1 x 16 tokens; `require_speedup` = 1000"),
@@ -428,8 +408,7 @@ def test_training_on_the_grid_runs_on_the_grid_that_is_quantized_to(
     assert falls(qat, tokens)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in qat.parameters())
     quantized = quantize(qat.eval(), scheme.bits, scheme.mode, scheme.group_size)
-    with torch.no_grad():
-        assert relative_error(quantized(tokens), qat(tokens)) < 0.01
+    assert relative_error(quantized(tokens), qat(tokens)) < 0.01
     plain = dequantize_model(quantized)
     again = quantize(plain, scheme.bits, "dynamic", scheme.group_size)
     if scheme.bits == 8:  # what lies on the grid stays there
@@ -448,15 +427,9 @@ def test_training_at_four_bits_repairs_what_quantizing_after_training_breaks(tok
     assert loss(quantize(qat, 4, group_size=48), tokens) < 0.8 * after
 
 
-@torch.no_grad()
-def loss(model: Transformer, tokens: Tensor) -> float:
-    return F.cross_entropy(model(tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).item()
-
-
 # ---------------------------------------------------------------- for instruments, and against torchao
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_grid_that_instruments_ask_is_that_of_the_quantized_model(floats: Transformer, bits: int) -> None:
     quantized = quantize(floats, bits)
@@ -465,15 +438,13 @@ def test_the_grid_that_instruments_ask_is_that_of_the_quantized_model(floats: Tr
         np.testing.assert_array_equal(quantized.get_submodule(name).weight.numpy(), expected)
 
 
-@torch.no_grad()
 def test_torchao_agrees_on_the_codes_and_the_product() -> None:
     """Its symmetric int8 with a scale per output and per row of activations, which is our dynamic INT8."""
     torchao = pytest.importorskip("torchao.quantization")
     draw = torch.Generator().manual_seed(0)
-    own = Linear(96, 64, has_bias=True)
+    own, theirs = Linear(96, 64, has_bias=True), nn.Linear(96, 64)
     own.weight.copy_(torch.randn(96, 64, generator=draw))
     own.bias.copy_(torch.randn(64, generator=draw))
-    theirs = nn.Linear(96, 64)
     theirs.weight.copy_(own.weight.T)
     theirs.bias.copy_(own.bias)
     model = nn.Sequential(theirs)

@@ -58,30 +58,13 @@ class Examples(IterableDataset):
             yield from rows
 
 
-class NoForward(nn.Module):
-    def num_params(self, non_embedding: bool = True) -> int:
-        return 1
-
-    def configure_optimizers(self, *args: Any) -> None: ...
-
-
 class CountIsANumber(Net):
     num_params = 5  # type: ignore[assignment]
-
-
-class NoOptimizer(nn.Linear):
-    def num_params(self, non_embedding: bool = True) -> int:
-        return 5
 
 
 class HalfAnOptimizer(Net):
     def configure_optimizers(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.layers[0].parameters(), lr=0.1)
-
-
-class NoBuild:
-    def token_count(self) -> int:
-        return 5
 
 
 class OneRow(Plane):

@@ -1,7 +1,5 @@
 """One interface over architectures: our own transformer, Hugging Face's, and TransformerLens' view of it.
 
-    load(path), generate(adapter, input_ids, max_new_tokens=...), validate_adapter(adapter), bridge(checkpoint)
-
 `base` is the interface and the adapters by name, `custom_transformer` and `huggingface` are ours, `settings` reads
 Hugging Face's config.json without torch, `generation` writes text, `validation` holds an adapter to its promises,
 `transformer_lens` makes a `TransformerBridge` of our model.

@@ -30,8 +30,7 @@ def on_planted(instrument: Instrument, model: ModelConfig, context: Context, **a
 
 def tracked(instrument: Instrument, *paths: Mapping[int, Any], context: Context, **settings: Any) -> Any:
     """What an instrument over training measures on runs, each a mapping from step to an Output or a Checkpoint."""
-    artifacts = (Artifact(tuple(path), path.__getitem__) for path in paths)
-    return instrument.compute(*artifacts, context, **settings)
+    return instrument.compute(*(Artifact(tuple(path), path.__getitem__) for path in paths), context, **settings)
 
 
 def probe(n: int, p: int = 5) -> Context:

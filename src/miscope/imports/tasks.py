@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from miscope.adapters.settings import core_config, read_config
-from miscope.core import Context, Examples, MiscopeError, ModelConfig, Probe, Recipe, Split
+from miscope.core import Context, Examples, MiscopeError, ModelConfig, Recipe, Split
 from miscope.families.modulo_addition import ModuloAddition
 from miscope.families.text import Text, text_of
 from miscope.maths.spectra import Basis
@@ -37,7 +36,7 @@ class ImportedText(Text):
 
     folder: str = ""
 
-    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         n_ctx = self.model().n_ctx
@@ -64,7 +63,7 @@ class ImportedText(Text):
         tokens = context.probe.tokens
         latents = {"present token": tokens[:, -1], "previous token": tokens[:, -2]}
         size = min(self.model().d_vocab, MOST_FREQUENCIES)
-        return replace(context, basis=Basis("fourier", size, is_native=False), latents=MappingProxyType(latents))
+        return replace(context, basis=Basis("fourier", size, is_native=False), latents=latents)
 
     def label(self, seed: int, data_seed: int) -> str:
         return f"imported_{Path(self.folder).name}_d{data_seed}"
@@ -131,23 +130,16 @@ class PairAddition(ModuloAddition):
     """
 
     def model(self) -> ModelConfig:
-        p = self.modulus
-        return ModelConfig(
-            n_layers=1, d_model=128, n_heads=4, d_head=32, d_mlp=512, n_ctx=2, d_vocab=p, d_vocab_out=p,
-            is_causal=False,
-        )  # fmt: skip
+        return replace(super().model(), n_ctx=2, d_vocab=self.modulus, is_causal=False)
 
     def positions(self) -> tuple[int, ...]:
         return (1,)
 
     def split(self, data_seed: int) -> Split:
-        train, test = super().split(data_seed).train, super().split(data_seed).test
-        return Split(*(Examples(part.tokens[:, :2], part.targets) for part in (train, test)))
+        three = super().split(data_seed)
+        return Split(*(Examples(part.tokens[:, :2], part.targets) for part in (three.train, three.test)))
 
     def context(self, data_seed: int) -> Context:
         three = super().context(data_seed)
-        probe = Probe(three.probe.tokens[:, :2], three.probe.targets, three.probe.is_train)
-        return Context(
-            probe=probe, answer_position=1, basis=Basis("fourier", self.modulus, three.basis.is_native),
-            grid=three.grid, grid_axes=three.grid_axes, latents=three.latents, position_names=("a", "b"),
-        )  # fmt: skip
+        probe = replace(three.probe, tokens=three.probe.tokens[:, :2])
+        return replace(three, probe=probe, answer_position=1, position_names=("a", "b"))

@@ -1,7 +1,4 @@
-"""Clouds of points: how wide they are, how many directions they fill, how far apart they lie, whether on a ring.
-
-Source: at each function.
-"""
+"""Clouds of points: how wide they are, how many directions they fill, how far apart they lie, whether on a ring."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -76,8 +73,7 @@ class Components(NamedTuple):
 
 def components(points: Points) -> Components:
     """All principal components of a few points, by the singular values of the centred points."""
-    centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    u, s, _ = np.linalg.svd(points.astype(np.float64) - points.mean(axis=0, dtype=np.float64), full_matrices=False)
     scores = u * s
     largest = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)
     total = (s**2).sum()

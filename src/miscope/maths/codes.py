@@ -1,7 +1,6 @@
 """Matrices in few bits, to be stored: each column on a scale of its own, in evenly spaced levels.
 
-Source: uniform quantization, Bennett 1948, doi:10.1002/j.1538-7305.1948.tb01340.x (the error is that of an even
-distribution one level wide).
+Source: uniform quantization, Bennett 1948, doi:10.1002/j.1538-7305.1948.tb01340.x (errors even over one level).
 """
 
 from typing import NamedTuple

@@ -1,7 +1,4 @@
-"""How many directions a matrix uses, and the principal components of a path that is too wide to hold a covariance.
-
-Source: at each function.
-"""
+"""How many directions a matrix uses, and the principal components of a path that is too wide to hold a covariance."""
 
 from typing import NamedTuple
 

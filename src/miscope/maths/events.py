@@ -86,8 +86,7 @@ def noise(values: Values) -> float:
 def usual_penalty(values: Values) -> float:
     """What a change point costs: 2 noise^2 ln n, and at least a hundredth of the curve's squares about its mean.
 
-    Source: Yao 1988, Statistics and Probability Letters 6(3) (the Schwarz criterion for the number of levels); the
-    least is ours, for curves without noise.
+    Source: Yao 1988, Statistics and Probability Letters 6(3) (Schwarz criterion); the least, without noise, is ours.
     """
     values = np.asarray(values, dtype=np.float64)
     least = LEAST_WORTH * ((values - values.mean()) ** 2).sum()
@@ -102,8 +101,7 @@ def change_points(
     A cut costs `penalty`, by default the usual one, in squares of the values' unit. Every checkpoint counts once: where
     they are dense, a short excursion counts for more. Nothing for a curve that is constant, short or not finite.
 
-    Source: Killick et al. 2012, arXiv:1101.1438 (PELT), as in the library `ruptures`, Truong et al. 2020,
-    arXiv:1801.00718.
+    Source: Killick et al. 2012, arXiv:1101.1438 (PELT), as in `ruptures`, Truong et al. 2020, arXiv:1801.00718.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) < 2 * FEWEST[cost] or not np.isfinite(values).all() or not np.ptp(values):
@@ -125,8 +123,7 @@ def elbow(steps: Steps, values: Values, cost: Cost = "l2") -> float | None:
     Source: Haynes et al. 2017, arXiv:1412.3617 (a range of penalties and its elbow); the longest stretch is ours.
     """
     values = np.asarray(values, dtype=np.float64)
-    squares = ((values - values.mean()) ** 2).sum()
-    penalties = squares * np.logspace(-4, 0, 24)
+    penalties = ((values - values.mean()) ** 2).sum() * np.logspace(-4, 0, 24)
     counts = np.array([len(change_points(steps, values, penalty, cost)) for penalty in penalties], dtype=np.int64)
     if not counts.any():
         return None

@@ -1,8 +1,6 @@
 """What random functions, neurons and phases show: the numbers that one case in a hundred exceeds.
 
 In closed form by scipy, whose import is left to the first call, or from seeded draws that are remembered per shape.
-
-Source: at each function.
 """
 
 from functools import lru_cache

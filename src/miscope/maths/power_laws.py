@@ -88,8 +88,7 @@ def least_squares(
     A grid of `cells` x `cells` exponents from 0.02 to 3, then Nelder-Mead on their logarithms to `tolerance`. `pinned`
     holds E at a known value. `weights` are not negative, such as how often a bootstrap drew each point.
 
-    Source: Golub and Pereyra 1973, SIAM J. Numer. Anal. 10(2) (variable projection), with non-negative least squares of
-    Lawson and Hanson 1974 inside.
+    Source: Golub and Pereyra 1973, SIAM J. Numer. Anal. 10(2) (variable projection); Lawson and Hanson 1974 (`nnls`).
     """
     at = Centred.of(parameters, tokens)
     weights = np.ones_like(loss) if weights is None else weights
@@ -109,8 +108,7 @@ def least_squares(
         return float(nnls(columns(*np.exp(exponents)) * root[:, None], target)[1])
 
     start = np.log([grid[i], grid[j]])
-    step = np.log(grid[1] / grid[0])
-    simplex = start + step * np.array([[0.0, 0.0], [0.6, 0.2], [-0.2, 0.6]])
+    simplex = start + np.log(grid[1] / grid[0]) * np.array([[0.0, 0.0], [0.6, 0.2], [-0.2, 0.6]])
     options = {"xatol": tolerance, "fatol": 0.0, "initial_simplex": simplex, "maxiter": 2000, "maxfev": 4000}
     if tolerance > 1e-8:
         options["fatol"] = tolerance * float(np.sqrt(errors[i, j]))

@@ -121,8 +121,7 @@ def gini(values: Float[np.ndarray, " item"]) -> float:
 def walsh_transform(values: Float[np.ndarray, "*bit"]) -> Float[np.ndarray, "*bit"]:
     """The coefficients 2^-n sum_x f(x) chi_S(x) of a function of n bits, laid out as f is: S at the bits that it holds.
 
-    chi_S(x) = (-1)^(sum of x_i over i in S). The squares sum to the mean of f^2 (Parseval); applied twice, the
-    transform is f / 2^n (float64).
+    chi_S(x) = (-1)^(sum of x_i over i in S). The squares sum to the mean of f^2; applied twice, it is f / 2^n.
 
     Source: O'Donnell 2014, Analysis of Boolean Functions, section 1.2 (the Fourier expansion; Parseval in 1.4).
 

@@ -1,7 +1,4 @@
-"""Losses, concentration, when a condition comes to hold, and what a linear readout can tell.
-
-Source: at each function.
-"""
+"""Losses, concentration, when a condition comes to hold, and what a linear readout can tell."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,4 @@
-"""Paths of points that are uneven in time, and random walks with moves as long as theirs: what would a path show if its
-directions meant nothing?
-
-Source: at each function.
-"""
+"""Paths of points, uneven in time, and random walks with moves as long: what if the path's directions meant nothing?"""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,4 @@
-"""Waves over an input group: amplitudes and phases, functions of an answer, and losses when some are taken away.
-
-Source: at each function; the bases are those of `spectra`.
-"""
+"""Waves over an input group: amplitudes and phases, functions of an answer, and losses when some are taken away."""
 
 from typing import NamedTuple
 

@@ -4,9 +4,8 @@ Before the first attention only distinct (token, position) pairs differ. In modu
 positions hold 227 of them; embeddings, queries, keys and values of the first layer need computing once per row. The
 plan is derived from the batch, whatever the task.
 
-The stock gradients of a look-up and of a weighted sum cost a quarter of a step. Ours give what torch's give; tests hold
-them to it. Measured at p = 113, 2 cores, gradient only: the look-up's 0.5 ms by `embedding`, 0.03 ms here by a sparse
-product; the sum's 5.2 ms by `embedding_bag`, 0.3 ms here.
+The stock gradients of a look-up and of a weighted sum cost a quarter of a step. Ours give the same: at p = 113 on 2
+cores the look-up's takes 0.03 ms in place of `embedding`'s 0.5, the sum's 0.3 ms in place of `embedding_bag`'s 5.2.
 """
 
 import warnings

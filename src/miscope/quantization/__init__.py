@@ -1,8 +1,5 @@
 """Integer arithmetic for the model's Linears: INT8 and INT4, after training or within it.
 
-    quantize(model), prepare_model_for_quantization(model), is_model_quantized(model), quantization_of(model),
-    dequantize_model(model), save_quantized(path, model), load_quantized(path)
-
 `grid` says which numbers a quantized weight can be, without torch; an instrument that asks what a weight would become
 asks it. `kernels` says the same of activations, and how both are multiplied, `linear` what stands in a Linear's place.
 `model` holds the functions above.

@@ -72,8 +72,9 @@ def lines(
                 ends = groups(part if named is None else part[part[VARIANT] == named], hue)
                 labels = [(str(name), float(curve[y].iloc[-1]), colors[name]) for name, curve in ends]
                 place_labels(figure, labels, bounds, log_y, i, height)
-        if named is not None:
-            _add_dashes(figure, variants)
+        for i, name in enumerate(variants if named is not None else ()):  # a legend of dashes
+            line = {"color": theme.GREY, "width": 2, "dash": theme.DASHES[i % len(theme.DASHES)]}
+            figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=str(name), showlegend=True)
         room = add_marks(figure, table, n_panels, is_margin_free=not is_direct)
         if has_bar:
             _add_color_bar(figure, table, hue or "")
@@ -86,13 +87,6 @@ def lines(
         )  # fmt: skip
 
     return Renderer(draw, titles, is_overlaid=True)
-
-
-def _add_dashes(figure: go.Figure, variants: list[Any]) -> None:
-    """A legend of dashes, one for each variant."""
-    for i, name in enumerate(variants):
-        line = {"color": theme.GREY, "width": 2, "dash": theme.DASHES[i % len(theme.DASHES)]}
-        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=str(name), showlegend=True)
 
 
 def area(x: str, y: str, color: str, *, titles: Mapping[str, str] | None = None) -> Renderer:

@@ -81,7 +81,8 @@ def categorical_heatmap(
         codes = names.map(list(colors).index).to_numpy(dtype=np.float32)
         grid = Grid(data.assign(**{color: codes}), x, y, color)
         figure, _, panel = _map_panels(grid, 1, height, is_square)
-        text = Grid(data, x, y, value).values[0] if value else _category_texts(grid.values[0], list(colors))
+        each = np.nan_to_num(grid.values[0], nan=len(colors)).astype(int)
+        text = Grid(data, x, y, value).values[0] if value else np.array([*colors, ""], dtype=object)[each]
         figure.add_heatmap(
             x=grid.x, y=grid.y, z=grid.values[0], text=text, hoverongaps=False, showscale=False, zmin=-0.5,
             zmax=max(len(colors), 2) - 0.5, colorscale=_steps_of_color(list(colors.values())),
@@ -170,10 +171,6 @@ def _row_values(data: pd.DataFrame, y: str, extra: str, grid: Grid) -> np.ndarra
     by_row = data.drop_duplicates(y).sort_values(y)[extra].to_numpy()
     by_row = by_row.astype(np.int32) if by_row.dtype == np.int64 else by_row
     return np.repeat(by_row[:, None], len(grid.x), axis=1)
-
-
-def _category_texts(codes: np.ndarray, names: list[str]) -> np.ndarray:
-    return np.array([*names, ""], dtype=object)[np.nan_to_num(codes, nan=len(names)).astype(int)]
 
 
 def _finite_range(values: np.ndarray, colorscale: str) -> tuple[float, float]:

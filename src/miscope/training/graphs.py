@@ -1,8 +1,8 @@
 """An update on a GPU, launched as one: captured as a CUDA graph, checked against the eager update, then replayed.
 
-A small model leaves a GPU waiting: the host takes longer to launch each of an update's many kernels than the GPU takes
-to run it. With the whole training set on the device every update is the same kernels at the same addresses. It is
-captured at its first call, after warm-ups whose traces are wiped out, and what is launched from then on is the graph.
+The host takes longer to launch each of a small model's many kernels than the GPU takes to run it. With the whole
+training set on the device every update is the same kernels at the same addresses: it is captured at its first call,
+after warm-ups whose traces are wiped out, and what is launched from then on is the graph.
 
 A graph is used only where its first replay gives the bytes of the eager update from the same state. Which kernels run,
 and in what order they sum, does not depend on the numbers, so that later replays give eager bytes too: a run that

@@ -1,8 +1,5 @@
 """The one update, and what is moved by it: a lone variant, an ensemble and a point of a study are data for one Trainer.
 
-    trainer.advance()   rate, gradient, optimizer's step
-    trainer.models      the models that it moves, each with its own evaluation, checkpoint and state
-
 Data, schedules and chance are functions of the step, so that weights and the optimizer's moments are all of the state.
 """
 
@@ -207,6 +204,8 @@ def _metrics(batches: Batches, network: Transformer, family: Family) -> dict[str
     numbers: dict[str, float] = {}
     for split, examples in (("train", batches.split.train), ("test", batches.split.test)):
         own = family.metrics(batches.logits_of(examples, network), examples)
+        if taken := {"loss", "accuracy"} & own.keys():
+            raise MiscopeError(f"The family's `metrics` has `{min(taken)}`, a name of the curve's own; choose another.")
         numbers |= {f"{split}_{name}": float(value) for name, value in own.items()}
     return numbers
 

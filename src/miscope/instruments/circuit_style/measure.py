@@ -100,7 +100,7 @@ def _irrelevance(by_distance: Float[np.ndarray, "distance a"]) -> float:
 
 
 def nulls(style: Artifact[CircuitStyle], context: Context) -> Iterator[Null]:
-    """Logits shuffled over the pairs. Symmetry tells nothing: an untrained network has 0.99, one that memorises less."""
+    """Logits shuffled over pairs. Symmetry tells nothing: an untrained network has 0.99, one that memorises less."""
     yield _of_irrelevance(style.last).of("overview")
     yield from (_of_irrelevance(output).of("distances", step) for step, output in style.items())
 

@@ -33,7 +33,7 @@ from jaxtyping import Float, Float32
 
 from miscope.instruments._shared.nulls import NO_START
 from miscope.maths.null_distributions import multiple_of_noise
-from miscope.maths.sampling import Chains, Dynamics, sgld, split_r_hat
+from miscope.maths.landscape import Chains, Dynamics, sgld, split_r_hat
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, Null, Output, PerCheckpoint
 
 MOST_R_HAT, MOST_DRIFT, MOST_HEAT, MOST_ERROR = 1.2, 0.25, 0.2, 0.5  # beyond which an estimate is in doubt

@@ -63,7 +63,7 @@ def chains(coefficient: Artifact[LocalLearningCoefficient], context: Context, st
     draw=lines("step", "doubt", "check", markers=True, titles={"doubt": "part of what is allowed"}),
 )
 def diagnostics(coefficient: Artifact[LocalLearningCoefficient], context: Context) -> Table:
-    """One row per (check, step); `doubt` is each number, of the temperature its distance from 1, over what it may be."""
+    """One row per (check, step); `doubt` is each number (the temperature's distance from 1) over what it may be."""
     names = ("r_hat", "drift", "temperature", "standard_error", "estimate")
     r_hat, drift, temperature, error, value = over_steps(coefficient, *names).T
     checks = {

@@ -26,7 +26,7 @@ from jaxtyping import Float, Float32
 
 from miscope.instruments._shared.guessing import z_score
 from miscope.instruments._shared.nulls import MARGIN, NO_START, against_untrained
-from miscope.maths.curvature import extreme_eigenvalues, trace
+from miscope.maths.landscape import extreme_eigenvalues, trace
 from miscope.maths.null_distributions import multiple_of_noise
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, Null, Output, PerCheckpoint
 

@@ -2,11 +2,8 @@ r"""What each MLP neuron reads of the tokens and writes to the outputs, as waves
 
 theta(x) = W_E W_V W_O W_in is what a neuron reads of token x through heads that attend to it, xi(c) = W_out W_U what it
 writes to output c. A wave is A cos(2 pi k x / p + phi). A neuron that multiplies cos(w a + phi) and cos(w b + phi) has
-to write cos(w c + 2 phi): trained neurons have one frequency, the same at both ends, and |2 phi - psi| near 0, where
-phases at random have pi / 2 on average.
-
-In a transformer whose answer position holds no summand, theta straight through W_E W_in (setting `path: direct`) is
-read by no one, and shows none of this.
+to write cos(w c + 2 phi): trained neurons have one frequency, the same at both ends, and |2 phi - psi| near 0 (by
+chance pi / 2). Where the answer position holds no summand, theta by W_E W_in (`path: direct`) shows none of this.
 
 Maths: over the $p$ tokens, with heads $h$ and $w_k = 2 \pi k / p$; a column of $\theta$ and a row of $\xi$ for each
 neuron; the factor is $\tfrac{1}{p}$ at $k = p / 2$.
@@ -101,20 +98,19 @@ class _Side(NamedTuple):
 
 def _stored(end: str, side: _Side | None, frequency: Int[np.ndarray, "layer neuron"]) -> dict[str, Any]:
     """The fields of one end; the phase is that at `frequency`."""
-    names = ("frequency", "share", "amplitude", "phase", "amplitude_code", "phase_code")
     if side is None:
+        names = ("frequency", "share", "amplitude", "phase", "amplitude_code", "phase_code")
         return {f"{end}_{name}": None for name in names}
     largest = side.amplitude.max(axis=-1, keepdims=True)
     levels = np.divide(side.amplitude, largest, out=np.zeros_like(side.amplitude), where=largest > 0)
-    fields = (
-        side.frequency.astype(np.int32),
-        side.share.max(axis=-1).astype(np.float32),
-        largest[..., 0].astype(np.float32),
-        _at(side.phase, frequency).astype(np.float32),
-        np.rint(255 * levels).astype(np.uint8),
-        (np.rint(side.phase * 128 / np.pi) % 256).astype(np.uint8),
-    )
-    return {f"{end}_{name}": values for name, values in zip(names, fields, strict=True)}
+    return {
+        f"{end}_frequency": side.frequency.astype(np.int32),
+        f"{end}_share": side.share.max(axis=-1).astype(np.float32),
+        f"{end}_amplitude": largest[..., 0].astype(np.float32),
+        f"{end}_phase": _at(side.phase, frequency).astype(np.float32),
+        f"{end}_amplitude_code": np.rint(255 * levels).astype(np.uint8),
+        f"{end}_phase_code": (np.rint(side.phase * 128 / np.pi) % 256).astype(np.uint8),
+    }
 
 
 def _at(values: Waves, frequency: Int[np.ndarray, "layer neuron"]) -> Float[np.ndarray, "layer neuron"]:

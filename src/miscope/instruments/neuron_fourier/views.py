@@ -22,12 +22,9 @@ def overview(neurons: Neurons, context: Context, null: Null) -> Table:
     last = neurons.last
     ends = {"reads": "read_share"} | ({} if last.write_share is None else {"writes": "write_share"})
     values = np.stack([_quantiles(neurons.stack(field)) for field in ends.values()])
-    return Table(
-        long("share", values, end=list(ends), statistic=QUANTILES, step=neurons.steps),
-        limits={"share": (0.0, 1.02)},
-        marks={"99 % of random neurons": null.threshold},
-        note=f"read through the {last.path}" if last.path == "heads" else "read straight from the embedding",
-    )
+    rows = long("share", values, end=list(ends), statistic=QUANTILES, step=neurons.steps)
+    note = "read through the heads" if last.path == "heads" else "read straight from the embedding"
+    return Table(rows, limits={"share": (0.0, 1.02)}, marks={"99 % of random neurons": null.threshold}, note=note)
 
 
 @view(

@@ -119,8 +119,7 @@ def _columns(checkpoint: Checkpoint, member: Members, layer: int, k: int) -> Flo
 
 def _form(points: Float[np.ndarray, "neuron d_model"], n_components: int) -> dict[str, Any]:
     """One group at one checkpoint, by the names of the Output: its components, and the third fitted by the others."""
-    centred = points - points.mean(axis=0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    u, s, _ = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
     score = u * s
     score *= np.where(np.take_along_axis(score, np.abs(score).argmax(axis=0)[None], axis=0) < 0, -1, 1)
     variance = s**2 / len(points)

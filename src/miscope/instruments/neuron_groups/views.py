@@ -92,9 +92,8 @@ def _curves(
     names, n = _names(groups), int((groups.member > 0).sum())
     rule = f"{n:,} of {groups.member.size:,} neurons end with {groups.level:.0%} of what they read at one frequency"
     colors = {group: theme.GREY for group, k in zip(names, groups.frequency, strict=True) if not k}
-    return Table(
-        long(name, values, group=names, step=groups.steps), None, {name: limits}, note=rule + more, colors=colors
-    )
+    rows = long(name, values, group=names, step=groups.steps)
+    return Table(rows, limits={name: limits}, note=rule + more, colors=colors)
 
 
 def _names(groups: NeuronGroups) -> list[str]:

@@ -20,8 +20,7 @@ def waves_over_the_grid() -> Iterator[Answer]:
     wave = lambda k, m: np.cos(k * x)[:, None] * np.cos(m * x)  # noqa: E731
     maps = (2 * wave(4, 4) + wave(2, 2), wave(6, 0) + wave(0, 6), wave(4, 5))
     post = np.stack([one.ravel() for one in maps], axis=1)
-    context = replace(probe(p * p, p), grid=(p, p))
-    output = on_planted(instrument, shape(d_mlp=3), context, **{"mlp.hook_post": post})
+    output = on_planted(instrument, shape(d_mlp=3), replace(probe(p * p, p), grid=(p, p)), **{"mlp.hook_post": post})
     yield Answer("fraction of the first at frequency 4", 0.8, output.peak_fraction[0, 0])
     yield Answer("fraction of the first at frequency 2", 0.2, output.low_fraction[0, 0])
     yield Answer("fraction of the second at frequency 6", 1, output.fraction[0, 1, 5])

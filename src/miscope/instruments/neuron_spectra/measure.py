@@ -83,8 +83,7 @@ def null_of_population(output: NeuronSpectra, level: float) -> Null:
     """The frequency with most neurons of that level, by as many random ones at any frequency."""
     peaks = np.where(output.peak_fraction >= level, output.peak_frequency, 0)
     largest = max(int(np.bincount(layer, minlength=2)[1:].max()) for layer in peaks)
-    statistic = "neurons tuned to the same frequency"
-    return of_specialised(statistic, largest, peaks.size, level, output.fraction.shape[2])
+    return of_specialised("neurons tuned to the same frequency", largest, peaks.size, level, output.fraction.shape[2])
 
 
 instrument = PerCheckpoint(

@@ -107,8 +107,7 @@ def population(spectra: Spectra, context: Context, step: int, *, level: float = 
     strong, weak = f"at least {level:.0%} at its peak", f"less than {level:.0%}"
     n_layers, n = output.peak_frequency.shape
     layer, tuning = np.repeat(layer_names(n_layers), n), np.where(output.peak_fraction.ravel() >= level, strong, weak)
-    frequency = output.peak_frequency.ravel().astype(int)
-    neurons = pd.DataFrame({"layer": layer, "tuning": tuning, "frequency": frequency})
+    neurons = pd.DataFrame({"layer": layer, "tuning": tuning, "frequency": output.peak_frequency.ravel().astype(int)})
     rows = neurons.groupby(["layer", "tuning", "frequency"]).size().rename("neurons").reset_index()
     rows["is_large"] = rows.groupby(["layer", "frequency"])["neurons"].transform("sum") >= 0.05 * n
     limits = {"neurons": (0.0, 1.15 * _largest(spectra)), "frequency": (0.0, context.basis.n_frequencies + 1.0)}

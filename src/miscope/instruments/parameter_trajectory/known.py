@@ -16,8 +16,7 @@ def a_random_walk() -> Iterator[Answer]:
 
     Source: Antognini and Sohl-Dickstein 2018, arXiv:1806.08805, section 3: shares 6 / (pi k)^2 = .608, .152, .068.
     """
-    rng = np.random.default_rng(0)
-    walk = _measured(rng.normal(size=(120, 20_000), scale=0.01).astype(np.float32).cumsum(axis=0))
+    walk = _measured(np.random.default_rng(0).normal(size=(120, 20_000), scale=0.01).astype(np.float32).cumsum(axis=0))
     for k, share in enumerate(walk.explained_variance[0, :3], start=1):
         yield Answer(f"share of component {k}", 6 / (np.pi * k) ** 2, share, 0.01)
     for k, share in enumerate((0.608, 0.152, 0.068)):

@@ -70,8 +70,7 @@ def explained_variance(trajectory: ParameterTrajectory, context: Context, *, gro
     g = _index(trajectory, group)
     both = np.stack([trajectory.explained_variance[g], trajectory.walk_share[g]])
     rows = long("explained_variance", both, path=tuple(COLORS), component=np.arange(1, both.shape[1] + 1))
-    limits = {"explained_variance": (0.0, 1.0)}
-    return Table(rows, limits=limits, colors=COLORS, when="", note=_parameters(group))
+    return Table(rows, limits={"explained_variance": (0.0, 1.0)}, colors=COLORS, when="", note=_parameters(group))
 
 
 @view(

@@ -24,8 +24,7 @@ def a_run_that_groks() -> Iterator[Answer]:
     loss = (4.7, 7.7, 20.0, 32.0, 31.0, 28.0, 14.0, 6.0, 1e-3, 9e-7, 2e-7)
     ratio = (5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 3.0, 3.0, 3.0, 3.0, 3.0)  # of W_out; W_in stays at 4
     curves = {s: losses(a, b, c) for s, a, b, c in zip(steps, train, test, loss, strict=True)}
-    spectra = {s: ratios(4.0, r) for s, r in zip(steps, ratio, strict=True)}
-    run = tracked(instrument, curves, spectra, context=probe(1))
+    run = tracked(instrument, curves, {s: ratios(4.0, r) for s, r in zip(steps, ratio, strict=True)}, context=probe(1))
     yield Answer("memorised", 200, run.memorised_step)
     yield Answer("test loss peaks", 1400, run.test_peak_step)
     yield Answer("onset: 80 % below the peak", 9500, run.onset_step)
@@ -58,10 +57,9 @@ def runs_in_which_nothing_happens() -> Iterator[Answer]:
 def losses(train_accuracy: float | None, test_accuracy: float | None, test_loss: float | None) -> Losses:
     """A checkpoint's losses, of which these alone are read; None: there are no such inputs."""
     blank = on_planted(losses_instrument, shape(), probe(1), logits=np.zeros((1, 5)))
-    return replace(
-        blank, train_accuracy=train_accuracy, test_accuracy=test_accuracy, test_loss=test_loss,
-        all_loss=blank.all_loss if test_loss is None else test_loss,
-    )  # fmt: skip
+    accuracies = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
+    all_loss = blank.all_loss if test_loss is None else test_loss
+    return replace(blank, **accuracies, test_loss=test_loss, all_loss=all_loss)
 
 
 def ratios(w_in: float, w_out: float, layer: int = 0) -> SingularValues:

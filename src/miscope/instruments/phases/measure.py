@@ -34,7 +34,7 @@ we call circuit formation starts late, and the plateau in front of it is not idl
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -111,18 +111,15 @@ def phases(
     rows = [(x.train_accuracy, x.test_accuracy, x.test_loss, x.all_loss) for x in losses.values()]
     curves = _Curves(np.array(losses.steps, dtype=np.int64), *np.array(rows, dtype=np.float64).T)
     events, falls_from = _events(curves, context, memorised_accuracy, fall, onset_fall)
-    names, start, end = _segments(curves, events, falls_from)
     verdict, reasons = _verdict(curves, events, context)
     return Phases(
         steps=curves.steps,
         accuracy=float((curves.test_accuracy if curves.has_test else curves.train_accuracy)[-1]),
-        phase=names,
-        phase_start=start,
-        phase_end=end,
         crossover_step=_crossover_step(singular_values),
         verdict=verdict,
         reasons=reasons,
         **events._asdict(),
+        **_segments(curves, events, falls_from),
     )
 
 
@@ -191,16 +188,15 @@ def _bounds(curves: _Curves, events: _Events, falls_from: int | None) -> list[in
     return bounds
 
 
-def _segments(
-    curves: _Curves, events: _Events, falls_from: int | None
-) -> tuple[tuple[str, ...], Int[np.ndarray, " phase"], Int[np.ndarray, " phase"]]:
-    """Names, starts and ends of the phases that take time; with one checkpoint, the phase that it is in."""
+def _segments(curves: _Curves, events: _Events, falls_from: int | None) -> dict[str, Any]:
+    """The phases that take time, by the Output's names; with one checkpoint, the phase that it is in."""
     bounds, first, last = _bounds(curves, events, falls_from), int(curves.steps[0]), int(curves.steps[-1])
     ends = [*(last if bound is None else bound for bound in bounds), last]
     reached = bounds.index(None) if None in bounds else len(bounds)
     starts = [first, *ends[:-1]]
     kept = [i for i in range(len(NAMES)) if ends[i] > starts[i]] or [reached]
-    return tuple(NAMES[i] for i in kept), np.array([starts[i] for i in kept]), np.array([ends[i] for i in kept])
+    start, end = (np.array([steps[i] for i in kept]) for steps in (starts, ends))
+    return {"phase": tuple(NAMES[i] for i in kept), "phase_start": start, "phase_end": end}
 
 
 def _verdict(curves: _Curves, events: _Events, context: Context) -> tuple[str, tuple[str, ...]]:

@@ -1,8 +1,7 @@
 """Networks whose filtered losses are known: an adder built by hand, and a circuit that grows in planted logits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 

@@ -9,8 +9,7 @@ With P the projection on cos(w_k s) and sin(w_k s) for the key frequencies k, an
 * trig loss, of the best sum of cos(w_k (s - c)) over the keys: what is left if logits depend on s - c alone.
 
 The keys are those of the final checkpoint: a look ahead, in which every number shares but `single_loss`. Frequencies
-that the network does not use leave the restricted loss high and the excluded loss at the train loss; to see it, name
-them in the setting `keys`.
+that the network does not use leave the restricted loss high and the excluded loss at the train loss (setting `keys`).
 
 Maths: $s(x)$ and the logits $L(x, v)$, less their mean over $v$, are those of `logit_spectra`; $\bar L(s, v)$ is the
 mean of the $p$ inputs at $s$, $f_r$ a row of the basis, of length 1, and $r \in \mathcal K$ are the waves of the keys.
@@ -161,8 +160,7 @@ def _trig_logits(spectrum: LogitSpectra, size: int, keys: Keys) -> Logits | None
     """Sum over the keys of their cosines; an output that is no token of the basis has 0, the mean."""
     if spectrum.trig_amplitude is None:
         return None
-    difference = np.subtract.outer(np.arange(size), np.arange(size))
-    angle = 2 * np.pi * np.multiply.outer(keys, difference) / size
+    angle = 2 * np.pi * np.multiply.outer(keys, np.subtract.outer(np.arange(size), np.arange(size))) / size
     logits = np.zeros((size, spectrum.coefficient.shape[1]))
     logits[:, :size] = np.tensordot(spectrum.trig_amplitude[keys - 1], np.cos(angle), axes=1)
     return logits

@@ -2,8 +2,7 @@ r"""How the network lays out its inputs by their right answer: where each answer
 
 Before training the clouds lie in one another: the signal-to-noise ratio is at chance. A network that generalises draws
 each cloud together and the centroids apart; modular addition lays them out on circles, two dimensions for each key
-frequency. Sites that are the same for all inputs, such as the residual stream before a token that never changes, have
-no ratios.
+frequency. Sites that are the same for all inputs, such as the stream before a token that never changes, have no ratios.
 
 Maths: class $r$ of $C$ has $n_r$ of $N$ activations $x$, their mean $\mu_r$ the centroid; $\bar\mu$ is the mean of
 centroids, $G_r$ the inner products of the class' activations less $\mu_r$.

@@ -30,8 +30,7 @@ def overview(
         raise NotApplicable(f"The probe's inputs are all the same at {site}.")
     chance = "debiased, 0 by chance" if is_debiased else f"{similarity.gaussian_cka[at]:.2g} between Gaussians"
     rows = long("similarity", values, other_step=similarity.steps, step=similarity.steps)
-    limits = {"similarity": (min(0.0, float(np.nanmin(values))), 1.0)}
-    return Table(rows, limits=limits, note=f"{site}; {chance}")
+    return Table(rows, limits={"similarity": (min(0.0, float(np.nanmin(values))), 1.0)}, note=f"{site}; {chance}")
 
 
 @view(
@@ -63,5 +62,4 @@ def to_final(similarity: RepresentationSimilarity, context: Context, *, layer: i
     measures = (similarity.debiased_cka, similarity.cka, similarity.chance_cka)
     values = np.stack([measure[at][:, -1] for measure in measures], axis=1)
     rows = long("similarity", values, site=names(similarity.site, at), measure=[*MEASURES], step=similarity.steps)
-    limits = {"similarity": (min(-0.05, float(rows["similarity"].min())), 1.03)}
-    return Table(rows, colors=MEASURES, limits=limits)
+    return Table(rows, colors=MEASURES, limits={"similarity": (min(-0.05, float(rows["similarity"].min())), 1.03)})

@@ -8,8 +8,7 @@ $$\text{value}_{ij} = \text{low}_j + \text{unit}_j \, c_{ij}, \qquad c_{ij} \in 
 \lvert \text{value}_{ij} - x_{ij} \rvert \le \text{unit}_j / 2.$$
 At p = 113 this changes linear CKA by less than 1e-4 and the angle between checkpoints by less than 0.01 degrees.
 
-Source: Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008 (a representation is known by the similarities between
-its inputs, whatever its axes).
+Source: Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008 (similarities between inputs, whatever the axes are).
 """
 
 from collections.abc import Iterator

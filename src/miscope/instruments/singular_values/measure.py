@@ -63,10 +63,8 @@ def singular_values(checkpoint: Checkpoint, context: Context) -> SingularValues:
     return SingularValues(
         matrix=tuple(spectra),
         value=_padded(spectra.values(), rank),
-        participation_ratio=np.array([participation_ratio(s) for s in spectra.values()]),
-        effective_rank=np.array([effective_rank(s) for s in spectra.values()]),
-        spectral_norm=np.array([s[0] for s in spectra.values()]),
         frobenius_norm=np.array([np.linalg.norm(s) for s in spectra.values()]),
+        **{field: np.array([of(s) for s in spectra.values()]) for field, of in MEASURES.items()},
         shape=shape,
         random_value=_padded(random, rank),
         random_of=random_of.ravel(),
@@ -91,14 +89,11 @@ def _matrices(checkpoint: Checkpoint) -> Iterator[tuple[str, np.ndarray]]:
 
 def measures(output: SingularValues) -> dict[str, float]:
     """How many directions matrices use: the mean over all, and of each kind the mean over layers and heads."""
-    of_kind = [name.partition("W_")[2].partition(".")[0] for name in output.matrix]
-    numbers = (("participation_ratio", output.participation_ratio), ("effective_rank", output.effective_rank))
-    means = {name: float(of.mean()) for name, of in numbers}
-    return means | {
-        f"{name} of W_{kind}": float(of[[k == kind for k in of_kind]].mean())
-        for name, of in numbers
-        for kind in dict.fromkeys(of_kind)
-    }
+    of_kind = np.array([name.partition("W_")[2].partition(".")[0] for name in output.matrix])
+    numbers = {name: getattr(output, name) for name in ("participation_ratio", "effective_rank")}
+    pairs = [(name, of, kind) for name, of in numbers.items() for kind in dict.fromkeys(of_kind)]
+    means = {name: float(of.mean()) for name, of in numbers.items()}
+    return means | {f"{name} of W_{kind}": float(of[of_kind == kind].mean()) for name, of, kind in pairs}
 
 
 def shown(names: tuple[str, ...], heads_of: str) -> dict[str, list[int]]:

@@ -30,11 +30,8 @@ class TaskMetrics(Output):
 
 def task_metrics(curve: Mapping[str, np.ndarray], context: Context) -> TaskMetrics:
     """The columns of the training curve that the family added."""
-    names = tuple(
-        name.removeprefix("train_")
-        for name in curve
-        if name.startswith("train_") and name.removeprefix("train_") not in OF_EVERY_TASK
-    )
+    of_train = [name.removeprefix("train_") for name in curve if name.startswith("train_")]
+    names = tuple(name for name in of_train if name not in OF_EVERY_TASK)
     if not names:
         raise NotApplicable("The task has no numbers of its own: its family defines no `metrics`.")
     train, test = (np.stack([curve[f"{split}_{name}"] for name in names]) for split in SPLITS)

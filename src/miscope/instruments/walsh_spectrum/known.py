@@ -42,8 +42,7 @@ def characters_in_noise() -> Iterator[Answer]:
 
 
 def _of_margin(margin: np.ndarray, context: Context) -> Any:
-    logits = np.stack([-margin / 2, margin / 2], axis=1)
-    return on_planted(instrument, shape(d_vocab_out=2), context, logits=logits)
+    return on_planted(instrument, shape(d_vocab_out=2), context, logits=np.stack([-margin / 2, margin / 2], axis=1))
 
 
 cases = (characters_in_the_margin, characters_in_noise)

@@ -1,8 +1,7 @@
 r"""How large the weights are, and how far each matrix has gone from where it began.
 
 The distance from the initialisation, above all that of the one weight that moved most (rho), grows on a plateau of
-the loss when learning goes on out of sight. A total norm that falls under weight decay after the training set is
-memorised announces grokking.
+the loss when learning goes on out of sight. A total norm that falls after memorisation announces grokking.
 
 Maths: $W_t$ is a matrix at step $t$, with entries $w$, and $W_0$ the same at the first checkpoint; $s'$ is the
 checkpoint before $s$.
@@ -76,8 +75,7 @@ def _sizes(weight: np.ndarray, first: np.ndarray, before: np.ndarray) -> tuple[f
 
 def measures(output: WeightNorms) -> dict[str, np.ndarray]:
     """The size of all weights, and of each matrix."""
-    names = ("norm", *(f"norm of {matrix}" for matrix in output.matrix[1:]))
-    return dict(zip(names, output.norm, strict=True))
+    return dict(zip(("norm", *(f"norm of {matrix}" for matrix in output.matrix[1:])), output.norm, strict=True))
 
 
 def weight_matrices(output: WeightNorms) -> dict[str, int]:
