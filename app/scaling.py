@@ -26,7 +26,7 @@ def page(workspace: Workspace) -> None:
     name = st.selectbox("Study", studies, key="scaling.study")
     files = [documents.path(root, name, file) for file in ("fit.json", "results.json")]
     if not files[0].is_file():
-        style.say(f"No law is fitted to the study `{name}` yet. Run `dvc repro fit@{name}`.")
+        style.say(f"No law is fitted to the study `{name}` yet. Run `dvc repro plot@{name}`.")
         return
     fit, drawn = _drawn(root, name, tuple(map(keys.stamp, files)))
     st.markdown(_facts(fit))

@@ -1,6 +1,6 @@
 """Plan a scaling study, which trains nothing: python stages/plan.py STUDY [--dry-run]
 
-With --dry-run the points, and the hours that they are thought to take here, are printed and no file is written.
+With --dry-run the points, and the expected hours, are printed and no file is written.
 """
 
 from pathlib import Path

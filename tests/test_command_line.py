@@ -119,6 +119,7 @@ TYPO = "params.yaml declares no variant `tyni`; it declares: tiny, untrained."
     ("words", "sentence"),
     [
         ("-m miscope variant tyni", TYPO),
+        ("-m miscope twin tiny", "the command `twin` is called `control` now."),
         *((f"stages/{stage}.py tyni", TYPO) for stage in ("train", "probe", "analyze", "render", "report")),
         ("stages/analyze.py tyni losses", TYPO),
         ("stages/analyze.py tiny lossses", "There is no instrument `lossses`. Did you mean `losses`?"),

@@ -219,5 +219,5 @@ def test_a_view_that_a_family_brings_is_offered_for_its_variants_alone(
     (copied / "lab_of_sums" / "tasks_views.py").write_text(TASK_VIEW)
     configuration.add(copied, "sum", {"_target_": "lab_of_sums.tasks.Sum", "modulus": 13})
     offered = opened("explore", copied, variant="sum", view="tasks.share")
-    assert not offered.warning and offered.query_params["view"] == ["tasks.share"]
+    assert not offered.warning and offered.query_params["view"] == "tasks.share"
     assert "there is no `tasks.share`" in texts(opened("explore", copied, variant="tiny", view="tasks.share"))

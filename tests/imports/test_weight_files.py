@@ -15,7 +15,7 @@ from miscope.instruments.losses.measure import instrument as losses
 
 ADDITION = Addition(p=13, frequencies=(2, 3), gains=(2.0, 1.0), n_phases=7)
 BUILT = Induction()
-TASK = ADDITION.family.model()
+TASK, MADE = ADDITION.family.model(), ADDITION.checkpoint()
 
 
 @pytest.fixture
@@ -50,17 +50,15 @@ def assert_same(weights: dict[str, np.ndarray], expected: Checkpoint) -> None:
 
 
 def test_names_and_shapes_of_transformerlens_are_read_as_they_stand(stored: Callable) -> None:
-    made = ADDITION.checkpoint()
     buffers = {"blocks.0.attn.mask": np.ones((3, 3), dtype=bool), "blocks.0.attn.IGNORE": np.zeros(1)}
-    file = stored(dict(made.weights) | buffers)
-    assert_same(file.weights, made)
+    file = stored(dict(MADE.weights) | buffers)
+    assert_same(file.weights, MADE)
     assert (file.model, file.notes) == (ADDITION.model, ())
 
 
 def test_names_without_a_module_are_those_of_one_layer(stored: Callable) -> None:
-    made = ADDITION.checkpoint()
-    short = {name.rpartition(".")[2]: value for name, value in made.weights.items()}
-    assert_same(stored(short).weights, made)
+    short = {name.rpartition(".")[2]: value for name, value in MADE.weights.items()}
+    assert_same(stored(short).weights, MADE)
 
 
 @pytest.mark.parametrize("prefix", ["blocks", "attn_blocks"])
@@ -75,9 +73,9 @@ def test_the_older_layout_is_turned_and_said_to_be(stored: Callable, prefix: str
 
 
 def test_biases_of_the_mlp_alone_leave_the_others_zero(stored: Callable) -> None:
-    made, model = ADDITION.checkpoint(), ADDITION.model
+    model = ADDITION.model
     biases = {"blocks.0.mlp.b_in": np.ones(model.d_mlp, dtype=np.float32), "blocks.0.mlp.b_out": np.ones(model.d_model)}
-    file = stored(dict(made.weights) | biases)
+    file = stored(dict(MADE.weights) | biases)
     assert file.model == replace(model, has_biases=True)
     assert (file.weights["blocks.0.mlp.b_in"] == 1).all()
     assert not file.weights["blocks.0.attn.b_Q"].any()
@@ -85,20 +83,18 @@ def test_biases_of_the_mlp_alone_leave_the_others_zero(stored: Callable) -> None
 
 
 def test_outputs_that_the_task_does_not_have_are_left_out_and_said_to_be(stored: Callable) -> None:
-    made = ADDITION.checkpoint()
-    wide = np.concatenate([made.weights["unembed.W_U"], np.ones((ADDITION.model.d_model, 1), dtype=np.float32)], axis=1)
-    file = stored(dict(made.weights) | {"unembed.W_U": wide})
-    assert_same(file.weights, made)
+    wide = np.concatenate([MADE.weights["unembed.W_U"], np.ones((ADDITION.model.d_model, 1), dtype=np.float32)], axis=1)
+    file = stored(dict(MADE.weights) | {"unembed.W_U": wide})
+    assert_same(file.weights, MADE)
     assert file.notes == ("Of 14 outputs the task has the first 13; the others were left out.",)
 
 
 def test_at_an_attention_rate_of_0_heads_sum_over_positions(stored: Callable) -> None:
-    made = ADDITION.checkpoint()
-    task = replace(ADDITION.family.model(), is_causal=False)
-    loud = dict(made.weights) | {"blocks.0.attn.W_Q": made.weights["blocks.0.attn.W_Q"] + 7}
+    task = replace(TASK, is_causal=False)
+    loud = dict(MADE.weights) | {"blocks.0.attn.W_Q": MADE.weights["blocks.0.attn.W_Q"] + 7}
     file = stored(loud, task, 0.0)
     assert not file.weights["blocks.0.attn.W_Q"].any()
-    np.testing.assert_array_equal(file.weights["blocks.0.attn.W_O"], 3 * made.weights["blocks.0.attn.W_O"])
+    np.testing.assert_array_equal(file.weights["blocks.0.attn.W_O"], 3 * MADE.weights["blocks.0.attn.W_O"])
     with pytest.raises(MiscopeError, match="without a causal mask"):
         stored(loud, rate=0.0)
 
@@ -121,7 +117,7 @@ def test_at_an_attention_rate_of_0_heads_sum_over_positions(stored: Callable) ->
 def test_what_is_missing_unexpected_or_of_another_shape_is_refused_by_name(
     stored: Callable, change: dict[str, np.ndarray | None], sentence: str
 ) -> None:
-    changed = dict(ADDITION.checkpoint().weights) | change
+    changed = dict(MADE.weights) | change
     with pytest.raises(MiscopeError, match=sentence):
         stored({name: value for name, value in changed.items() if value is not None})
 
@@ -138,4 +134,4 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"no tensors")
     with pytest.raises(MiscopeError, match="cannot be read as safetensors"):
-        read(path, ADDITION.family.model())
+        read(path, TASK)

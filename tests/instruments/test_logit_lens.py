@@ -73,7 +73,7 @@ P = len(np.unique(ADDITION.probe.targets))
 def lens(accuracy: float = 0.5, loss: float = 1.0, mean: float = 1.0) -> LogitLens:
     losses, accuracies = [np.array([0, loss])] * 2, [np.array([1, accuracy])] * 2
     return LogitLens(
-        ("embedding", "after layer 0"), *losses, *accuracies, component=("embedding", "layer 0 attention", "layer 0 MLP"),
+        ("embedding", "after layer 0"), *losses, *accuracies, ("embedding", "layer 0 attention", "layer 0 MLP"),
         attribution=np.array([-9, 0, mean]), spread=np.array([1.0, 0, 2]), against="the mean logit",
     )  # fmt: skip
 

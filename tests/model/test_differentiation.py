@@ -1,8 +1,6 @@
 """Losses elsewhere, gradients and products with the Hessian, against torch's own and against differences."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -21,9 +19,7 @@ SMALL = ModelConfig(n_layers=1, d_model=8, n_heads=2, d_head=4, d_mlp=12, n_ctx=
 SHAPES = {
     "one layer": SMALL,
     "attention only": replace(SMALL, n_layers=2, d_mlp=0),
-    "two layers with norms and biases": replace(
-        SMALL, n_layers=2, normalization="LN", has_biases=True, act_fn="gelu", is_causal=False
-    ),
+    "norms and biases": replace(SMALL, n_layers=2, normalization="LN", has_biases=True, act_fn="gelu", is_causal=False),
     "rms": replace(SMALL, normalization="RMS"),
 }
 RNG = np.random.default_rng(0)
@@ -34,13 +30,10 @@ CONTEXT = Context(probe=PROBE, answer_position=3, basis=Basis("fourier", 6))
 SEQUENCES = replace(CONTEXT, probe=replace(PROBE, following=FOLLOWING))
 
 
-def checkpoint(shape: ModelConfig, scale: float = 1) -> Checkpoint:
+def checkpoint(shape: ModelConfig) -> Checkpoint:
     """Random weights, biases and norms among them."""
-    rng = np.random.default_rng(1)
-    of_model = weights(Transformer(shape))
-    return Checkpoint(
-        0, shape, {n: (w + scale * rng.normal(size=w.shape) / 3).astype("f4") for n, w in of_model.items()}
-    )
+    rng, drawn = np.random.default_rng(1), weights(Transformer(shape))
+    return Checkpoint(0, shape, {n: (w + rng.normal(size=w.shape) / 3).astype("f4") for n, w in drawn.items()})
 
 
 @pytest.fixture(params=SHAPES, scope="module")
@@ -54,8 +47,8 @@ def context(request: pytest.FixtureRequest) -> Context:
 
 
 @pytest.fixture(scope="module")
-def net(shape: ModelConfig, context: Context) -> Iterator[DifferentiableNetwork]:
-    yield network(checkpoint(shape), context)
+def net(shape: ModelConfig, context: Context) -> DifferentiableNetwork:
+    return network(checkpoint(shape), context)
 
 
 def by_torch(net: DifferentiableNetwork, inputs: np.ndarray) -> tuple[torch.Tensor, Transformer]:
@@ -190,15 +183,10 @@ def test_an_instrument_that_did_not_ask_for_gradients_is_told_how_to() -> None:
         checkpoint(SMALL).network  # noqa: B018
 
 
-@cache
-def at_start(family: str) -> DifferentiableNetwork:
-    task = catalog.family(family)()
-    return network(Checkpoint(0, task.model(), weights(Transformer(task.model()))), task.context(0))
-
-
 @pytest.mark.parametrize("family", catalog.families())
 def test_every_family_can_be_differentiated(family: str) -> None:
-    net = at_start(family)
+    task = catalog.family(family)()
+    net = network(Checkpoint(0, task.model(), weights(Transformer(task.model()))), task.context(0))
     inputs = net.train_inputs(64)
     loss, gradient = net.gradients(net.weights[None], inputs)
     product = net.hessian(inputs[:4])(gradient)

@@ -84,9 +84,6 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     return ((actual - expected).norm() / expected.norm()).item()
 
 
-# ---------------------------------------------------------------- answers
-
-
 def test_logits_are_near_those_of_float32_and_every_linear_ran_a_kernel_of_integers(
     floats: Transformer, quantized: Transformer, scheme: Scheme, tokens: Tensor
 ) -> None:
@@ -164,8 +161,6 @@ def test_a_gradient_through_a_quantized_model_is_refused(quantized: Transformer,
     with pytest.raises(MiscopeError, match="passes no gradient"):
         quantized(tokens, hook=lambda hook, x: x.requires_grad_() if hook == "hook_embed" else x)
 
-
-# ---------------------------------------------------------------- layers that read one input
 
 GATED = replace(
     CONFIG, act_fn="silu", normalization="RMS", has_biases=False, positions="rotary", gated_mlp=True,
@@ -246,9 +241,6 @@ def test_layers_with_other_ranges_of_their_input_are_computed_one_by_one(floats:
     assert not torch.equal(attn.q.input_range, attn.k.input_range)
     alone = [copy.deepcopy(layer)(x) for layer in (attn.q, attn.k, attn.v)]
     assert all(map(torch.equal, outputs(x, attn.q, attn.k, attn.v), alone))
-
-
-# ---------------------------------------------------------------- info, storage, the way back
 
 
 def test_what_a_model_is_can_be_asked(floats: Transformer, quantized: Transformer, scheme: Scheme) -> None:
@@ -365,9 +357,6 @@ def test_bytes_at_d_model_512() -> None:
     assert layer.nibbles.nbytes + layer.multipliers.nbytes <= 0.55 * layer.weight.numel()
 
 
-# ---------------------------------------------------------------- preparing, training on the grid
-
-
 def test_a_prepared_model_computes_as_before_and_watches_every_linear(floats: Transformer, tokens: Tensor) -> None:
     prepared = prepare_model_for_quantization(floats)
     layers = {name: m for name, m in prepared.named_modules() if isinstance(m, ObservedLinear)}
@@ -425,9 +414,6 @@ def test_training_at_four_bits_repairs_what_quantizing_after_training_breaks(tok
     qat = prepare_model_for_quantization(model, Scheme(4, group_size=48))
     falls(qat, tokens, 25)
     assert loss(quantize(qat, 4, group_size=48), tokens) < 0.8 * after
-
-
-# ---------------------------------------------------------------- for instruments, and against torchao
 
 
 @pytest.mark.parametrize("bits", [8, 4])

@@ -85,7 +85,7 @@ def test_what_is_odd_about_a_plan_is_noted() -> None:
     assert repeated.notes[0].startswith("1 of 2 points see data more than once, up to 1.1 times")
     notes = planned(NET, sizes=[{"width": 8}, {"width": 8}]).notes
     assert "1 of 1 points make fewer than 20 updates, down to 17." in notes
-    assert "1 sizes fell together with another; 1 points are left." in notes
+    assert "1 points coincide with others; 1 are left." in notes
     endless = planned(NET, dataset={"_target_": "own_plugins.Plane", "form": "iterable"}, max_epochs=1)
     assert [point.epochs for point in endless.points] == [None, None]
 
@@ -110,18 +110,18 @@ def test_the_hours_are_said_before_anything_runs() -> None:
     assert seconds.keys() == {point.id for point in plan.points}
     assert all(value > 0 for value in seconds.values())
     *_, last = studies.lines_of(plan)
-    assert re.match(r"Expected here: \d+\.\d\d h", last)
+    assert re.match(r"Expected time on this machine: \d+\.\d\d h", last)
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown key": ({"budget": [1e9]}, "`scaling.tiny`: `budget` is unknown. Did you mean `budgets`?"),
     "no list": ({"budgets": 1e9}, "`scaling.tiny.budgets` = 1000000000.0 must be a list of numbers above 0"),
     "a negative size": ({"sizes": [-1]}, "`scaling.tiny.sizes` = [-1] must be a list of numbers above 0"),
-    "half a grid": ({"sizes": {"around": 100}}, "`scaling.tiny.sizes` says no `at`, `per_budget`"),
+    "half a grid": ({"sizes": {"around": 100}}, "`scaling.tiny.sizes` has no `at`, `per_budget`"),
     "a method that is none": ({"fit": {"methods": ["hubert"]}}, "fit.methods[0]` = 'hubert'; allowed: huber"),
     "an unknown setting of the fit": ({"fit": {"drawz": 50}}, "`scaling.tiny.fit`: `drawz` is unknown"),
     "an unknown key of the grid": ({"sizes": {"middle": 1}}, "`scaling.tiny.sizes`: `middle` is unknown"),
-    "a rate without a rate": ({"learning_rate": {"at": 3}}, "`scaling.tiny.learning_rate` says no `rate`"),
+    "a rate without a rate": ({"learning_rate": {"at": 3}}, "`scaling.tiny.learning_rate` has no `rate`"),
     "a count that is none": ({"flops": "7nd"}, "`scaling.tiny.flops` = '7nd'; allowed: 6nd, counted"),
     "too much warmup": ({"warmup": 2}, "`scaling.tiny.warmup` = 2.0; allowed: 0 to 1"),
     "no seeds": ({"seeds": []}, "`scaling.tiny.seeds` is empty"),
@@ -138,7 +138,7 @@ def test_a_mistake_in_a_study_is_one_line(mistake: str) -> None:
 
 
 def test_a_key_that_is_missing_or_a_study_that_is_not_declared_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MiscopeError, match=r"`scaling.tiny` says no `budgets`"):
+    with pytest.raises(MiscopeError, match=r"`scaling.tiny` has no `budgets`"):
         study("tiny", {key: value for key, value in GPT.items() if key != "budgets"})
     (tmp_path / "params.yaml").write_text("scaling:\n  one: {model: gpt}\n")
     with pytest.raises(MiscopeError, match=r"declares no scaling study `two`; it declares: one\."):
@@ -240,7 +240,7 @@ NO_PLUGINS = {
     "no optimizer": ("model", {"_target_": "torch.nn.Identity"}, "methods `num_params`, `configure_optimizers`"),
     "half an optimizer": ("model", {"_target_": "own_plugins.HalfAnOptimizer"}, "leaves out layers.3.weight"),
     "no build": ("dataset", {"_target_": "own_plugins.Net"}, "it lacks the methods `build`, `token_count`"),
-    "too few rows": ("dataset", {"_target_": "own_plugins.OneRow"}, "two examples were asked for, and a batch of 1"),
+    "too few rows": ("dataset", {"_target_": "own_plugins.OneRow"}, "two examples were requested; a batch of 1"),
     "other data": ("dataset", "digits", "`forward` fails on two examples: KeyError: 'x'"),
     "a loss per example": ("loss", {"_target_": "own_plugins.PerExample"}, "it gives shape (2,); allowed: one number"),
     "no number": ("loss", {"_target_": "own_plugins.NotANumber"}, "NotANumber`: it gives nan on two examples"),

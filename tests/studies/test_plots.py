@@ -139,7 +139,7 @@ RUN = {"id": "a", "budget": 6e9, "parameters": 1e3, "tokens": 1e6, "loss": 2.0}
         ({"schema": 9, "points": []}, "schema 9"),
         ({"schema": 1, "points": [{"id": "a"}]}, "lacks budget, loss, parameters, tokens"),
         ({"schema": 1, "points": []}, "holds no run"),
-        ({"schema": 1, "points": [RUN, RUN]}, "stands twice"),
+        ({"schema": 1, "points": [RUN, RUN]}, "occurs twice"),
         ({"schema": 1, "points": [RUN | {"tokens": None}]}, "`tokens` of a is nan; it must be a positive number"),
     ],
 )

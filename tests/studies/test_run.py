@@ -183,7 +183,7 @@ def test_without_a_plan_or_with_data_that_changed_after_it_nothing_is_trained(tm
         run(tmp_path)
     made = plan(tmp_path, NET)
     written(tmp_path, replace(made, data=replace(made.data, digest="0" * 32)))
-    with pytest.raises(MiscopeError, match="gives other data than when the plan was made"):
+    with pytest.raises(MiscopeError, match="gives different data than when the plan was made"):
         run(tmp_path)
 
 
@@ -257,7 +257,7 @@ def test_a_measure_is_set_against_scale_in_tokens(studied: Workspace) -> None:
 
 
 def test_what_cannot_be_set_against_scale_is_one_line(studied: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(MiscopeError, match=r"`losses\.tset_loss` moved in no point of `tiny`; some that did: "):
+    with pytest.raises(MiscopeError, match=r"`losses\.tset_loss` changed in no point of `tiny`; measures that did: "):
         against_scale(studied, "tiny", "losses.tset_loss")
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     workspace = Workspace(tmp_path)

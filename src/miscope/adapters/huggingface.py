@@ -129,8 +129,6 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-# ---------------------------------------------------------------- names
-
 # Hugging Face's name -> ours, in `Transformer.state_dict`; matrices are [d_out d_in] there and [d_in d_out] here
 TABLE = {
     "model.embed_tokens.weight": "W_E",

@@ -45,13 +45,10 @@ class Table:
     code: Mapping[str, str]
 
     @property
-    def total(self) -> int:
-        """Known answers, whether an instrument found them or not."""
-        return sum(row.verdict != "no known answer" for row in self.rows)
-
-    @property
-    def passed(self) -> int:
-        return sum(row.verdict == "right" for row in self.rows)
+    def counts(self) -> dict[str, int]:
+        """Known answers: `passed`, which an instrument found, and `total`."""
+        known = [row.verdict for row in self.rows if row.verdict != "no known answer"]
+        return {"passed": known.count("right"), "total": len(known)}
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -66,7 +63,7 @@ class Table:
                 yield f"{row.verdict}: {row.instrument}, {row.quantity}: {numbers} ({row.case})"
         if self.unknown:
             yield f"without a known answer: {', '.join(self.unknown)}"
-        yield json.dumps({"passed": self.passed, "total": self.total})
+        yield json.dumps(self.counts)
 
 
 def cases(catalog: Catalog) -> tuple[Case, ...]:
@@ -99,8 +96,8 @@ def file(workspace: Workspace) -> Path:
 
 
 def save(workspace: Workspace, table: Table) -> None:
-    content = {"code": dict(table.code), "passed": table.passed, "total": table.total}
-    write(file(workspace), pretty_json(content | {"rows": list(map(asdict, table.rows))}))
+    content = {"code": dict(table.code), **table.counts, "rows": list(map(asdict, table.rows))}
+    write(file(workspace), pretty_json(content))
 
 
 def load(workspace: Workspace) -> Table:

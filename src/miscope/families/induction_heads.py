@@ -94,15 +94,13 @@ class InductionHeads(Family):
         is_train = np.arange(len(tokens)) < N_EXAMPLES
         return Context(
             probe=Probe(tokens, answer, is_train, distractors=distractor, corrupted=other, following=following),
-            answer_position=self.length,
-            basis=Basis("fourier", self.n_tokens, is_native=False),
+            answer_position=self.length, basis=Basis("fourier", self.n_tokens, is_native=False),
             position_names=("start", *(str(i) for i in range(1, self.length + 1))),
             latents={
                 "period": np.unique(period, return_inverse=True)[1],
-                "place in the block": (self.length - 1) % period,
-                "previous token": tokens[:, -2],
+                "place in the block": (self.length - 1) % period, "previous token": tokens[:, -2],
             },
-        )
+        )  # fmt: skip
 
     def label(self, seed: int, data_seed: int) -> str:
         return f"induction_v{self.n_tokens}_p{self.min_period}-{self.max_period}_s{seed}_d{data_seed}"

@@ -95,16 +95,13 @@ class Text(Family):
         distractors = np.where(answers == common, second, common)
         return Context(
             probe=Probe(tokens, answers, is_train, distractors=distractors, following=following),
-            answer_position=self.length - 1,
-            basis=Basis("fourier", len(self.characters), is_native=False),
+            answer_position=self.length - 1, basis=Basis("fourier", len(self.characters), is_native=False),
             latents={
-                "present character": tokens[:, -1],
-                "previous character": tokens[:, -2],
+                "present character": tokens[:, -1], "previous character": tokens[:, -2],
                 "letters since the word began": self._letters_since(tokens),
             },
-            solved_accuracy=self.solved_accuracy,
-            solved_loss=self.solved_loss,
-        )
+            solved_accuracy=self.solved_accuracy, solved_loss=self.solved_loss,
+        )  # fmt: skip
 
     def label(self, seed: int, data_seed: int) -> str:
         name = Path(self.path).stem or "stories"
@@ -239,20 +236,20 @@ def _story(rng: np.random.Generator) -> str:
 
 def _sentence(rng: np.random.Generator, template: str, cast: dict[str, str]) -> str:
     """The template with every slot filled, by the story's cast where it has one, and a capital in front."""
-
-    def filled(slot: re.Match[str]) -> str:
-        article, _, kind = slot[1].rpartition(" ")
-        if slot[1].startswith("count"):
-            number, noun = _pick(rng, "number"), "day" if kind == "day" else _pick(rng, "noun")
-            return f"{number} {noun}" if number == "one" else f"{number} {noun}s"
-        word = cast.get(kind) or _pick(rng, "noun" if kind == "thing" else kind)
-        if not article:
-            return word
-        word = f"{_pick(rng, 'adjective')} {word}"
-        return f"an {word}" if word[0] in "aeiou" else f"a {word}"
-
-    text = re.sub(r"\{([a-z ]+)\}", filled, template)
+    text = re.sub(r"\{([a-z ]+)\}", lambda slot: _filled(slot[1], rng, cast), template)
     return text[0].upper() + text[1:]
+
+
+def _filled(slot: str, rng: np.random.Generator, cast: dict[str, str]) -> str:
+    article, _, kind = slot.rpartition(" ")
+    if slot.startswith("count"):
+        number, noun = _pick(rng, "number"), "day" if kind == "day" else _pick(rng, "noun")
+        return f"{number} {noun}" if number == "one" else f"{number} {noun}s"
+    word = cast.get(kind) or _pick(rng, "noun" if kind == "thing" else kind)
+    if not article:
+        return word
+    word = f"{_pick(rng, 'adjective')} {word}"
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
 
 
 def _name(rng: np.random.Generator) -> str:

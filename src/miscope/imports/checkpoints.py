@@ -106,9 +106,6 @@ def bring_in(workspace: Workspace, variant: Variant) -> dict[str, Any]:
     return write_record(variant, folder, curve, device, told, {"steps": curve[-1].step})
 
 
-# ---------------------------------------------------------------- files in TransformerLens' names
-
-
 def _of_files(root: Path, variant: Variant) -> tuple[Networks, dict[str, Any]]:
     from miscope.model.transformer import Transformer
     from miscope.model.weights import load_weights
@@ -155,9 +152,6 @@ def _held(root: Path, variant: Variant) -> dict[int, Weights]:
         return Weights(ours.weights, ours.model, ())
 
     return {step: read_one(file) for step, file in _files(root, variant).items()}
-
-
-# ---------------------------------------------------------------- folders in Hugging Face's layout
 
 
 def _of_folders(variant: Variant) -> tuple[Networks, dict[str, Any]]:

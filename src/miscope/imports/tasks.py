@@ -105,9 +105,6 @@ def _encoded(path: str, tokenizer: Path) -> np.ndarray:
     return np.array(ids, dtype=np.int64)
 
 
-# ---------------------------------------------------------------- modular addition as published
-
-
 @dataclass(frozen=True)
 class ShuffledAddition(ModuloAddition):
     """Pairs are split by Python's `random`: all (a, b) in order, shuffled from the seed, the first to train on.

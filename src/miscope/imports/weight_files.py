@@ -81,9 +81,6 @@ def _leaf(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-# ---------------------------------------------------------------- sizes
-
-
 def _model(raw: Arrays, task: ModelConfig) -> ModelConfig:
     """The shape of the model that the file holds, with all outputs that it has."""
     in_blocks = [name.split(".", 2)[1:] for name in raw if name.startswith("blocks.")]
@@ -122,9 +119,6 @@ def _d_model(raw: Arrays, task: ModelConfig) -> int:
 def _other(sizes: tuple[int, ...] | list[int], known: int) -> int:
     """The size that is not the known one; where all are, that."""
     return next((n for n in sizes if n != known), known)
-
-
-# ---------------------------------------------------------------- ways that a matrix may lie
 
 
 def _fitted(raw: Arrays, model: ModelConfig) -> tuple[dict[str, np.ndarray], list[str]]:

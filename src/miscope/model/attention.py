@@ -38,12 +38,9 @@ class MultiHeadAttention(nn.Module):
         initialise(self, seed)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch pos d_model"],
-        query_positions: Int[Tensor, " query"] | None = None,
-        hook: Hook = untouched,
-        attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch query d_model"]:
+        self, x: Float[Tensor, "batch pos d_model"], query_positions: Int[Tensor, " query"] | None = None,
+        hook: Hook = untouched, attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    ) -> Float[Tensor, "batch query d_model"]:  # fmt: skip
         """The heads' sum at the query positions (None: at all); the hook sees q, pattern and z at those alone.
 
         Padding, where the mask is False, is attended to by itself alone; positions count from the first real token.
@@ -106,9 +103,6 @@ class MultiHeadAttention(nn.Module):
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :] & (key != query), -torch.inf)
         return scores
-
-
-# ---------------------------------------------------------------- positions
 
 
 def position_ids(attention_mask: Tensor | None, n_pos: int, device: torch.device) -> Int[Tensor, "*batch pos"]:

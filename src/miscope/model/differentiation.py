@@ -102,8 +102,6 @@ class DifferentiableNetwork:
         pieces = flat.split([shape.numel() for shape in shapes.values()])
         return {name: piece.view(shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
 
-    # ---------------------------------------------------------------- inputs
-
     def train_inputs(self, n_answers: int = 0, seed: int = 0) -> Int[np.ndarray, " inputs"]:
         probe = self.context.probe
         inputs = np.flatnonzero(probe.is_train) if probe.is_train.any() else np.arange(len(probe.tokens))
@@ -116,8 +114,6 @@ class DifferentiableNetwork:
     def _asked(self, inputs: np.ndarray, answers_of: np.ndarray | None = None) -> _Asked:
         return _Asked(self.context, self.model.config.n_ctx, inputs, inputs if answers_of is None else answers_of)
 
-    # ---------------------------------------------------------------- losses
-
     def losses(
         self, vectors: Float32[np.ndarray, "n parameter"], inputs: Int[np.ndarray, " inputs"]
     ) -> Float[np.ndarray, " n"]:
@@ -126,11 +122,9 @@ class DifferentiableNetwork:
             return np.array([float(self._loss(_tensor(vector), asked)) for vector in vectors])
 
     def gradients(
-        self,
-        vectors: Float32[np.ndarray, "n parameter"],
-        inputs: Int[np.ndarray, " inputs"],
+        self, vectors: Float32[np.ndarray, "n parameter"], inputs: Int[np.ndarray, " inputs"],
         answers_of: Int[np.ndarray, " inputs"] | None = None,
-    ) -> tuple[Float[np.ndarray, " n"], Float32[np.ndarray, "n parameter"]]:
+    ) -> tuple[Float[np.ndarray, " n"], Float32[np.ndarray, "n parameter"]]:  # fmt: skip
         asked = self._asked(inputs, answers_of)
         losses, gradients = np.empty(len(vectors)), np.empty(vectors.shape, dtype=np.float32)
         for i, vector in enumerate(vectors):
@@ -161,8 +155,6 @@ class DifferentiableNetwork:
         """What the model gives with the weights of a flat tensor."""
         parts = {f"model.{name}": part for name, part in self._parts(flat).items()}
         return functional_call(_Called(self.model), parts, (forward,))
-
-    # ---------------------------------------------------------------- activations
 
     def embedding_gradients(
         self, inputs: Int[np.ndarray, " inputs"], answers: Int[np.ndarray, " inputs"]

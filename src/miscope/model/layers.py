@@ -58,9 +58,6 @@ def outputs(x: Float[Tensor, "... d_in"], first: nn.Module, *others: nn.Module) 
     return (first(x), *(layer(x) for layer in others))
 
 
-# ---------------------------------------------------------------- norms
-
-
 class LayerNorm(nn.Module):
     """`LN` subtracts the mean and has a bias; `RMS` does neither. Starts as the identity, and draws nothing."""
 
@@ -89,9 +86,6 @@ def norm(config: ModelConfig) -> nn.Module:
     """The norm of the residual stream that `normalization` names: `none`, `LN` or `RMS`."""
     is_none = config.normalization == "none"
     return NoNorm() if is_none else LayerNorm(config.d_model, config.normalization, config.eps)
-
-
-# ---------------------------------------------------------------- the multilayer perceptron
 
 
 class MLP(nn.Module):

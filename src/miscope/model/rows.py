@@ -77,9 +77,6 @@ def unique_rows(
     return UniqueRows(row // n_ctx, row % n_ctx, index, query_positions, query_rows, query_index)
 
 
-# ---------------------------------------------------------------- look-ups
-
-
 class GatherPlan:
     """Which of a table's `n_values` values each slot takes, and the same seen from the values, sorted (CSR)."""
 
@@ -115,9 +112,6 @@ class _Gather(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return (ctx.plan.counting @ gradients[0].T).T, None
-
-
-# ---------------------------------------------------------------- weighted sums
 
 
 class BagPlan:

@@ -32,12 +32,9 @@ class TransformerBlock(nn.Module):
         initialise(self, seed)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch pos d_model"],
-        query_positions: Int[Tensor, " query"] | None = None,
-        hook: Hook = untouched,
-        attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch query d_model"]:
+        self, x: Float[Tensor, "batch pos d_model"], query_positions: Int[Tensor, " query"] | None = None,
+        hook: Hook = untouched, attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    ) -> Float[Tensor, "batch query d_model"]:  # fmt: skip
         """The residual stream after the block, at the query positions; None: at all."""
         x = hook("hook_resid_pre", x)
         attn_out = self.attn(self.ln1(x, within(hook, "ln1")), query_positions, within(hook, "attn"), attention_mask)
@@ -78,13 +75,9 @@ class Transformer(nn.Module):
         initialise(self, seed)
 
     def forward(
-        self,
-        tokens: Int[Tensor, "batch pos"],
-        *,
-        query_positions: Sequence[int] | None = None,
-        hook: Hook = untouched,
-        attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch query vocab"]:
+        self, tokens: Int[Tensor, "batch pos"], *, query_positions: Sequence[int] | None = None,
+        hook: Hook = untouched, attention_mask: Bool[Tensor, "batch pos"] | None = None,
+    ) -> Float[Tensor, "batch query vocab"]:  # fmt: skip
         """Logits at the query positions (None: at all). The last layer computes nothing for other positions.
 
         `attention_mask` is False at padding, which may stand at the left: a padded row gives what it gives without.
@@ -98,12 +91,9 @@ class Transformer(nn.Module):
         return self.logits_at(tokens, at, hook, attention_mask)
 
     def logits_at(
-        self,
-        tokens: Int[Tensor, "batch pos"],
-        query_positions: Int[Tensor, " query"] | None,
-        hook: Hook = untouched,
+        self, tokens: Int[Tensor, "batch pos"], query_positions: Int[Tensor, " query"] | None, hook: Hook = untouched,
         attention_mask: Bool[Tensor, "batch pos"] | None = None,
-    ) -> Float[Tensor, "batch query vocab"]:
+    ) -> Float[Tensor, "batch query vocab"]:  # fmt: skip
         """The same for tokens that were checked before: a check at each step would have a GPU wait for the host."""
         x, last = hook("hook_embed", F.embedding(tokens, self.W_E)), len(self.blocks) - 1
         if self.W_pos is not None:

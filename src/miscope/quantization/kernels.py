@@ -35,9 +35,6 @@ SMALLEST = 1e-30  # the least magnitude that a row's scale is made from, so that
 ROWS, INPUTS, OUTPUTS = 5, 96, 32  # of the probe: more than a register's worth of each
 
 
-# ---------------------------------------------------------------- activations
-
-
 @dataclass(frozen=True)
 class Affine:
     """A fixed range: x = (code - zero) * scale, codes -128 to 127."""
@@ -90,9 +87,6 @@ def _constant(
     return torch.full((n,) if n else (), value, dtype=dtype, device=device)
 
 
-# ---------------------------------------------------------------- products
-
-
 def prepacked(codes: Int8[Tensor, "d_in d_out"]) -> Tensor:
     """The weight in oneDNN's own order, of the same size; `to_dense` gives the codes back."""
     return torch.ops.onednn.qlinear_prepack(codes.T.contiguous(), None)
@@ -135,9 +129,6 @@ def _integers(x: Int8[Tensor, "row d_in"], weight: Int8[Tensor, "d_in d_out"]) -
     return torch._int_mm(x, weight)
 
 
-# ---------------------------------------------------------------- which kernel, and how large a code
-
-
 def kernel_for(largest_code: int, wanted: tuple[Kernel, ...] = ("onednn", "int_mm")) -> Kernel:
     """The first of the kernels wanted that multiplies codes up to `largest_code` exactly on this machine."""
     limit = SAFE_LIMIT if largest_code <= SAFE_LIMIT else FULL_LIMIT
@@ -167,9 +158,6 @@ def _is_exact(kernel: Kernel, limit: int) -> bool:
     finally:
         CALLS.clear()
         CALLS.update(before)
-
-
-# ---------------------------------------------------------------- four bits
 
 
 class _Scratch(threading.local):

@@ -93,9 +93,6 @@ def straight_through(x: Tensor, value: Tensor) -> Tensor:
     return value + (x - x.detach())
 
 
-# ---------------------------------------------------------------- quantized
-
-
 @dataclass(frozen=True)
 class _Ready:
     """What the first forward pass finds out, at hand without a module's look-ups."""
@@ -188,8 +185,6 @@ class QuantLinear(nn.Module, SharesInput):
         out = (self._ready or self._get_ready())(rows, n_layers).view(*x.shape[:-1], len(self.scale))
         return out if out.dtype == x.dtype else out.to(x.dtype)
 
-    # ------------------------------------------------------------ the weight, in its forms
-
     @property
     def weight(self) -> Float[Tensor, "rows columns"]:
         """The dequantized weight, [d_in d_out] as in Linear; once transposed, [d_out d_in]."""
@@ -243,8 +238,6 @@ class QuantLinear(nn.Module, SharesInput):
         assert held is not None
         return lambda: held
 
-    # ------------------------------------------------------------ torch's own ways with a module
-
     @torch.inference_mode(False)
     def _as_plain(self) -> None:
         """Back to buffers alone; the next forward pass packs anew."""
@@ -282,9 +275,6 @@ class QuantLinear(nn.Module, SharesInput):
 
 CODES = ("codes", "nibbles", "multipliers")
 BUFFERS = (*CODES, "scale", "bias", "input_range")
-
-
-# ---------------------------------------------------------------- layers that read one input
 
 
 def _shares(layers: Sequence[QuantLinear]) -> list[_Share] | None:

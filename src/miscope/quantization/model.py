@@ -126,9 +126,6 @@ def stored_bytes(model: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in {id(t): t for t in model.state_dict(keep_vars=True).values()}.values())
 
 
-# ---------------------------------------------------------------- parts
-
-
 def _plain(own: QuantLinear) -> Linear:
     weight = own.weight
     linear = Linear(*weight.shape, has_bias=own.bias is not None)
@@ -161,9 +158,6 @@ def replace_layers(model: M, kind: type[L], by: Callable[[str, L], nn.Module]) -
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, by(name, layer))
     return model
-
-
-# ---------------------------------------------------------------- a file
 
 
 def save_quantized(path: Path, model: Transformer) -> None:
@@ -214,9 +208,6 @@ def load_quantized(path: Path) -> Transformer:
 
 def _digest(tensors: dict[str, Tensor]) -> str:
     return keys.digest_of_arrays({name: tensor.detach().numpy() for name, tensor in tensors.items()})
-
-
-# ---------------------------------------------------------------- speed
 
 
 def least_seconds(runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS, repeats: int = 3) -> dict[str, float]:

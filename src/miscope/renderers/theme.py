@@ -27,19 +27,14 @@ _AXIS = {
 
 pio.templates["miscope"] = go.layout.Template(
     layout={
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "colorway": list(PALETTE),
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
+        "font": {"family": FONT, "size": 13, "color": INK}, "paper_bgcolor": "white", "plot_bgcolor": "white",
+        "colorway": list(PALETTE), "xaxis": _AXIS, "yaxis": _AXIS, "bargap": 0.15,
         "title": {"font": {"size": 17}, "x": 0, "xanchor": "left", "xref": "container"},
         "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
         "legend": {"orientation": "h", "font": {"size": 12}, "itemsizing": "constant", "traceorder": "normal"},
-        "bargap": 0.15,
         "scene": {axis: {"backgroundcolor": "white", "gridcolor": "#DDDDDD"} for axis in ("xaxis", "yaxis", "zaxis")},
     }
-)
+)  # fmt: skip
 
 
 def phase_color(name: str, position: int) -> str:

@@ -19,7 +19,7 @@ Method = Literal["huber", "squared", "asymmetric"]
 METHODS: dict[Method, str] = {
     "huber": "Huber's loss (delta 0.001) on the logarithm of the loss, in log-sum-exp form",
     "squared": "squared error, non-negative least squares inside a search over the exponents",
-    "asymmetric": "absolute error, ten times as dear where the law lies above the run",
+    "asymmetric": "absolute error, weighted tenfold where the law lies above the run",
 }
 Shape = Literal["parabola", "akima"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)

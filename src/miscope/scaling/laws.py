@@ -110,9 +110,9 @@ def _noise(results: Results, kept: Mask, curves: Sequence[isoflop.Curve], laws: 
     repeats = isoflop.seed_noise(budget, parameters, loss)
     if repeats is not None:
         return fit.Noise(repeats, "repeats with other seeds")
-    left_over = {"the parabolas leave": isoflop.parabola_noise(curves)}
-    left_over |= {f"the law by {law.key} leaves": law.spread() for law in laws}
-    known = [(sigma, f"what {source} over") for source, sigma in left_over.items() if sigma is not None]
+    residuals = {"the residuals of the parabolas": isoflop.parabola_noise(curves)}
+    residuals |= {f"the residuals of the law by {law.key}": law.spread() for law in laws}
+    known = [(sigma, source) for source, sigma in residuals.items() if sigma is not None]
     return fit.Noise(*min(known, key=lambda pair: pair[0], default=(None, "nothing")))
 
 
@@ -259,7 +259,7 @@ def _of_fit(whole: fit.Fit) -> Answers:
         "How are intervals made?": f"{whole.level:.0%} percentile; {made.settings.draws:,} bootstraps of runs for the "
         f"law, as many redrawings of noise for IsoFLOP, noise from {whole.noise.source}; seed {made.settings.seed}",
         "Which runs are left out?": "; ".join(f"{run.id}: {run.reason}" for run in whole.set_aside) or "none",
-        "Which runs stand out, and stay in?": ", ".join(run.id for run in whole.outliers) or "none",
+        "Which outliers are kept?": ", ".join(run.id for run in whole.outliers) or "none",
         "Is the law tested on runs it has not seen?": None if ahead is None or error is None else
         f"yes: fitted without the {ahead.n} runs of most compute, it misses their loss by {error:.2%} on average",
         "How far is it extrapolated?": f"to {furthest:.3g} FLOPs, "
@@ -272,7 +272,7 @@ def _repetition(results: Results) -> str | None:
     """By the records' epochs, which a point has none of whose data are a stream."""
     trained = [run for run in results.runs if run.steps is not None]
     most = max((run.epochs for run in trained if run.epochs is not None), default=None)
-    stream = "no: the data are a stream without end" if trained else None
+    stream = "no: the data are unlimited" if trained else None
     return stream if most is None else f"seen {most:.3g} times at most"
 
 

@@ -142,7 +142,7 @@ def _entry(root: Path, study: str, made: Config, folder: Folder) -> dict[str, An
     settings = dict(made.dataset)
     if settings.pop("_target_").rpartition(".")[0] != FAMILIES:
         raise MiscopeError(
-            f"The data of `{study}` are no family's, so there is no probe to look with; use `dataset: {{name: family, "
+            f"The data of `{study}` do not come from a family, so there is no probe; use `dataset: {{name: family, "
             "family: ...}}` or `text`."
         )
     family = settings.pop("family", "text")
@@ -179,7 +179,7 @@ def against_scale(workspace: Workspace, study: str, measure: str) -> pd.DataFram
     chosen = moved[moved["measure"] == measure]
     if not len(chosen):
         known = ", ".join(sorted(name for name in set(moved["measure"]) if " of " not in name)[:12])
-        raise MiscopeError(f"`{measure}` moved in no point of `{study}`; some that did: {known}.")
+        raise MiscopeError(f"`{measure}` changed in no point of `{study}`; measures that did: {known}.")
     table = chosen[["variant", "before", "by", "start", "end"]].copy()
     for column in ("parameters", "budget", "loss"):
         table[column] = [getattr(runs[name], column) for name in table["variant"]]

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linprog, minimize
 from scipy.sparse import csr_array, eye_array, hstack
+from scipy.special import huber
 
 from miscope.maths.power_laws import ALLOWED, NAMES, Centred, Law, Number, least_squares
 from miscope.scaling import fit
@@ -104,8 +105,8 @@ class Fitted:
             return estimate
         return estimate.refused(
             f"E is not identifiable: its {fit.LEVEL:.0%} interval runs from {low:.3g} to {high:.3g} nats, with "
-            f"{lowest:.3g} the lowest loss measured. Longer runs of larger models would tell; a floor that is known "
-            "can be pinned."
+            f"{lowest:.3g} the lowest loss measured. Longer runs of larger models would determine it; a known floor "
+            "can be held fixed."
         )
 
     def _target(self, flops: float, k: float, seed: int) -> fit.LawTarget:
@@ -155,7 +156,7 @@ def objective(points: Points, law: Law, method: fit.Method) -> float:
     if method == "asymmetric":
         error = points.loss - predicted
         return float(np.where(error < 0, -OVER_WEIGHT * error, error).mean())
-    return float(_huber(np.log(predicted) - np.log(points.loss)).sum())
+    return float(huber(DELTA, np.log(predicted) - np.log(points.loss)).sum())
 
 
 def unfit(points: Points) -> fit.Refusal | None:
@@ -175,14 +176,9 @@ def unfit(points: Points) -> fit.Refusal | None:
         return None
     return fit.Refusal(
         "not identifiable",
-        f"Size and tokens move together in all runs (correlation {correlation:.5f} of their logarithms): what each "
-        "does alone cannot be told.",
+        f"Size and tokens vary together in all runs (correlation {correlation:.5f} of their logarithms): their "
+        "separate effects cannot be determined.",
     )
-
-
-def _huber(residual: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    size = np.abs(residual)
-    return np.where(size <= DELTA, residual**2 / 2, DELTA * (size - DELTA / 2))
 
 
 class _Huber:
@@ -209,7 +205,7 @@ class _Huber:
         slope = SCALE * self.weights * np.clip(residual, -DELTA, DELTA) / predicted
         by_size, by_data = slope * sizes, slope * data
         gradient = [by_size.sum(), by_data.sum(), -(by_size @ self.at.n), -(by_data @ self.at.d), slope.sum() * floor]
-        return SCALE * float(self.weights @ _huber(residual)), np.array(gradient[: len(theta)])
+        return SCALE * float(self.weights @ huber(DELTA, residual)), np.array(gradient[: len(theta)])
 
     def descended(self, theta: np.ndarray, most: int = 300) -> tuple[float, np.ndarray]:
         """Objective and theta at the end of a bounded descent of at most `most` iterations."""

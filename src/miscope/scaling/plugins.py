@@ -157,7 +157,7 @@ def probed(plugin: Plugin) -> Probed:
     batch: Batch = plugin.called("build", lambda: source(train).batch(0, 0, 2))
     beside: Batch = plugin.called("build", lambda: held_out(test, 2, 1)[0])
     if (rows := plugin.called("build", n_rows, batch)) != 2:
-        raise plugin.fault(f"two examples were asked for, and a batch of {rows} came")
+        raise plugin.fault(f"two examples were requested; a batch of {rows} was returned")
     count = plugin.called("token_count", dataset.token_count)
     if not (count is None or (isinstance(count, int) and count > 0)):
         raise plugin.fault(f"`token_count` gives {count!r}; allowed: a whole number above 0, or None")

@@ -89,7 +89,7 @@ def read(file: Path, command: str = "") -> Results:
             )
     if len(set(results.ids)) < len(results):
         twice = next(i for i in results.ids if results.ids.count(i) > 1)
-        raise MiscopeError(f"{file}: the id `{twice}` stands twice.")
+        raise MiscopeError(f"{file}: the id `{twice}` occurs twice.")
     return results
 
 

@@ -141,7 +141,7 @@ def study(name: str, spec: Mapping[str, Any], root: Path = Path()) -> Study:
     configuration.only_known_keys(spec, tuple(key for key in field_names(Study) if key != "name"), where)
     for key in NEEDED:
         if key not in spec:
-            raise MiscopeError(f"params.yaml: `{where}` says no `{key}`; it needs {', '.join(NEEDED)}.")
+            raise MiscopeError(f"params.yaml: `{where}` has no `{key}`; it needs {', '.join(NEEDED)}.")
     own: dict[str, Any] = {
         "model": plugin("model", spec["model"], f"{where}.model", root),
         "dataset": plugin("dataset", spec["dataset"], f"{where}.dataset", root),
@@ -184,7 +184,7 @@ def _coerced(cls: type, spec: Any, where: str, *needed: str) -> dict[str, Any]:
         raise MiscopeError(f"params.yaml: `{where}` = {spec!r} must be a mapping.")
     configuration.only_known_keys(spec, field_names(cls), where)
     if missing := sorted(set(needed) - spec.keys()):
-        raise MiscopeError(f"params.yaml: `{where}` says no {', '.join(f'`{key}`' for key in missing)}.")
+        raise MiscopeError(f"params.yaml: `{where}` has no {', '.join(f'`{key}`' for key in missing)}.")
     return configuration.coerced(cls, spec, where)
 
 
@@ -306,7 +306,7 @@ def _notes_on_sizes(sizes: Mapping[float, Sequence[Size]]) -> list[str]:
 
 
 def _notes_on_points(points: Sequence[Point], asked: int) -> Iterator[str]:
-    """Repeated data, short runs, sizes that fell together."""
+    """Repeated data, short runs, points that coincide."""
     if repeated := [point.epochs for point in points if point.epochs and point.epochs > 1]:
         yield (
             f"{len(repeated)} of {len(points)} points see data more than once, up to {max(repeated):.1f} times; the "
@@ -315,7 +315,7 @@ def _notes_on_points(points: Sequence[Point], asked: int) -> Iterator[str]:
     if short := [point.steps for point in points if point.steps < FEW_UPDATES]:
         yield f"{len(short)} of {len(points)} points make fewer than {FEW_UPDATES} updates, down to {min(short)}."
     if len(points) < asked:
-        yield f"{asked - len(points)} sizes fell together with another; {len(points)} points are left."
+        yield f"{asked - len(points)} points coincide with others; {len(points)} are left."
 
 
 # ---------------------------------------------------------------- what it costs
@@ -336,8 +336,8 @@ def lines_of(plan: Plan) -> Iterator[str]:
         yield f"No loss can fall below {plan.entropy:.4f} nats, the entropy."
     yield from plan.notes
     total, jobs = sum(seconds.values()), default_jobs(plan)
-    each = f", {total / jobs / 3600:.2f} h with {jobs} side by side" if jobs > 1 else ""
-    yield f"Expected here: {total / 3600:.2f} h{each}."
+    each = f", {total / jobs / 3600:.2f} h with {jobs} jobs in parallel" if jobs > 1 else ""
+    yield f"Expected time on this machine: {total / 3600:.2f} h{each}."
 
 
 def expected_seconds(plan: Plan) -> dict[str, float]:

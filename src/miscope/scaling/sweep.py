@@ -64,7 +64,7 @@ def bring_up_to_date(
         before = torch.get_num_threads()
         try:
             for planned in missing:
-                _train(plan, planned, runs, on_progress)
+                train(plan, planned, runs, on_progress)
         finally:
             torch.set_num_threads(before)
     device = device_for(Recipe(steps=1, device=plan.running.device))
@@ -105,11 +105,6 @@ def default_jobs(plan: Plan) -> int:
     return max(1, n_cores // plan.running.threads)
 
 
-def _train(plan: Plan, planned: Point, runs: Path, on_progress: OnProgress) -> None:
-    torch.set_num_threads(plan.running.threads)
-    train(plan, planned, Folder(runs / planned.id), lambda step: on_progress(planned.id, step))
-
-
 def _side_by_side(plan: Plan, missing: Sequence[Point], runs: Path, jobs: int, on_progress: OnProgress) -> None:
     """Each point in a process of its own kind; the first that fails stops the rest."""
     context = multiprocessing.get_context("spawn")
@@ -136,7 +131,7 @@ def _side_by_side(plan: Plan, missing: Sequence[Point], runs: Path, jobs: int, o
 def _train_elsewhere(plan: Plan, planned: Point, runs: Path, news: Any) -> None:
     """A point in a process of its own, which tells of fifty updates and the last."""
     told = {*range(0, planned.steps, max(1, planned.steps // 50)), planned.steps}
-    _train(plan, planned, runs, lambda name, step: news.put((name, step)) if step in told else None)
+    train(plan, planned, runs, lambda name, step: news.put((name, step)) if step in told else None)
 
 
 def _written_results(root: Path, plan: Plan, runs: Path) -> Records:
@@ -151,17 +146,18 @@ def _written_results(root: Path, plan: Plan, runs: Path) -> Records:
     return results
 
 
-def train(plan: Plan, planned: Point, folder: Folder, on_update: Callable[[int], None] = lambda _: None) -> None:
+def train(plan: Plan, planned: Point, runs: Path, on_progress: OnProgress) -> None:
     """Bring a point up to date in its folder.
 
     Raises:
         MiscopeError: the loss is not finite, the data are others than at planning, or they end too soon.
     """
     keep_freed_memory()
-    dataset = plugins_of(planned)[1]
+    torch.set_num_threads(plan.running.threads)
+    folder, dataset = Folder(runs / planned.id), plugins_of(planned)[1]
     if probed(dataset).digest != plan.data.digest:
         raise MiscopeError(
-            f"{dataset.target} gives other data than when the plan was made. Run `dvc repro -f plan@{plan.study}`."
+            f"{dataset.target} gives different data than when the plan was made. Run `dvc repro -f plan@{plan.study}`."
         )
     recipe, key, steps = recipe_of(plan, planned), key_of(plan, planned).digest, planned.steps
     device, checkpoints = device_for(recipe), checkpoint_steps(plan, planned)
@@ -170,7 +166,7 @@ def train(plan: Plan, planned: Point, folder: Folder, on_update: Callable[[int],
     n_states = max(1, recipe.resume_points)  # the record is made from the one at the last step
     states = {round(steps * i / n_states) for i in range(1, n_states + 1)}
     target = Target(store, checkpoints, checkpoints | {steps}, states)
-    train_missing(lambda: trainer_of(plan, planned, on_update), [target], device)
+    train_missing(lambda: trainer_of(plan, planned, lambda step: on_progress(planned.id, step)), [target], device)
     if device.writes:
         record = _record(planned, store, device)
         files.sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in checkpoints})

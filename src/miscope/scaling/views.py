@@ -169,8 +169,9 @@ def _draw_isoflop(figure: go.Figure, table: Layers) -> None:
 
 @view(
     question="Which size is best at each compute budget?",
-    reading="Each colour is one budget. Left of the minimum the model is too small for its data, right of it it saw "
-    "too few tokens. Solid: a parabola; dotted: Akima's curve through them. Diamonds mark minima that lie inside.",
+    reading="Each colour is one budget. Left of the minimum the model is too small for its data; right of it, it sees "
+    "too few tokens. Solid: a parabola; dotted: Akima's curve through the runs. Diamonds mark minima inside the range "
+    "of sizes.",
     draw=_layers(_draw_isoflop),
 )
 def isoflop(fit: Fit, results: Results) -> Layers:
@@ -201,8 +202,8 @@ def _draw_loss(figure: go.Figure, table: Layers) -> None:
 
 @view(
     question="How low does the loss get as compute grows?",
-    reading="Dots are runs, lighter for larger models. The line is the least loss that the law expects at a budget; "
-    "dashed, in the grey field, it is extrapolated. Runs below the band speak against the law.",
+    reading="Dots are runs, lighter for larger models. The line is the lowest loss that the law predicts for a budget; "
+    "where it is dashed, in the grey area, it is extrapolated. Runs below the band contradict the law.",
     draw=_layers(_draw_loss, right=90),
 )
 def loss_against_compute(fit: Fit, results: Results) -> Layers:
@@ -247,9 +248,9 @@ def _best(leaf: str, name: str, text: str, question: str) -> View:
 
 
 METHODS_READING = (
-    f"The band is the {LEVEL:.0%} interval of the method named under the question; the other lines are what the other "
-    "methods say, and their distance is what the choice of method is worth. Dashed, in the grey field: extrapolated. "
-    "Diamonds are the minima of single budgets."
+    f"The band is the {LEVEL:.0%} interval of the method named under the question. The other lines are the other "
+    "methods; their distance is the effect of the choice of method. Dashed, in the grey area: extrapolated. Diamonds "
+    "are the minima of single budgets."
 )
 best_sizes = _best("best_sizes", "parameters", "best size N*", "How large should the model be at a compute budget?")
 best_tokens = _best("best_tokens", "tokens", "best tokens D*", "How many tokens should it see at a compute budget?")
@@ -272,9 +273,10 @@ def _draw_residuals(figure: go.Figure, table: Layers) -> None:
 
 
 @view(
-    question="Where does the law miss?",
-    reading="A cloud without shape about 0 is a law that fits. A bend, or one end above and the other below, is a law "
-    "of the wrong form or runs that were not trained alike. Crosses stand out; they were fitted all the same.",
+    question="Where do the runs differ from the law?",
+    reading="If the law fits, the points scatter around 0 without a pattern. A bend, or one end above and the other "
+    "below, means that the law has the wrong form or that the runs were not trained alike. Crosses are outliers, which "
+    "are part of the fit.",
     draw=_layers(_draw_residuals),
 )
 def residuals(fit: Fit, results: Results) -> Layers:
@@ -302,8 +304,8 @@ def _draw_surface(figure: go.Figure, table: Layers) -> None:
 
 @view(
     question="Where on the loss surface did the runs lie?",
-    reading="Colour is the loss that the law expects; the red line is the best split of a budget into size and data. "
-    "The law is known where the runs are: a line that leaves them is a guess.",
+    reading="The colour is the loss that the law predicts; the red line is the best split of a budget into size and "
+    "data. The law is reliable where there are runs: where the line leaves them, it is a guess.",
     draw=_layers(_draw_surface, right=90),
 )
 def surface(fit: Fit, results: Results) -> Layers:

@@ -156,9 +156,6 @@ def target_of(
     return Target(store, checkpoints, evaluations, states, on_evaluation)
 
 
-# ---------------------------------------------------------------- where a checkpoint is worth its place
-
-
 def adaptive_steps(curve: Sequence[Evaluation], adaptive: Adaptive) -> set[int]:
     """Steps that cut the path of the metric into equal parts: at most `adaptive.checkpoints`, by the curve alone.
 

@@ -80,13 +80,10 @@ class Device:
     def describe(self) -> dict[str, Any]:
         """What the bytes of a training depend on, beside its settings."""
         return {
-            "device": self.torch.type,
+            "device": self.torch.type, "precision": self.precision, "processes": self.world,
             "name": torch.cuda.get_device_name() if self.torch.type == "cuda" else platform.machine(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
-            "threads": torch.get_num_threads(),
-            "processes": self.world,
-            "precision": self.precision,
-        }
+            "capability": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads(),
+        }  # fmt: skip
 
 
 def device_for(recipe: Recipe) -> Device:

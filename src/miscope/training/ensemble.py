@@ -94,9 +94,6 @@ def _losses(stack: _Stack, batches: Sequence[Batches], whole: Sequence[Batch] | 
     return (cross_entropy(answers, targets, scale=torch.cat(shares)[:, None]),)
 
 
-# ---------------------------------------------------------------- what members must share
-
-
 def _check_alike(variants: Sequence[Variant]) -> None:
     first, where = variants[0], f"Ensemble `{variants[0].recipe.ensemble}`:"
     for other in variants[1:]:

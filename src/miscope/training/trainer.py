@@ -22,7 +22,6 @@ from miscope.training.device import Device
 from miscope.training.optimization import learning_rate, optimizer_for, set_rate
 from miscope.workspace import store
 
-Update = Callable[[], Tensor]
 State = dict[str, Tensor]
 
 
@@ -150,9 +149,6 @@ class Trainer:
             self._replay.forget()
 
 
-# ---------------------------------------------------------------- a variant alone
-
-
 def lone(variant: Variant, device: Device) -> Trainer:
     """A Trainer of one variant, at step 0."""
     settings = {0: variant} | ({variant.branch.at: variant.branch} if variant.branch else {})
@@ -208,9 +204,6 @@ def _metrics(batches: Batches, network: Transformer, family: Family) -> dict[str
             raise MiscopeError(f"The family's `metrics` has `{min(taken)}`, a name of the curve's own; choose another.")
         numbers |= {f"{split}_{name}": float(value) for name, value in own.items()}
     return numbers
-
-
-# ---------------------------------------------------------------- states to resume from
 
 
 def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> State:

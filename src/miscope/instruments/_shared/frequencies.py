@@ -28,7 +28,7 @@ def of_specialised(statistic: str, n: int, n_neurons: int, level: float, n_frequ
 
 def of_count(statistic: str, n: int, n_neurons: int, probability: float) -> Null:
     """The null of how many of n_neurons there are that each random one is with that probability."""
-    source = f"99 % of sets of {n_neurons:,} random ones"
+    source = f"99 % of sets of {n_neurons:,} random neurons"
     return Null(statistic, n, binomial_quantile(n_neurons, probability), source, "matched")
 
 

@@ -64,5 +64,5 @@ def of_mean(statistic: str, mean: float, std: float, context: Context, chosen: I
     learned nothing treats them alike, each right answer is.
     """
     n = int(chosen.sum()) if context.grid else len(np.unique(context.probe.targets[chosen]))
-    source = f"99 % of means of {n:,} toss-ups of its spread"
+    source = f"99 % of means of {n:,} random numbers with its spread"
     return Null(statistic, mean, std * z_score(n_comparisons) / n**0.5, source)

@@ -10,7 +10,7 @@ from miscope.instrument import Artifact, Null, Output, in_words
 from miscope.maths.walks import burst
 
 MARGIN = 1.5  # one untrained network is one draw; another may have half as much again
-EVEN = "a walk of even pace, with a margin"
+EVEN = "a walk of constant speed, with a margin"
 NO_START = "there is no checkpoint of step 0, the untrained network"
 
 O = TypeVar("O", bound=Output)

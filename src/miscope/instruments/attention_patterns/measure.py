@@ -1,7 +1,7 @@
-r"""Where each head looks: its pattern's mean and spread over the probe, and how the answer's look varies by input.
+r"""Where each head attends: mean and spread of its pattern, and how attention from the answer varies with the input.
 
-An untrained head looks evenly at what it may see. In modular addition the answer position comes to split its attention
-between a and b by a wave of one frequency per head (variance fraction above 0.95).
+An untrained head attends evenly. In modular addition the answer position learns to divide its attention between a and b
+by a wave of one frequency per head (variance fraction above 0.95).
 
 Maths: $A_x(q, j)$ is a head's attention from position $q$ to $j$ on input $x$ of $B$; `mean` and `std` are
 $$\bar A = \tfrac{1}{B} \sum_x A_x, \qquad \Bigl(\tfrac{1}{B} \sum_x (A_x - \bar A)^2\Bigr)^{1/2}.$$
@@ -90,7 +90,7 @@ def _of_departure(patterns: Artifact[AttentionPatterns], step: int, query: int |
     def furthest(output: AttentionPatterns) -> float:
         return float(np.abs(output.mean - even_attention(output.mean))[:, :, query].max())
 
-    return against_untrained("furthest that attention is from even", patterns, furthest, step, margin=MARGIN)
+    return against_untrained("largest difference from even attention", patterns, furthest, step, margin=MARGIN)
 
 
 def _of_spread(patterns: Artifact[AttentionPatterns], step: int, query: int, key: int) -> Null:

@@ -12,9 +12,9 @@ LIMITS = {"attention": (0.0, 1.0)}
 
 
 @view(
-    question="Where does each head look?",
-    reading="Rows are the positions that look, columns those looked at; each row sums to 1. Cells above the "
-    "diagonal are closed to a causal network.",
+    question="Where does each head attend?",
+    reading="Rows are the positions that attend (queries), columns those attended to (keys); each row sums to 1. A "
+    "causal network cannot attend to cells above the diagonal.",
     draw=heatmap("key", "query", "attention", "head", is_square=True, titles=TITLES),
 )
 def overview(patterns: Artifact[AttentionPatterns], context: Context, step: int) -> Table:
@@ -28,9 +28,9 @@ def overview(patterns: Artifact[AttentionPatterns], context: Context, step: int)
 
 
 @view(
-    question="Which frequencies steer each head?",
-    reading="The share of the variance of a head's attention map at each frequency; those above 10 % are coloured "
-    "and named. In a grokked network each head follows one frequency of its embedding.",
+    question="Which frequencies does each head's attention follow?",
+    reading="The share of the variance of a head's attention map at each frequency; frequencies above 10 % are "
+    "coloured and named. In a grokked network each head follows one frequency of the embedding.",
     draw=bars("frequency", "fraction", facet="head", emphasis="is_large", titles={"frequency": "frequency k"}),
 )
 def frequencies(
@@ -49,8 +49,8 @@ def frequencies(
 
 @view(
     question="How does a head's attention depend on the input?",
-    reading="Each panel is a head: the weight that the answer position gives to one other position, over all "
-    "inputs. Stripes say that the head looks by the value of a single token.",
+    reading="Each panel is a head: its attention from the answer position to one other position, for all inputs. "
+    "Stripes mean that the attention depends on the value of a single token.",
     draw=heatmap("b", "a", "attention", "head", is_square=True, columns=2, height=430),
 )
 def maps(patterns: Artifact[AttentionPatterns], context: Context, step: int, *, key: int = 0) -> Table:
@@ -72,8 +72,8 @@ def maps(patterns: Artifact[AttentionPatterns], context: Context, step: int, *, 
 
 @view(
     question="How does attention from the answer position shift over training?",
-    reading="One panel per head, one curve per position that it looks at. Curves that part mean that the head has "
-    "chosen.",
+    reading="One panel per head, one curve per position that it attends to. Where the curves separate, the head "
+    "attends to one position more than to another.",
     draw=lines("step", "attention", "key", "head", columns=2),
 )
 def over_time(patterns: Artifact[AttentionPatterns], context: Context) -> Table:

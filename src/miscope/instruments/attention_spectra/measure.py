@@ -1,10 +1,10 @@
-r"""At which frequencies of the input each head compares tokens and moves them, read off its weights alone.
+r"""At which frequencies of the input each head compares tokens and moves them, measured on its weights alone.
 
-QK(x, y) = (E W_Q)(x) . (E W_K)(y) / sqrt(d_head) is a score between two tokens, E W_V what the head moves of a token.
-An untrained head spreads its energy over all frequencies; in modular addition few come to hold most of it.
+QK(x, y) = (E W_Q)(x) . (E W_K)(y) / sqrt(d_head) is the attention score between two tokens, E W_V what the head moves
+of a token. An untrained head spreads its energy over all frequencies; in modular addition a few hold most of it.
 
-Where every input ends on the same token (the `=` of modular addition), that token alone asks, and its score with each
-token is the one that counts; QK between summands is then a part of the weights that nothing uses.
+Where every input ends with the same token (the `=` of modular addition), only that token's query matters, so its score
+with each token is measured too; the QK scores between summands are then used by nothing.
 
 Maths: $E$ is the rows of $W_E$ of the basis' tokens, $F$ the basis with rows $f_r$ of length 1, $f_0$ the constant.
 $$Q = E W_Q / \sqrt{d_\text{head}}, \qquad K = E W_K, \qquad S = Q K^\top, \qquad \hat S = F S F^\top,$$

@@ -14,9 +14,10 @@ Part = Literal["value", "key", "query", "query-key", "score"]
 
 
 @view(
-    question="When does each head come to follow a single frequency?",
-    reading="Above: the share of the best frequency in a head's score with each token; below, in what it moves of a "
-    "token. A head that steers by one wave of the input nears 1 above; below, heads carry all key frequencies.",
+    question="When does each head use a single frequency?",
+    reading="Top: the share of the best frequency in a head's attention score with each token. Bottom: the same for "
+    "the values that the head moves. A head whose attention follows one wave of the input approaches 1 at the top; at "
+    "the bottom, heads carry all key frequencies.",
     draw=lines("step", "share", "head", "part", titles={"share": "share at the best frequency"}),
 )
 def overview(spectra: Artifact[AttentionSpectra], context: Context, null: Null) -> Table:
@@ -29,9 +30,10 @@ def overview(spectra: Artifact[AttentionSpectra], context: Context, null: Null) 
 
 @view(
     question="Do queries and keys agree in phase?",
-    reading="1: a token's score is largest with itself; -1: least; 0: a quarter of a period off, at the frequency that "
-    "holds most of the head's query-key energy at the end. Where that is little, the weights compare no tokens and "
-    "the curve means nothing: in modular addition only the last token asks.",
+    reading="The cosine of the phase difference between queries and keys, at the frequency with most of the head's "
+    "query-key energy at the end. 1: a token's score is largest with itself; -1: smallest; 0: a quarter of a period "
+    "apart. Where that energy is small the curve has no meaning: in modular addition only the last token's query "
+    "matters.",
     draw=lines("step", "alignment", "head", titles={"alignment": "alignment of query and key"}),
 )
 def alignment(spectra: Artifact[AttentionSpectra], context: Context) -> Table:
@@ -46,9 +48,9 @@ def alignment(spectra: Artifact[AttentionSpectra], context: Context) -> Table:
 
 
 @view(
-    question="Which frequencies do the weights of each head hold?",
-    reading="The share of energy at each frequency of what a head looks for (query), offers (key) or moves (value), "
-    "or of the score between them; those above 3 times the mean are coloured and named. `score` is the last token's.",
+    question="Which frequencies do the weights of each head contain?",
+    reading="The share of energy at each frequency of a head's queries, keys and values, or of the attention score; "
+    "frequencies above 3 times the mean are coloured and named. `score` is that of the last token.",
     draw=bars("frequency", "share", facet="head", emphasis="is_large", titles={"frequency": "frequency k"}),
 )
 def spectrum(

@@ -1,8 +1,8 @@
-r"""The paths of the right answers' centroids through one fixed plane, and how fast they go.
+r"""The paths of the right answers' centroids through one fixed plane, and their speed.
 
 The axes are fitted once to all checkpoints, so that nothing turns or flips between steps: a network that generalises
-unfolds the answers in them from a heap. What moves all answers alike is taken out and told apart, as it parts none of
-them; a checkpoint whose cloud lies outside of the axes says so by its `fit`.
+spreads the answers out from one point. Motion common to all answers is removed and reported separately, because it
+separates none of them. Where a checkpoint's centroids lie outside the axes, its `fit` is low.
 
 Maths: $\mu_r(t)$ is the centroid of answer $r$ of $C$ at step $t$, $m(t)$ the mean of all, $y_r = \mu_r - m$. The axes
 $u_i$ are the eigenvectors, to the eigenvalues $\lambda_i$, of
@@ -137,7 +137,7 @@ def _of_fit(trajectory: CentroidTrajectory) -> Null:
     """The mean over training at the last site, so that no checkpoint is judged by axes that are its own."""
     n, n_axes = len(trajectory.label), trajectory.coordinate.shape[3]
     if n <= n_axes + 1:
-        return Null.absent(f"{n_axes} components hold whatever {n} right answers do")
+        return Null.absent(f"{n_axes} components hold all the variance of {n} right answers")
     weights = time_weights(trajectory.steps)
     share, chance = (_mean(values[-1], weights) for values in (trajectory.fit, trajectory.chance_fit))
     start = float(np.nan_to_num(trajectory.fit[-1, 0]))  # NaN: all answers were one point
@@ -153,7 +153,7 @@ def _mean(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> 
 def _of_speed(trajectory: CentroidTrajectory, at: int) -> Null:
     is_cloud = np.isfinite(trajectory.fit[at])  # where all answers are one point, rounding moves them
     gaps, is_move = np.diff(trajectory.steps), is_cloud[1:] & is_cloud[:-1]
-    return of_moves("longest move of the answers", (trajectory.speed[at] * gaps)[is_move], gaps[is_move])
+    return of_moves("largest move of the answers", (trajectory.speed[at] * gaps)[is_move], gaps[is_move])
 
 
 instrument = OverTraining(

@@ -13,9 +13,10 @@ MOST = 40  # answers drawn, so that the lines can be told apart
 
 
 @view(
-    question="Which paths do the right answers take?",
-    reading="One line per right answer, from its centroid at the first checkpoint (hollow) to the last (full), about "
-    "the centre of all, coloured by where it ends. The axes are fitted once to all of training, so a turn is real.",
+    question="Which paths do the centroids of the right answers take?",
+    reading="One line per right answer, from its centroid at the first checkpoint (hollow) to the last (filled), "
+    "relative to the centre of all, coloured by its final angle. The axes are fitted once to all of training, so a "
+    "turn of the path is real.",
     draw=points("x", "y", "direction", "answer", group="answer", titles={"direction": "direction<br>at the end"}),
 )
 def overview(
@@ -62,9 +63,10 @@ def _chosen(label: Int[np.ndarray, " cls"], answers: tuple[int, ...]) -> Int[np.
 
 
 @view(
-    question="From when do the right answers lie in their later directions?",
-    reading="The share of the centroids' variance at each checkpoint inside the first components of all checkpoints. "
-    "Where it is low, the paths show a shadow; where it rises before the loss falls, the directions are there already.",
+    question="When do the centroids lie in their final directions?",
+    reading="The share of the centroids' variance at each checkpoint that lies in the principal components of all "
+    "checkpoints. Where it is low, the drawn paths show little of the motion. Where it rises before the loss falls, "
+    "the directions are there before the answers are right.",
     draw=lines("step", "fit", "site", "layer", titles={"fit": "share of variance in the axes"}),
 )
 def fit(trajectory: CentroidTrajectory, context: Context) -> Table:
@@ -78,9 +80,10 @@ def fit(trajectory: CentroidTrajectory, context: Context) -> Table:
 
 
 @view(
-    question="When do the right answers move?",
-    reading="Root mean square speed of the centroids, drawn at the middle of each interval. Above, what parts the "
-    "answers or brings them together; below, the drift of all, which parts none.",
+    question="When do the centroids of the right answers move?",
+    reading="Root mean square speed of the centroids, drawn at the middle of each interval. Top: motion relative to "
+    "their centre, which separates the answers or brings them together. Bottom: motion of the centre, which separates "
+    "none.",
     draw=lines("step", "speed", "site", "motion", log_y=True, titles={"speed": "distance per step"}),
 )
 def speed(trajectory: CentroidTrajectory, context: Context, *, layer: int = -1) -> Table:

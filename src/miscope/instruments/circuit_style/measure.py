@@ -1,10 +1,10 @@
-r"""How a network adds: by a clock, which multiplies waves of the two summands, or by a pizza, which adds them first.
+r"""How a network adds: like a clock, which multiplies waves of both summands, or like a pizza, which adds them first.
 
-A pizza treats both summands alike and is surer of some distances between them than of others; a clock does neither.
-Gradient symmetry is the cosine of an output's gradients by the embeddings of a and b; distance irrelevance, how much of
-the right logit's spread is left among the pairs of one distance. A published pizza has 0.99 and 0.17, a published clock
-0.33 and 0.85; those with symmetry above 0.98 and irrelevance below 0.6 were called pizzas. An untrained network has a
-symmetry near 0.99 too, for its attention is nearly even: symmetry alone is no pizza.
+A pizza treats both summands alike, and its logits depend on the distance between them; a clock does neither. Gradient
+symmetry is the cosine of an output's gradients with respect to the embeddings of a and b. Distance irrelevance is how
+much of the right logit's spread remains among pairs of one distance. A published pizza has 0.99 and 0.17, a published
+clock 0.33 and 0.85; networks with symmetry above 0.98 and irrelevance below 0.6 were called pizzas. An untrained
+network has a symmetry near 0.99 too, because its attention is nearly even: symmetry alone is no evidence for a pizza.
 
 Maths: $z_c$ is the logit of $c$ on the pair $(a, b)$, $g_a$ and $g_b$ its gradients by the embeddings of $a$ and $b$;
 $r(a, b)$ is the logit of the right answer, $a + d$ is modulo $p$. The mean is over the triples drawn; standard

@@ -15,9 +15,10 @@ PIZZA = (0.98, 0.6)  # symmetry above and irrelevance below, in the source
 
 @view(
     question="Does the network add like a clock or like a pizza?",
-    reading="A pizza has symmetry above 0.98 and irrelevance below 0.6; a published clock has 0.33 and 0.85. Symmetry "
-    "alone says nothing: an untrained network has 0.99 by itself, as its attention is even, and one that only "
-    "memorises loses it. Chance is gradients of unrelated triples, and logits shuffled over the pairs.",
+    reading="A pizza has a gradient symmetry above 0.98 and a distance irrelevance below 0.6; a published clock has "
+    "0.33 and 0.85. Symmetry alone says little: an untrained network has 0.99, because its attention is even, and a "
+    "network that only memorises loses it. The null is gradients of unrelated triples, and logits shuffled over the "
+    "pairs.",
     draw=lines("step", "value", "curve", "measure", titles={"value": " "}),
 )
 def overview(style: Artifact[CircuitStyle], context: Context) -> Table:
@@ -34,9 +35,9 @@ def overview(style: Artifact[CircuitStyle], context: Context) -> Table:
 
 
 @view(
-    question="Is the network surer of some distances between the summands?",
-    reading="The right logit over all pairs of one distance. A pizza's falls to its floor at the distances at which "
-    "its waves cancel, and pairs of one distance are alike; a clock's is flat.",
+    question="Does the right logit depend on the distance between the summands?",
+    reading="The right logit over all pairs of one distance. In a pizza it is small at the distances at which its "
+    "waves cancel, and all pairs of one distance are alike; in a clock it is flat.",
     draw=lines("distance", "logit", "curve", titles={"distance": "distance b - a", "logit": "right logit"}),
 )
 def distances(style: Artifact[CircuitStyle], context: Context, step: int) -> Table:
@@ -55,9 +56,9 @@ def _span(style: Artifact[CircuitStyle]) -> tuple[float, float]:
 
 
 @view(
-    question="By which way does the network come to its style of adding?",
-    reading="Pizzas lie at the right and low (symmetry above 0.98, irrelevance below 0.6), clocks at the left and "
-    "high. A network that goes through one corner to the other has changed its style.",
+    question="How does the network reach its style of adding?",
+    reading="Pizzas are at the bottom right (symmetry above 0.98, irrelevance below 0.6), clocks at the top left. A "
+    "path through one of these corners to the other is a network that changed its style.",
     draw=path("symmetry", "irrelevance", titles={"symmetry": MEASURES[0], "irrelevance": MEASURES[1]}),
     null="overview",
 )

@@ -1,8 +1,8 @@
 r"""How much each attention head reads of what a head of an earlier layer writes: Q-, K- and V-composition.
 
-A score is the size of the product of two heads' circuits over the product of their sizes, from 0 (the later head reads
-nothing of it) to 1 (each of one direction, the same). Random heads score about 1 / sqrt(d_model): only what exceeds
-`chance` is composition. In an induction circuit the K-composition of one pair stands out.
+A score is the norm of the product of two heads' circuits divided by the product of their norms, from 0 (the later head
+reads nothing of it) to 1 (both have one direction, the same). Random heads score about 1 / sqrt(d_model): only values
+above `chance` are composition. In an induction circuit the K-composition of one pair stands out.
 
 Maths: for row vectors the earlier head 1 writes $x W_{OV}^1$, $W_{OV} = W_V W_O$, and the later head 2 scores
 $x W_{QK}^2 y^\top$, $W_{QK} = W_Q W_K^\top$. With Frobenius norms, `score` is for Q, K and V

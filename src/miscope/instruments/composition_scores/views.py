@@ -12,9 +12,9 @@ NAMES = [f"{kind}-composition" for kind in KINDS]
 
 
 @view(
-    question="Which heads come to build on an earlier head?",
-    reading="For each kind the pairs that score highest at the end; 0.1 → 1.2 is head 1 of layer 0 read by head 2 of "
-    "layer 1, as its query, key or value. What rises above the grey line is composition.",
+    question="Which heads read an earlier head?",
+    reading="The pairs with the highest scores at the end, for each kind of composition. 0.1 → 1.2 means that head 2 "
+    "of layer 1 reads head 1 of layer 0, as its query, key or value. A curve above the grey line is composition.",
     draw=lines("step", "score", "pair", "kind", labelled=True, titles={"score": "composition"}),
 )
 def overview(scores: Artifact[CompositionScores], context: Context, null: Null, *, pairs: int = 3) -> Table:
@@ -35,8 +35,8 @@ def overview(scores: Artifact[CompositionScores], context: Context, null: Null, 
 
 @view(
     question="How much does each head read of what an earlier head writes?",
-    reading="Rows are the heads that write, columns those that read it as their query, key or value. White is what "
-    "random heads would score, red more, blue less: a reader that avoids the writer.",
+    reading="Rows are the heads that write, columns the heads that read it as their query, key or value. White is the "
+    "score of random heads, red is more, blue is less: the reader avoids what the writer writes.",
     draw=heatmap("later", "earlier", "excess", "kind", colorscale=DIVERGING, is_square=True, columns=3, titles=TITLES),
 )
 def matrix(scores: Artifact[CompositionScores], context: Context, step: int) -> Table:

@@ -1,7 +1,7 @@
 r"""Which frequencies of the input group the token embedding uses, and whether the unembedding uses the same.
 
-An untrained embedding spreads its energy evenly (Gini near 0.05 at p = 113); a network that has learned modular
-addition keeps a handful of frequencies (Gini above 0.5), the same ones at both ends.
+An untrained embedding spreads its energy evenly (Gini near 0.05 at p = 113). A network that has learned modular
+addition uses a few frequencies (Gini above 0.5), the same ones in embedding and unembedding.
 
 Maths: $E$ is the rows of $W_E$ of the basis' tokens, $f_r$ a row of the basis, of length 1; $r \in k$ are $\cos k$ and
 $\sin k$, and there are $n_f$ frequencies.
@@ -110,7 +110,7 @@ def _of_both_ends(output: DominantFrequencies) -> Null:
     if output.unembedding_power is None:
         return Null.absent("the outputs are not the tokens, so there is no second spectrum to compare")
     if len(output.frequency) == 1:
-        return Null.absent("there is one frequency alone, which both ends must share")
+        return Null.absent("there is only one frequency, which embedding and unembedding must share")
     rows = np.bincount((np.arange(1, len(output.row_norm)) - 1) // 2)  # of an even group's last frequency there is one
     correlation, threshold = agreement(output.power / rows, output.unembedding_power / rows)
     source = "99 % of random pairings of their frequencies"

@@ -13,8 +13,8 @@ MEASURES = ("Gini coefficient", "inverse participation ratio", CHANCE)
 
 @view(
     question="Which frequencies does the embedding use?",
-    reading="Each bar is a frequency's share of the embedding's squared norm, cosine and sine stacked; coloured "
-    "bars are above the dashed line, 3 times the mean. A network that has learned modular addition keeps two to five "
+    reading="Each bar is a frequency's share of the embedding's squared norm, with cosine and sine stacked. Coloured "
+    "bars are above the dashed line, 3 times the mean. A network that has learned modular addition uses two to five "
     "frequencies.",
     draw=bars("frequency", "share", "part", emphasis="is_dominant", titles=TITLES),
 )
@@ -43,9 +43,9 @@ def overview(frequencies: Artifact[DominantFrequencies], context: Context, step:
 
 
 @view(
-    question="When do the frequencies that the network ends with take over its embedding?",
-    reading="Each row is a frequency, bright where it holds much of the embedding. Rows that brighten and stay are "
-    "kept; rows that brighten and fade were tried and dropped.",
+    question="When do the final frequencies take over the embedding?",
+    reading="Each row is a frequency, bright where it has a large share of the embedding. Rows that become bright and "
+    "stay bright are frequencies that the network keeps; rows that fade again are frequencies that it drops.",
     draw=heatmap("step", "frequency", "power", titles=TITLES),
 )
 def evolution(frequencies: Artifact[DominantFrequencies], context: Context) -> Table:
@@ -56,9 +56,9 @@ def evolution(frequencies: Artifact[DominantFrequencies], context: Context) -> T
 
 @view(
     question="How sparse is the embedding's spectrum?",
-    reading="Both measures are low when all frequencies share the power and near 1 when one has everything. Spread "
-    "over F equal frequencies the inverse participation ratio is 1 / F. Grey: the Gini coefficient that one "
-    "random order of the tokens in a hundred exceeds.",
+    reading="Both measures are low when all frequencies have equal shares, and near 1 when one frequency has "
+    "everything. With F equal frequencies the inverse participation ratio is 1 / F. Grey: the Gini coefficient that 1 "
+    "% of random token orders exceed.",
     draw=lines("step", "sparsity", "measure"),
 )
 def sparsity(frequencies: Artifact[DominantFrequencies], context: Context) -> Table:
@@ -69,9 +69,9 @@ def sparsity(frequencies: Artifact[DominantFrequencies], context: Context) -> Ta
 
 
 @view(
-    question="Does the network write the frequencies that it reads?",
-    reading="Above: the embedding's share of power per frequency; below: the unembedding's. The circuit that adds "
-    "in frequency space needs the same frequencies at both ends.",
+    question="Does the unembedding use the frequencies of the embedding?",
+    reading="Top: the embedding's share of power per frequency; bottom: the unembedding's. A circuit that adds with "
+    "waves needs the same frequencies in both.",
     draw=bars("frequency", "power", "matrix", "matrix", emphasis="is_dominant", titles=TITLES),
 )
 def unembedding(frequencies: Artifact[DominantFrequencies], context: Context, step: int) -> Table:

@@ -1,8 +1,8 @@
-r"""When the network comes to answer each input right for good, and which ones it forgets.
+r"""The step from which the network answers each input right, and which inputs it forgets.
 
-Inputs that are trained on are learned while the network memorises, the others only when it generalises. With few
-answers some inputs are right by chance and count as learned at once; one that is right only at the last checkpoints
-does not yet.
+Training inputs are learned while the network memorises, the others only when it generalises. With few answers some
+inputs are right by chance and count as learned at once; an input that is right only at the last checkpoints does not
+count yet.
 
 Maths: $c_i$ is 1 where the input is right at checkpoint $i$, of step $t_i$, and 0 where not; $h$ is `hold`.
 $$\text{learned\_step} = \min \{\, t_i : c_i = c_{i+1} = \dots = c_{i+h-1} = 1 \,\}, \qquad

@@ -9,9 +9,10 @@ from miscope.plugin import Context, NotApplicable, Table, heatmap, lines, long, 
 
 
 @view(
-    question="When is each input answered right for good?",
-    reading="The step from which an input is answered right at three checkpoints in a row, or as many as the setting "
-    "`hold` says; white: never. Dark cells are the inputs that it memorises, bright ones those that it works out.",
+    question="From which step on is each input answered right?",
+    reading="The first of three successive checkpoints at which the input is answered right (the setting `hold` "
+    "changes the number); white: never. Dark cells are inputs that the network memorises, bright cells inputs that it "
+    "generalises to.",
     draw=heatmap("b", "a", "learned_step", is_square=True, height=430, titles={"learned_step": "first learned step"}),
 )
 def overview(learned: FirstLearnedStep, context: Context) -> Table:
@@ -27,8 +28,8 @@ def overview(learned: FirstLearnedStep, context: Context) -> Table:
 
 @view(
     question="Which inputs does the network forget?",
-    reading="How often an input was right at one checkpoint and wrong at the next. Memorised inputs are hardly ever "
-    "forgotten; many times says that the network guesses, or that two solutions compete for the input.",
+    reading="How often an input was right at one checkpoint and wrong at the next. Memorised inputs are rarely "
+    "forgotten. A large number means that the network guesses, or that two solutions compete for the input.",
     draw=heatmap("b", "a", "times", is_square=True, height=430, titles={"times": "times forgotten"}),
 )
 def forgotten(learned: FirstLearnedStep, context: Context) -> Table:
@@ -42,9 +43,9 @@ def forgotten(learned: FirstLearnedStep, context: Context) -> Table:
 
 
 @view(
-    question="How many inputs has the network learned for good?",
-    reading="The share of inputs that are learned. It rises at the first of the checkpoints that count, so it rests "
-    "before the end of training; the gap between the curves is what is memorised and not yet worked out.",
+    question="How many inputs has the network learned?",
+    reading="The share of inputs that are learned, at the first of the successive checkpoints, so that it cannot rise "
+    "at the last ones. The gap between the curves is what the network has memorised without generalising.",
     draw=lines("step", "share", "split", titles={"share": "share of inputs learned"}),
     null="overview",
 )

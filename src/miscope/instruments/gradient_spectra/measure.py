@@ -1,13 +1,13 @@
-r"""Which frequencies the gradient of the train loss is about to change, at the embedding, the attention and the MLP.
+r"""Which frequencies the gradient of the train loss changes, at the embedding, the attention and the MLP.
 
-The gradient by the embedding is read over tokens as it is. Of a weight that reads the stream, it is what a step would
-change of what that weight reads of each token: W_E times the gradient by W_Q, W_K and W_V, and for W_in, W_E through
-the layer's OV circuits times it, as number tokens reach the MLP through heads.
+The gradient with respect to the embedding is read over tokens directly. For a weight that reads the residual stream, it
+is what a step would change of what that weight reads of each token: W_E times the gradient of W_Q, W_K and W_V. For
+W_in it is W_E through the layer's OV circuits times the gradient, because number tokens reach the MLP through heads.
 
-A network with a circuit on few frequencies is pushed on at those, at all sites alike, while its loss still tells
-nothing. So it is for labels shuffled over the inputs: any error flows back through the circuit's own weights. In the
-runs looked at, right labels spread the gradient over more frequencies than shuffled ones do. What is narrow here is the
-network; only what lies above the shuffled labels would be the task.
+A network whose circuit uses few frequencies has gradients at those frequencies, at all sites alike, even while its loss
+is flat. The same holds for labels shuffled over the inputs: any error flows back through the circuit's own weights. In
+the runs examined, right labels spread the gradient over more frequencies than shuffled ones do. Narrow gradients are a
+property of the network; only the difference to shuffled labels is due to the task.
 
 Maths: $E$ is the rows of $W_E$ of the basis' tokens, $G_X$ the gradient of the loss by weight $X$, $h$ the heads of the
 layer; what varies over tokens is $M$, of the embedding, the attention and the MLP:

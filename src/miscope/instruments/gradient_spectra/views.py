@@ -13,10 +13,10 @@ COLORS = {"right labels": theme.PALETTE[0], "shuffled labels": theme.GREY}
 
 
 @view(
-    question="Which frequencies does training push on, and from when?",
-    reading="Each column is one step's gradient of the train loss, as shares of its frequencies. Lines that light up "
-    "are frequencies on which errors flow back; an even column favours none. The network's own circuit makes such "
-    "lines for any labels: the view `concentration` judges whether these need the right ones.",
+    question="Which frequencies does the gradient change, and when?",
+    reading="Each column is the gradient of the train loss at one step, as shares of the frequencies. Bright rows are "
+    "frequencies through which errors flow back; an even column favours none. The network's own weights make such rows "
+    "for any labels: the view `concentration` says whether these need the right labels.",
     draw=heatmap("step", "frequency", "share", "site", titles={"frequency": "frequency k"}, columns=1, height=260),
 )
 def overview(spectra: Artifact[GradientSpectra], context: Context) -> Table:
@@ -37,9 +37,9 @@ def _beside_shuffled(spectra: Artifact[GradientSpectra], name: str) -> Float[np.
 
 
 @view(
-    question="When does the gradient narrow to few frequencies?",
-    reading="About how many frequencies share the gradient. Where the grey curve, the same network with shuffled "
-    "labels, is as low or lower, the network's own weights narrow the gradient, and not the task.",
+    question="When does the gradient concentrate on few frequencies?",
+    reading="The number of frequencies that share the gradient. Where the grey curve, the same network with shuffled "
+    "labels, is as low or lower, the network's weights concentrate the gradient, and not the task.",
     draw=lines("step", "frequencies", "labels", "site", titles={"frequencies": "frequencies"}),
 )
 def concentration(spectra: Artifact[GradientSpectra], context: Context) -> Table:
@@ -50,9 +50,10 @@ def concentration(spectra: Artifact[GradientSpectra], context: Context) -> Table
 
 
 @view(
-    question="How hard does training push on each part of the network?",
-    reading="The norm of the train loss's gradient, weight decay left out, on a logarithmic axis. After memorisation "
-    "it falls by orders of magnitude: what moves the network from there on is weight decay as much as the loss.",
+    question="How large is the gradient in each part of the network?",
+    reading="The norm of the gradient of the train loss, without weight decay, on a logarithmic axis. After "
+    "memorisation it falls by orders of magnitude: from then on weight decay moves the network as much as the loss "
+    "does.",
     draw=lines("step", "norm", "site", log_y=True, titles={"norm": "norm of the gradient"}),
 )
 def norms(spectra: Artifact[GradientSpectra], context: Context) -> Table:
@@ -62,9 +63,10 @@ def norms(spectra: Artifact[GradientSpectra], context: Context) -> Table:
 
 
 @view(
-    question="Do all parts of the network work on the same frequencies?",
-    reading="1: two sites are pushed on at the same frequencies. The grey curve is the same network with shuffled "
-    "labels: sites agree there too where the embedding itself has few frequencies, and only the rest is the task.",
+    question="Do all parts of the network change at the same frequencies?",
+    reading="1: the gradients of two sites have the same spectrum. The grey curve is the same network with shuffled "
+    "labels. Where the embedding has few frequencies, sites agree there too; only the difference to the grey curve is "
+    "due to the task.",
     draw=lines("step", "cosine", "labels", "pair"),
 )
 def similarity(spectra: Artifact[GradientSpectra], context: Context) -> Table:
@@ -78,9 +80,9 @@ def similarity(spectra: Artifact[GradientSpectra], context: Context) -> Table:
 
 
 @view(
-    question="Which frequencies does the gradient hold at each site?",
-    reading="A peak that the grey curve has too is made by the network's own weights, which pass any error on at their "
-    "frequencies; one that it does not have is what the right labels ask for at this step.",
+    question="Which frequencies does the gradient contain at each site?",
+    reading="A peak that the grey curve (shuffled labels) has too comes from the network's own weights, which pass on "
+    "any error at their frequencies. A peak that the grey curve lacks comes from the right labels.",
     draw=lines("frequency", "share", "labels", "site", titles={"frequency": "frequency k"}),
 )
 def spectrum(spectra: Artifact[GradientSpectra], context: Context, step: int) -> Table:

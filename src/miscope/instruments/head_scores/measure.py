@@ -1,7 +1,8 @@
-r"""What each attention head looks for, by the tokens alone, against what even attention would give on the same probe.
+r"""What each attention head attends to, judged by the tokens alone, against even attention on the same probe.
 
-A previous-token head and a head that looks behind earlier occurrences of the present token (prefix matching) are the
-two halves of an induction circuit; both scores stand at chance before training and rise towards 1 together.
+A previous-token head, and a head that attends to the token after earlier occurrences of the current one (prefix
+matching), are the two halves of an induction circuit. Both scores are at chance before training and rise together
+towards 1.
 
 Maths: $A(q, j)$ is a head's attention from position $q = 0, 1, \dots$ to $j$, $t_q$ the token at $q$, $n_q$ the number
 of positions that $q$ sees. Means are over inputs and over $q$: all $q \ge 1$ in the first two, those whose token has
@@ -161,8 +162,8 @@ def nulls(scores: Artifact[HeadScores], context: Context) -> Iterator[Null]:
     """The untrained network's departure from even attention, and random heads between the same embeddings."""
     yield _of_rise(scores).of("overview")
     yield _of_copying(scores.last).of("copying")
-    share = "furthest that a share of attention is from even"
-    offset = "furthest that attention to one offset is from even"
+    share = "largest difference of a share of attention from even attention"
+    offset = "largest difference of attention to one offset from even attention"
     for step in scores:
         yield against_untrained(share, scores, _departure, step, margin=MARGIN).of("heads", step)
         yield against_untrained(offset, scores, _departure_by_offset, step, margin=MARGIN).of("offsets", step)

@@ -14,8 +14,9 @@ TITLES = {"above_chance": "above chance, as a share of what is possible", "score
 
 @view(
     question="When do previous-token heads and induction heads form?",
-    reading="Attention of each head, mean over the probe. An induction circuit is one head of an early layer that "
-    "leaves the grey line of even attention above, and one of a later layer that leaves it below, together.",
+    reading="The attention of each head, averaged over the probe. In an induction circuit one head of an early layer "
+    "rises above the grey line of even attention in the top panel, and at the same time one head of a later layer in "
+    "the bottom panel.",
     draw=lines("step", "attention", "head", "score"),
 )
 def overview(scores: Artifact[HeadScores], context: Context) -> Table:
@@ -31,9 +32,9 @@ def overview(scores: Artifact[HeadScores], context: Context) -> Table:
 
 
 @view(
-    question="When do heads come to copy what they look at?",
-    reading="1: attending to a token raises that token's own logit, for all tokens; -1: lowers it. Random heads lie "
-    "around 0, the wider the fewer directions the embeddings share. An induction head attends to the answer and "
+    question="When do heads copy the tokens that they attend to?",
+    reading="1: attending to a token raises the logit of that token, for all tokens; -1: lowers it. Random heads are "
+    "near 0, and spread more if the embeddings share few directions. An induction head attends to the answer and "
     "copies it.",
     draw=lines("step", "copying", "head", titles={"copying": "copying score"}),
 )
@@ -48,8 +49,8 @@ def copying(scores: Artifact[HeadScores], context: Context, null: Null) -> Table
 
 @view(
     question="Which role does each head play?",
-    reading="White is what even attention, or for copying random weights, would score; full red is a head that does "
-    "nothing else. An induction head is red in prefix matching and in copying.",
+    reading="White is the score of even attention, or for copying of random weights; full red is a head that does only "
+    "this. An induction head is red in prefix matching and in copying.",
     draw=heatmap("score", "head", "above_chance", colorscale=DIVERGING, titles=TITLES),
 )
 def heads(scores: Artifact[HeadScores], context: Context, step: int) -> Table:
@@ -67,9 +68,10 @@ def heads(scores: Artifact[HeadScores], context: Context, step: int) -> Table:
 
 
 @view(
-    question="How far back does each head look?",
-    reading="Attention to the position so many places back; 0 is the position itself. A bright cell is a head that "
-    "looks by position: at 1 a previous-token head, farther back a head that counts and does not read tokens.",
+    question="How far back does each head attend?",
+    reading="The attention to the position this many tokens back; 0 is the position itself. A bright cell is a head "
+    "that attends by position: a previous-token head at 1, and further back a head that counts positions without "
+    "reading tokens.",
     draw=heatmap("offset", "head", "attention", titles={"offset": "positions back", "head": " "}),
 )
 def offsets(scores: Artifact[HeadScores], context: Context, step: int) -> Table:

@@ -1,9 +1,9 @@
-r"""What a linear probe reads from the residual stream at the answer position, layer by layer, beside what it must beat.
+r"""What a linear probe decodes from the residual stream at the answer position, layer by layer, with its nulls.
 
-A high accuracy alone says little: the majority class, a probe of the untrained network (step 0, which the views draw)
-and a probe of labels that have nothing to do with the inputs are the nulls. In Othello on the full board the square's
-state relative to the player is read at 0.99 in the middle layers of a trained network; on small boards an untrained one
-already comes within a few points of the trained.
+A high accuracy alone says little. The nulls are the majority class, a probe of the untrained network (step 0), and a
+probe of labels that are unrelated to the inputs. In Othello on the full board a square's state relative to the player
+is decoded at 0.99 in the middle layers of a trained network; on small boards an untrained network comes within a few
+points of that.
 
 Maths: $X$ is the activations of the inputs fitted, in $d$ dimensions, $Y$ their one-hot classes, both less their means;
 $\bar y$ is the mean taken from $Y$. An input held out, $x$ less the mean taken from $X$, is given the class

@@ -12,10 +12,10 @@ COLORS = {READOUT: theme.PALETTE[0]} | dict(zip(NULLS, (theme.PALETTE[1], theme.
 
 
 @view(
-    question="Does the residual stream come to hold the latents?",
-    reading="The share of held-out inputs whose latent a linear probe gets right, mean over the latents, by layer. "
-    "Only what lies above the untrained network has been learned; above the majority class or shuffled labels alone, "
-    "it may be no more than the input shining through.",
+    question="When does the residual stream represent the latents?",
+    reading="The share of held-out inputs whose latent a linear probe predicts, averaged over the latents, by layer. "
+    "Only what is above the untrained network has been learned. What is above the majority class or shuffled labels, "
+    "but not above the untrained network, can come from the input alone.",
     draw=lines("step", "accuracy", "readout", "layer", titles={"accuracy": "probe accuracy"}),
 )
 def overview(probes: Artifact[LinearProbes], context: Context) -> Table:
@@ -30,10 +30,10 @@ def overview(probes: Artifact[LinearProbes], context: Context) -> Table:
 
 
 @view(
-    question="Which latents can be read from the residual stream?",
-    reading="Colour is the share of held-out inputs whose latent a linear probe gets right. A latent has been learned "
-    "where a layer is brighter than all nulls; of the untrained network and of shuffled labels each latent's "
-    "best layer is shown.",
+    question="Which latents can a linear probe decode from the residual stream?",
+    reading="The colour is the share of held-out inputs whose latent a linear probe predicts. A latent is learned "
+    "where a layer is brighter than all nulls; for the untrained network and shuffled labels, each latent's best layer "
+    "is shown.",
     draw=heatmap("readout", "latent", "accuracy", titles=TITLES),
 )
 def latents(probes: Artifact[LinearProbes], context: Context, step: int) -> Table:
@@ -48,9 +48,9 @@ def latents(probes: Artifact[LinearProbes], context: Context, step: int) -> Tabl
 
 
 @view(
-    question="When does each latent come to be read?",
-    reading="Colour is how far a latent's probe at its best layer is above its best null: the untrained network, the "
-    "majority class or shuffled labels. Red has been learned, white is no more than was there at the start.",
+    question="When can each latent be decoded?",
+    reading="The colour is how far the best layer's probe is above the best null: the untrained network, the majority "
+    "class or shuffled labels. Red is learned; white is no more than at the start.",
     draw=heatmap("step", "latent", "gain", colorscale=DIVERGING, titles={"gain": "accuracy above best null"}),
 )
 def over_time(probes: Artifact[LinearProbes], context: Context) -> Table:

@@ -1,10 +1,10 @@
-r"""How many parameters the network's neighbourhood leaves to the loss: the local learning coefficient (LLC), by SGLD.
+r"""How many parameters near the network matter for the loss: the local learning coefficient (LLC), by SGLD.
 
 lambda = n_beta (mean loss over the posterior around the network - its own loss). At a regular minimum it is half the
-number of parameters; the more degenerate the minimum, the smaller. What is estimated is tempered (n_beta = n / ln n by
-default, n the train inputs of the probe) and held near the network by `localisation`: chains wander up to about
-sqrt(parameters / localisation) away, and the value depends on that. It is to be compared between checkpoints, not taken
-as a count. It supposes a minimum: before training it is often negative, and `doubts` says when not to believe it.
+number of parameters; the more degenerate the minimum, the smaller. The estimate is tempered (n_beta = n / ln n by
+default, n the train inputs of the probe) and held near the network by `localisation`: chains move up to about
+sqrt(parameters / localisation) away, and the value depends on that. Compare it between checkpoints; do not read it as a
+count. It assumes a minimum: before training it is often negative, and `doubts` says which estimates not to trust.
 
 Maths: $w_0$ is the network's $P$ parameters, $L_b$ the mean loss on a batch $b$ drawn anew at each draw, $\gamma$ the
 `localisation`, $\epsilon$ the `step_size`, $\eta \sim N(0, I)$. Chains start at $w_0$; means are over chains and the
@@ -32,8 +32,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from miscope.instruments._shared.nulls import NO_START
-from miscope.maths.null_distributions import multiple_of_noise
 from miscope.maths.landscape import Chains, Dynamics, sgld, split_r_hat
+from miscope.maths.null_distributions import multiple_of_noise
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, Null, Output, PerCheckpoint
 
 MOST_R_HAT, MOST_DRIFT, MOST_HEAT, MOST_ERROR = 1.2, 0.25, 0.2, 0.5  # beyond which an estimate is in doubt
@@ -154,7 +154,7 @@ def _of_peak(coefficient: Artifact[LocalLearningCoefficient]) -> Null:
     if not believed:
         return Null.absent("no estimate of a step after 0 is free of doubt")
     peak = max(believed, key=believed.__getitem__)
-    return _against_untrained(f"coefficient, at its highest free of doubt (step {peak:,}),", coefficient, peak)
+    return _against_untrained(f"coefficient, at its maximum without doubt (step {peak:,}),", coefficient, peak)
 
 
 def _against_untrained(statistic: str, coefficient: Artifact[LocalLearningCoefficient], step: int) -> Null:

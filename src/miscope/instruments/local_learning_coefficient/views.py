@@ -17,10 +17,10 @@ COLORS = curves.colors_of("estimate", "2 standard errors")
 
 
 @view(
-    question="How degenerate is the minimum that the network is in?",
-    reading="The fewer directions the loss cares for nearby, the lower the coefficient. A fall says that the network "
-    "has become simpler, a rise that it has taken something up. Of estimates in doubt, the view `diagnostics` "
-    "says why; one that is negative is at no minimum.",
+    question="How degenerate is the minimum?",
+    reading="The fewer directions near the weights change the loss, the lower the coefficient. A fall means that the "
+    "network becomes simpler, a rise that it becomes more complex. The view `diagnostics` says why an estimate is in "
+    "doubt; a negative estimate is not at a minimum.",
     draw=lines("step", "llc", "curve", markers=True, titles={"llc": "local learning coefficient"}),
 )
 def overview(coefficient: Artifact[LocalLearningCoefficient], context: Context) -> Table:
@@ -35,9 +35,9 @@ def overview(coefficient: Artifact[LocalLearningCoefficient], context: Context) 
 
 
 @view(
-    question="Have the chains settled, and do they agree?",
-    reading="What each draw of each chain would say of the coefficient. Chains that level off at one height, long "
-    "before the end, can be believed; a climb that goes on, or chains at different heights, cannot.",
+    question="Have the sampling chains converged, and do they agree?",
+    reading="The estimate of the coefficient from each draw of each chain. Trust chains that level off at the same "
+    "height long before the end; do not trust chains that keep rising, or that end at different heights.",
     draw=lines("draw", "llc", "chain", titles={"llc": "n beta (loss - loss at the network)"}),
 )
 def chains(coefficient: Artifact[LocalLearningCoefficient], context: Context, step: int) -> Table:
@@ -56,10 +56,10 @@ def chains(coefficient: Artifact[LocalLearningCoefficient], context: Context, st
 
 
 @view(
-    question="May the estimates of the learning coefficient be believed?",
-    reading="Each check as a part of what is allowed: above the line the estimate of that step is in doubt. Chains "
-    "that disagree or drift want more draws; a temperature off 1 wants more draws where it is below, or a smaller "
-    "`step_size` where it is above.",
+    question="Are the estimates of the learning coefficient reliable?",
+    reading="Each check as a fraction of what is allowed: above the line, the estimate of that step is in doubt. If "
+    "chains disagree or drift, use more draws. If the temperature is below 1, use more draws; if it is above, a "
+    "smaller `step_size`.",
     draw=lines("step", "doubt", "check", markers=True, titles={"doubt": "part of what is allowed"}),
 )
 def diagnostics(coefficient: Artifact[LocalLearningCoefficient], context: Context) -> Table:

@@ -1,7 +1,7 @@
-r"""By how much the right answer beats the one wrong answer that the task names: logit(right) - logit(distractor).
+r"""How far the right answer is ahead of the one wrong answer that the task names: logit(right) - logit(distractor).
 
-In the indirect object the distractor is the subject. A network that knows which two names are in play and not which to
-choose stands at 0, with all its probability on the two; a circuit that chooses lifts every input above 0.
+In indirect object identification the distractor is the subject. A network that knows the two names but not which of
+them is right is at 0, with all its probability on the two; a circuit that chooses lifts every input above 0.
 
 Maths: $z_y$ is the logit of the right answer and $z_f$ that of the distractor on input $x$; sums run over all outputs
 $v$.
@@ -79,7 +79,7 @@ def _of_share(output: LogitDifference, context: Context, n_comparisons: int = 1)
     split, chosen = guessing.judged(context.probe)
     threshold = guessing.guessed_share(int(chosen.sum()), 0.5, n_comparisons)
     statistic = f"share of {split} inputs on which the right answer leads"
-    return Null(statistic, getattr(output, f"{split}_positive"), threshold, "99 % of tosses of a coin", unit="share")
+    return Null(statistic, getattr(output, f"{split}_positive"), threshold, "99 % of coin tosses", unit="share")
 
 
 instrument = PerCheckpoint(logit_difference, needs=("logits",), measures=measures, nulls=nulls)

@@ -11,8 +11,8 @@ SPLITS = ("train", "test")
 
 @view(
     question="When does the network prefer the right answer to the distractor?",
-    reading="The logit of the right answer minus that of the distractor, mean over inputs. A "
-    "rise of both curves together is a circuit that also decides inputs it was not trained on.",
+    reading="The logit of the right answer minus that of the distractor, averaged over inputs. If both curves rise "
+    "together, the circuit also works on inputs that the network was not trained on.",
     draw=lines("step", "difference", "split", titles={"difference": "logit difference"}),
 )
 def overview(differences: Artifact[LogitDifference], context: Context) -> Table:
@@ -22,9 +22,9 @@ def overview(differences: Artifact[LogitDifference], context: Context) -> Table:
 
 
 @view(
-    question="On how many inputs does the right answer lead, and by how much?",
-    reading="Inputs in order of their logit difference, the least at the left. Where the curve crosses 0 is the share "
-    "of inputs on which the distractor leads; a jump parts inputs that the network treats differently.",
+    question="On how many inputs is the right answer ahead, and by how much?",
+    reading="Inputs sorted by their logit difference. The curve crosses 0 at the share of inputs on which the "
+    "distractor is ahead; a jump separates inputs that the network treats differently.",
     draw=lines("inputs", "difference", "split", titles={"inputs": "share of inputs", "difference": "logit difference"}),
 )
 def distribution(differences: Artifact[LogitDifference], context: Context, step: int) -> Table:
@@ -37,10 +37,10 @@ def distribution(differences: Artifact[LogitDifference], context: Context, step:
 
 
 @view(
-    question="Does the network know the two candidates before it knows which of them is right?",
-    reading="Above: how much probability right answer and distractor have together. Below: on how many inputs the "
-    "right one is ahead of the distractor. Probability at 1 with half of the inputs right is a network that guesses "
-    "between the two.",
+    question="Does the network find the two candidates before it finds the right one?",
+    reading="Top: the probability of right answer and distractor together. Bottom: the share of inputs on which the "
+    "right answer is ahead. A probability of 1 with half of the inputs right is a network that guesses between the "
+    "two.",
     draw=lines("step", "share", "split", "quantity"),
 )
 def shares(differences: Artifact[LogitDifference], context: Context) -> Table:

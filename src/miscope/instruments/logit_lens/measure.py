@@ -1,7 +1,7 @@
 r"""What the network would answer after each layer, and how much each component adds to the right logit.
 
-Early exits answer at chance; the layer after which they answer right is where the circuit ends. The parts of the right
-logit add up to it exactly, with the scale of the final norm held at what it is on the input (`fold_ln`).
+Early layers answer at chance; the circuit ends at the layer after which the answers are right. The parts of the right
+logit add up to it exactly, with the scale of the final norm fixed at its value on the input (`fold_ln`).
 
 Maths: at a point of the residual stream $h$ in $d$ dimensions, with the final norm's gain $g$ and bias $b$, logits are
 $$z = \Bigl(\frac{h - \bar h}{\sigma} \circ g + b\Bigr) W_U + b_U, \qquad

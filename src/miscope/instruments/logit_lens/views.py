@@ -12,9 +12,10 @@ TITLES = {"accuracy": "accuracy", "loss": "loss (nats)"}
 
 
 @view(
-    question="After which layer is the answer there?",
-    reading="The residual stream at the answer position, read after each layer as if the network ended there. The "
-    "first curve that rises tells the layer that completes the answer; those below it only prepare it.",
+    question="After which layer is the answer right?",
+    reading="The unembedding is applied to the residual stream at the answer position after each layer, as if the "
+    "network ended there. The first curve that rises belongs to the layer that completes the answer; earlier layers "
+    "only prepare it.",
     draw=lines("step", "value", "point", "split", titles={"value": "accuracy"}),
 )
 def overview(lens: Artifact[LogitLens], context: Context, *, measure: Measure = "accuracy") -> Table:
@@ -29,8 +30,8 @@ def overview(lens: Artifact[LogitLens], context: Context, *, measure: Measure = 
 
 @view(
     question="Which component writes the right answer?",
-    reading="What each component adds directly to the right logit, less what it adds to the distractor, or to the mean "
-    "logit where the task names none. The curves add up to the whole lead; below 0 a component votes against.",
+    reading="What each component adds directly to the right logit, minus what it adds to the distractor, or to the "
+    "mean logit where the task has no distractor. The curves add up to the total lead; a component below 0 lowers it.",
     draw=lines("step", "attribution", "component", labelled=True, titles={"attribution": "adds to the lead (logits)"}),
 )
 def attribution(lens: Artifact[LogitLens], context: Context) -> Table:

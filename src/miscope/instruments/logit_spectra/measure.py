@@ -1,9 +1,9 @@
 r"""At which frequencies the logits vary with the answer: their energy along cos(w_k s), sin(w_k s), w_k = 2 pi k / p.
 
-For a + b, s(a, b) is a + b mod p. Untrained logits have next to nothing along these directions; a network that has
+For a + b, s(a, b) is a + b mod p. Untrained logits have almost no energy along these directions; a network that has
 learned modular addition has more than nine tenths of its energy there, at three to six frequencies.
 
-What is stored is enough to keep any set of frequencies of the logits later on, as `progress_measures` does.
+The Outputs suffice to keep or remove any set of frequencies later, as `progress_measures` does.
 
 Maths: $L(x, v)$ is the logit of output $v$ on input $x$ less the mean over $v$, $\bar L(s, v)$ its mean over the $p$
 inputs at $s$. `coefficient` is $\hat L = F \bar L$, $F$ the basis, its rows of length 1, $r \in k$ being $\cos k$ and
@@ -114,7 +114,7 @@ def _of_excluded(losses: Float[np.ndarray, " freq"] | None) -> Null:
     logs = np.log(np.maximum(losses, np.finfo(np.float64).tiny))
     spread = 1.4826 * np.median(np.abs(logs - np.median(logs)))
     threshold = float(np.exp(np.median(logs) + max(z_score(len(logs)) * spread, np.log(MARGIN))))
-    source = f"99 % of what the others cost, or {MARGIN:g} times their median"
+    source = f"99 % of the cost of the others, or {MARGIN:g} times their median"
     return Null("train loss without the worst frequency", float(losses.max()), threshold, source)
 
 

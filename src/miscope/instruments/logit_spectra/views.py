@@ -20,10 +20,10 @@ EXACT, REST = "cos(w (s − c))", f"the rest of {WHOLE}"
 
 
 @view(
-    question="Which frequencies of the answer do the logits carry, and from when?",
-    reading="The share of the logits' energy along the cosine and sine of each frequency of s, on a logarithmic axis. "
-    "Curves that leave the grey one behind are the frequencies of a circuit, seen while the loss is still flat; one "
-    "that falls back was tried and dropped.",
+    question="Which frequencies of the answer do the logits contain, and when?",
+    reading="The share of the logits' energy in the cosine and sine of each frequency of s, on a logarithmic axis. "
+    "Curves above the grey one are the frequencies of a circuit, visible while the loss is still flat; a curve that "
+    "falls back is a frequency that the network drops.",
     draw=lines("step", "share", "series", log_y=True, titles={"share": SHARE}, labelled=True),
 )
 def overview(spectra: Artifact[LogitSpectra], context: Context, null: Null, *, n: int = 6) -> Table:
@@ -36,9 +36,9 @@ def overview(spectra: Artifact[LogitSpectra], context: Context, null: Null, *, n
 
 @view(
     question="Which single frequencies does the network need on its training inputs?",
-    reading="The train loss with one frequency taken out of the logits, on a logarithmic axis. Where nothing hangs on "
-    "a frequency the curve is the train loss, which the grey one is close to. A curve that rises off it is a "
-    "frequency that memorised answers come to lean on. No choice of keys enters.",
+    reading="The train loss without one frequency of the logits, on a logarithmic axis. Where the network does not "
+    "need a frequency, the curve equals the train loss, near the grey curve. A curve above it is a frequency that the "
+    "answers need. No set of key frequencies has to be chosen.",
     draw=lines("step", "excluded_loss", "series", log_y=True, labelled=True, titles={"excluded_loss": WITHOUT}),
 )
 def excluded(spectra: Artifact[LogitSpectra], context: Context, *, n: int = 6) -> Table:
@@ -65,8 +65,8 @@ def _largest(
 
 @view(
     question="At which frequencies do the logits vary with the answer?",
-    reading="Each bar is a frequency's share of the logits' energy, those with 1 % or more coloured and named. The "
-    "lower part is what an exact circuit for modular addition has, cosines of s less the output c.",
+    reading="Each bar is a frequency's share of the logits' energy; bars of 1 % or more are coloured and named. The "
+    "lower part of a bar is what an exact circuit for modular addition has: cosines of s minus the output c.",
     draw=bars("frequency", "share", "part", emphasis="is_key", titles={"frequency": "frequency k", "share": SHARE}),
 )
 def spectrum(spectra: Artifact[LogitSpectra], context: Context, step: int) -> Table:

@@ -1,7 +1,7 @@
-r"""The loss at every position of the context, and what the context is worth: the in-context-learning score.
+r"""The loss at every position of the context, and how much the context helps: the in-context-learning score.
 
-A network that uses nothing but the present token has the same loss everywhere (score 0, before training too). One that
-reads what came before does better the more there is: small language models come to about -0.4 nats.
+A network that uses only the current token has the same loss everywhere (score 0, before training too). A network that
+uses earlier tokens improves along the context: small language models reach about -0.4 nats.
 
 Maths: $z$ is the logits of input $x$ at position $i$ and $y$ the answer asked there; means are over the test inputs
 that are asked at $i$.

@@ -10,9 +10,9 @@ GUESS = "best single guess"
 
 
 @view(
-    question="When does the network begin to use its context?",
-    reading="In-context-learning score: the test loss at the last tenth of the positions minus that at the first "
-    "tenth. At 0 context is worth nothing; the further below, the more.",
+    question="When does the network use its context?",
+    reading="The in-context-learning score: the test loss at the last tenth of the positions minus that at the first "
+    "tenth. At 0 the context does not help; the lower, the more it helps.",
     draw=lines("step", "score", titles={"score": "in-context-learning score (nats)"}),
 )
 def overview(losses: Artifact[LossByPosition], context: Context) -> Table:
@@ -22,9 +22,10 @@ def overview(losses: Artifact[LossByPosition], context: Context) -> Table:
 
 
 @view(
-    question="At which positions does the network know what comes next?",
-    reading="Mean loss at each position of the context. A curve that falls to the right reads what came before; a flat "
-    "one looks at the present token alone. Grey: the same shares of answers for every input.",
+    question="At which positions can the network predict the next token?",
+    reading="The mean loss at each position of the context. A curve that falls to the right uses earlier tokens; a "
+    "flat curve uses only the current token. Grey: the best constant prediction, the same shares of answers for every "
+    "input.",
     draw=lines("position", "loss", "split", titles={"loss": "loss (nats)"}),
 )
 def positions(losses: Artifact[LossByPosition], context: Context, step: int) -> Table:

@@ -1,9 +1,9 @@
-r"""How the train loss rises around the network in random directions, and how it bends: its Hessian's ends and trace.
+r"""The rise of the train loss around the network in random directions, and the extremes and trace of its Hessian.
 
-The directions are unit vectors over all parameters, drawn once by the seed and the same at every checkpoint. Close by,
-the loss rises by distance^2 trace / (2 parameters) on average; where it rises by more, the bowl is not a parabola. A
-positive-definite minimum has a least eigenvalue near 0; one well below 0 is a saddle. All are lengths in the weights,
-and weights shrink under decay: a flatter landscape of smaller weights need not be a flatter function.
+The directions are unit vectors over all parameters, drawn once by the seed, the same at every checkpoint. Nearby, the
+loss rises by distance^2 trace / (2 parameters) on average; where it rises more, it is not a parabola. A minimum has a
+smallest eigenvalue near 0; a value well below 0 is a saddle. Distances are lengths in the weights, and weights shrink
+under weight decay: a flatter landscape of smaller weights need not be a flatter function.
 
 Maths: $L$ is the mean train loss, $\theta$ the $P$ parameters, $H$ the Hessian of $L$ at $\theta$, $u$ a direction of
 length 1 at a `distance` $\delta$.
@@ -137,7 +137,7 @@ def nulls(landscape: Artifact[LossLandscape], context: Context) -> Iterator[Null
     yield _of_bowl(landscape).of("bowl")
     yield against_untrained("depth below 0, with its error,", landscape, _depth, is_lower=True).of("saddle")
     peak = landscape.steps[int(landscape.stack("top_eigenvalue").argmax())]
-    statistic = f"top eigenvalue, at its highest (step {peak:,}),"
+    statistic = f"top eigenvalue, at its maximum (step {peak:,}),"
     null = against_untrained(statistic, landscape, lambda output: output.top_eigenvalue, peak, margin=SHARPER)
     yield null.of("sharpness")
     yield from (_of_directions(landscape, step).of("directions", step) for step in landscape)
@@ -152,7 +152,7 @@ def _of_rise(landscape: Artifact[LossLandscape]) -> Null:
     peak = int(rise[:, at].argmax())
     one = _standard_error(start)[at] * np.sqrt(n + 1)  # the error of a prediction of one more direction
     threshold, source = rise[0, at] + multiple_of_noise(n - 1) * one, "99 % of directions around the untrained network"
-    statistic = f"rise at distance {start.distance[at]:g}, at its highest (step {landscape.steps[peak]:,}),"
+    statistic = f"rise at distance {start.distance[at]:g}, at its maximum (step {landscape.steps[peak]:,}),"
     return Null(statistic, float(rise[peak, at]), float(threshold), source)
 
 
@@ -167,7 +167,7 @@ def _of_bowl(landscape: Artifact[LossLandscape]) -> Null:
         return Null.absent("at the first or the last step the loss does not rise, or its Hessian's trace is below 0")
     error = np.hypot(_relative_error(start, at), _relative_error(end, at))
     threshold = max(1.0, before) * float(1 + multiple_of_noise(len(start.rise) - 1) * error)
-    statistic = f"rise at distance {start.distance[at]:g} over that of the parabola"
+    statistic = f"rise at distance {start.distance[at]:g}, divided by that of the parabola"
     return Null(statistic, after, threshold, "the untrained network, at the 99 % end of their errors")
 
 
@@ -195,7 +195,9 @@ def _of_directions(landscape: Artifact[LossLandscape], step: int) -> Null:
         slope, source = max(slope, float(first.mean())), f"the untrained network or {source}"
     luck = z_score() * np.sqrt(2 * 0.25 / len(first))  # by which two shares of so many differ at most
     threshold = min(1.0, float(slope + luck))
-    return Null("directions and distances that lead up", float(up.mean()), threshold, source, unit="share")
+    return Null(
+        "share of directions and distances at which the loss rises", float(up.mean()), threshold, source, unit="share"
+    )
 
 
 instrument = PerCheckpoint(loss_landscape, needs=("gradients",), checkpoints=10, measures=measures, nulls=nulls)

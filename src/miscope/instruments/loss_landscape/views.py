@@ -13,9 +13,9 @@ COLORS = curves.colors_of("value", "error")
 
 @view(
     question="How steeply does the loss rise around the network?",
-    reading="The mean rise of the train loss a few distances away in random directions, the same at every step, on a "
-    "logarithmic axis. Flat minima are low at every distance. As weights shrink, the same distance is a larger part of "
-    "them. Where the mean does not rise, there is no point.",
+    reading="The mean rise of the train loss at a few distances in random directions, which are the same at every "
+    "step, on a logarithmic axis. A flat minimum is low at every distance. As weights shrink, the same distance is a "
+    "larger part of them. Where the mean does not rise, there is no point.",
     draw=lines("step", "rise", "distance", log_y=True, markers=True, titles={"rise": RISE}),
 )
 def overview(landscape: Artifact[LossLandscape], context: Context) -> Table:
@@ -36,9 +36,9 @@ def _where_above_0(values: np.ndarray) -> np.ndarray:
 
 
 @view(
-    question="How far out is the landscape a parabola?",
-    reading="1: at this distance the loss rises as the Hessian says. Far above, the loss grows faster than a parabola, "
-    "and sharpness at the network says little of what lies there. On a logarithmic axis.",
+    question="How far out is the loss a parabola?",
+    reading="1: at this distance the loss rises as the Hessian predicts. Far above 1 the loss rises faster than a "
+    "parabola, and the Hessian at the network says little about that distance. The axis is logarithmic.",
     draw=lines("step", "ratio", "distance", log_y=True, markers=True, titles={"ratio": "rise / parabola's rise"}),
 )
 def bowl(landscape: Artifact[LossLandscape], context: Context) -> Table:
@@ -48,9 +48,10 @@ def bowl(landscape: Artifact[LossLandscape], context: Context) -> Table:
 
 
 @view(
-    question="Does the loss rise alike in all directions?",
-    reading="Random directions, sorted. A level curve is a landscape that is the same all around; one that climbs at "
-    "the right has a few steep directions. On a logarithmic axis; directions that lead down have no point.",
+    question="Does the loss rise equally in all directions?",
+    reading="Random directions, sorted. A flat curve is a landscape that is the same in all directions; a curve that "
+    "rises at the right has a few steep ones. The axis is logarithmic; directions in which the loss falls have no "
+    "point.",
     draw=lines("rank", "rise", "distance", log_y=True, titles={"rank": "direction, from the flattest", "rise": RISE}),
 )
 def directions(landscape: Artifact[LossLandscape], context: Context, step: int) -> Table:
@@ -65,8 +66,9 @@ def directions(landscape: Artifact[LossLandscape], context: Context, step: int) 
 
 @view(
     question="Is the network at a minimum or on a saddle?",
-    reading="The least eigenvalue of the Hessian as a part of the top one. At 0 no direction leads down; well below "
-    "0 one does, and training has not settled. The true least may lie lower than what Lanczos has found.",
+    reading="The smallest eigenvalue of the Hessian divided by the largest. Near 0 the loss falls in no direction; "
+    "well below 0 it falls in one, and training has not converged. The true value may be lower than the one that "
+    "Lanczos found.",
     draw=lines("step", "ratio", markers=True, titles={"ratio": "least eigenvalue / top eigenvalue"}),
 )
 def saddle(landscape: Artifact[LossLandscape], context: Context) -> Table:
@@ -77,9 +79,10 @@ def saddle(landscape: Artifact[LossLandscape], context: Context) -> Table:
 
 
 @view(
-    question="How sharp is the minimum that the network is in?",
-    reading="The top eigenvalue is the bend along the steepest direction, the trace the sum over all; on a logarithmic "
-    "axis, with bounds in grey. Full-batch gradient descent of rate r cannot stay where the top is above 2 / r.",
+    question="How sharp is the minimum?",
+    reading="The top eigenvalue of the Hessian is the curvature in the steepest direction, the trace the sum over all "
+    "directions; on a logarithmic axis, with bounds in grey. Full-batch gradient descent with rate r is unstable where "
+    "the top eigenvalue is above 2 / r.",
     draw=lines("step", "curvature", "curve", "measure", log_y=True, titles={"curvature": " "}),
 )
 def sharpness(landscape: Artifact[LossLandscape], context: Context) -> Table:

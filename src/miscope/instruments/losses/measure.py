@@ -1,7 +1,7 @@
-r"""How well the network answers the probe: loss, accuracy and margin on the inputs it trains on, the others, and all.
+r"""How well the network answers the probe: loss, accuracy and margin on its training inputs, the others, and all.
 
-A network that memorises drives `train_loss` to 1e-7 nats while `test_loss` rises far above chance (the log of the
-number of classes); one that has generalised has both near zero and a positive least margin.
+A network that memorises reduces `train_loss` to 1e-7 nats while `test_loss` rises far above chance (the log of the
+number of classes). A network that has generalised has both near zero and a positive smallest margin.
 
 Maths: $z$ is the logits of an input at the answer position, $y$ its right answer, $A$ all answers that count as right,
 mostly $y$ alone.

@@ -25,7 +25,7 @@ def overview(losses: Artifact[Losses], context: Context) -> Table:
 
 
 @view(
-    question="What share of the inputs does the network get right?",
+    question="What share of the inputs does the network answer right?",
     reading="Train accuracy near 1 with low test accuracy is memorisation. The gap closes when the network "
     "generalises.",
     draw=lines("step", "accuracy", "split"),
@@ -37,8 +37,8 @@ def accuracy(losses: Artifact[Losses], context: Context) -> Table:
 
 @view(
     question="Are some answers learned before others?",
-    reading="Each row is one right answer, train and test inputs together. Rows that turn yellow at the same step "
-    "are learned at once; a ragged front means that some answers come first.",
+    reading="Each row is one right answer, for train and test inputs together. Rows that turn yellow at the same step "
+    "are learned at once; a ragged edge means that some answers are learned earlier.",
     draw=heatmap("step", "class", "accuracy", titles={"class": "right answer"}),
 )
 def class_accuracy(losses: Artifact[Losses], context: Context) -> Table:
@@ -49,9 +49,9 @@ def class_accuracy(losses: Artifact[Losses], context: Context) -> Table:
 
 
 @view(
-    question="On which inputs is the network sure of the right answer?",
+    question="How confident is the network in the right answer of each input?",
     reading="Yellow: the right answer has probability 1. While the network memorises, the bright cells are the "
-    "inputs it trains on; the option `inputs` keeps only those or only the others.",
+    "training inputs; the option `inputs` shows only the training inputs or only the others.",
     draw=heatmap("b", "a", "confidence", is_square=True, height=430, titles={"confidence": PROBABILITY}),
 )
 def confidence(
@@ -67,9 +67,9 @@ def confidence(
 
 
 @view(
-    question="Which inputs does the network get right?",
-    reading="Blue is right, orange is wrong; dark cells are inputs it trains on. Memorisation is dark blue on "
-    "orange; a network that generalises is blue everywhere.",
+    question="Which inputs does the network answer right?",
+    reading="Blue is right, orange is wrong; dark cells are training inputs. Dark blue on orange is memorisation; a "
+    "network that generalises is blue everywhere.",
     draw=categorical_heatmap("b", "a", "outcome", is_square=True, height=430),
 )
 def correctness(losses: Artifact[Losses], context: Context, step: int) -> Table:
@@ -81,9 +81,9 @@ def correctness(losses: Artifact[Losses], context: Context, step: int) -> Table:
 
 
 @view(
-    question="By how much does the right answer win?",
-    reading="The margin is the right logit minus the best wrong one: above zero the answer is right. The network "
-    "has learned every input of a split only when the worst margin of that split is above zero.",
+    question="How large is the margin of the right answer?",
+    reading="The margin is the right logit minus the largest wrong one: above zero, the answer is right. The network "
+    "has learned every input of a split when the smallest margin of that split is above zero.",
     draw=lines("step", "margin", "split", "statistic", titles={"margin": "margin (logits)"}),
 )
 def margins(losses: Artifact[Losses], context: Context) -> Table:

@@ -1,7 +1,7 @@
-r"""What each MLP neuron does on every input of the probe, at the answer position.
+r"""The activation of each MLP neuron on every input of the probe, at the answer position.
 
-Over the grid of a modular-addition probe an untrained neuron shows stripes without order; a trained one shows the waves
-of a single frequency. Computed when asked for and never stored: 26 MB per checkpoint at p = 113.
+Over the grid of a modular-addition probe an untrained neuron shows irregular stripes, a trained one the waves of a
+single frequency. Computed on access and never stored: 26 MB per checkpoint at p = 113.
 
 Maths: $h(x)$ is what the MLP reads at the answer position on input $x$, $w_j$ and $b_j$ are neuron $j$'s column of
 $W_{in}$ and its bias, $\phi$ is the activation function.

@@ -49,9 +49,9 @@ def overview(
 
 
 @view(
-    question="What does this one neuron compute over the inputs?",
-    reading="Colour is the neuron's activation at the answer position. The line under the title names the frequency "
-    "with most of its variance at this step; a wave at an angle is a function of a + b or of a - b.",
+    question="What does one neuron compute over the inputs?",
+    reading="The colour is the neuron's activation at the answer position. The line below the title names the "
+    "frequency with most of its variance at this step. A wave along a diagonal is a function of a + b or of a - b.",
     draw=heatmap("b", "a", "activation", is_square=True, height=430),
 )
 def single(activations: Activations, context: Context, step: int, *, neuron: int = -1, layer: int = 0) -> Table:
@@ -63,10 +63,10 @@ def single(activations: Activations, context: Context, step: int, *, neuron: int
 
 
 @view(
-    question="Which frequencies is this one neuron made of?",
-    reading="Bright cells on the diagonal are products of waves of one frequency in both inputs; on the edges, "
-    "waves in one input alone. A neuron of the Fourier circuit lights (k, 0), (0, k) and (k, k) and little else; a "
-    "ReLU adds multiples of k. The scale ends at one half.",
+    question="Which frequencies does one neuron consist of?",
+    reading="Bright cells on the diagonal are products of waves of one frequency in both inputs; cells on the edges "
+    "are waves in one input alone. A neuron of the Fourier circuit is bright at (k, 0), (0, k) and (k, k), and with a "
+    "ReLU at multiples of k. The colour scale ends at one half.",
     draw=heatmap("k_b", "k_a", "share", is_square=True, height=430, titles={"share": "share of variance"}),
 )
 def spectrum(activations: Activations, context: Context, step: int, *, neuron: int = -1, layer: int = 0) -> Table:

@@ -1,7 +1,7 @@
-r"""When neurons choose their frequency, how often they change it, and which frequencies win and lose neurons.
+r"""When neurons choose their frequency, how often they change it, and which frequencies gain and lose neurons.
 
-In a grokking run commitment is late and near the onset, few neurons switch after it, and the counts end concentrated on
-three to six frequencies. A neuron that never passes three times the even share has committed to nothing.
+In a grokking run neurons commit late, near the onset; few switch afterwards, and three to six frequencies keep neurons.
+A neuron that never exceeds three times the even share has committed to no frequency.
 
 Maths: at step $t$ a neuron has the peak frequency $k(t)$ of $n_f$ and the peak fraction $f(t)$; $T$ is the last step.
 $$\text{commitment\_step} = \min \{\, t : k(t') = k(T) \text{ and } f(t') > 3 / n_f \text{ for all } t' \ge t \,\}.$$
@@ -122,7 +122,7 @@ def _of_switches(dynamics: NeuronDynamics, n_frequencies: int) -> Null:
     last, first = k.max(axis=0), np.where(k > 0, k, n_frequencies + 1).min(axis=0)
     once = n_steps * RARE * (1 - RARE) ** (n_steps - 1)
     threshold = binomial_quantile(n, 1 - (1 - RARE) ** n_steps - once)
-    source = "99 % of networks drawn anew at each checkpoint"
+    source = "99 % of networks drawn at random at each checkpoint"
     return Null("neurons that switch while tuned", int((first < last).sum()), threshold, source, "matched")
 
 

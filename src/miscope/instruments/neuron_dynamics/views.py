@@ -15,8 +15,8 @@ LEAST = 0.05  # of the neurons, for a frequency to be named
 
 @view(
     question="Which frequencies gain and lose neurons?",
-    reading="Stacked: the neurons tuned to each frequency; white above is neurons tuned to none. Bands that grow "
-    "and vanish are transient frequencies, whose neurons go elsewhere.",
+    reading="Stacked: the number of neurons tuned to each frequency; the white area above is neurons tuned to none. "
+    "Bands that grow and vanish are transient frequencies, whose neurons change to others.",
     draw=area("step", "neurons", "group"),
 )
 def overview(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> Table:
@@ -33,9 +33,9 @@ def overview(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> T
 
 
 @view(
-    question="When do neurons commit to the frequency that they end with?",
-    reading="The share of neurons whose final frequency holds from that step on. A steep rise is a common decision; "
-    "a long ramp, one neuron after another. A curve that ends below 1 leaves neurons that never chose.",
+    question="When do neurons reach their final frequency?",
+    reading="The share of neurons that keep their final frequency from that step on. A steep rise means that the "
+    "neurons choose together; a slow rise, one after another. Where the curve ends below 1, some neurons never choose.",
     draw=lines("step", "committed", "layer", titles={"committed": "share of neurons committed"}),
 )
 def commitment(dynamics: NeuronDynamics, context: Context) -> Table:
@@ -49,8 +49,8 @@ def commitment(dynamics: NeuronDynamics, context: Context) -> Table:
 
 @view(
     question="On how few frequencies do the neurons concentrate?",
-    reading="The Herfindahl index: 1 when all tuned neurons serve one frequency, 1 / F when they share F evenly. "
-    "Early values rest on few neurons.",
+    reading="The Herfindahl index: 1 when all tuned neurons have one frequency, 1 / F when they are spread evenly over "
+    "F. Early values depend on few neurons.",
     draw=lines("step", "concentration", "layer", titles={"concentration": "concentration (Herfindahl)"}),
 )
 def concentration(dynamics: NeuronDynamics, context: Context) -> Table:
@@ -62,10 +62,10 @@ def concentration(dynamics: NeuronDynamics, context: Context) -> Table:
 
 
 @view(
-    question="When does each neuron find its frequency?",
-    reading="Each row is a neuron, coloured by its peak frequency at each step and sorted by its last one, named at "
-    "the right with the count of neurons. Grey: a frequency that few neurons end at. Where a row takes its final "
-    "colour for good, the neuron has chosen.",
+    question="When does each neuron choose its frequency?",
+    reading="Each row is a neuron, coloured by its peak frequency at each step and sorted by its last one, which is "
+    "named at the right with the number of neurons. Grey: a frequency that few neurons end at. A neuron has chosen "
+    "where its row takes its final colour.",
     draw=categorical_heatmap(
         "step", "rank", "group", height=430, extra="neuron", value="peak_frequency", titles={"rank": "neurons, sorted"}
     ),
@@ -88,9 +88,9 @@ def peaks(dynamics: NeuronDynamics, context: Context, *, layer: int = 0) -> Tabl
 
 
 @view(
-    question="How often do neurons change their mind?",
-    reading="Neurons by the number of times that their peak frequency changed between checkpoints at which they "
-    "were tuned. Checkpoints far apart miss switches.",
+    question="How often do neurons change their frequency?",
+    reading="The number of neurons by how often their peak frequency changed between checkpoints at which they were "
+    "tuned. Switches between distant checkpoints are missed.",
     draw=bars("switches", "neurons", facet="layer", titles={"switches": "changes of peak frequency"}),
 )
 def switches(dynamics: NeuronDynamics, context: Context) -> Table:

@@ -1,9 +1,12 @@
 r"""What each MLP neuron reads of the tokens and writes to the outputs, as waves: amplitude and phase by frequency.
 
 theta(x) = W_E W_V W_O W_in is what a neuron reads of token x through heads that attend to it, xi(c) = W_out W_U what it
-writes to output c. A wave is A cos(2 pi k x / p + phi). A neuron that multiplies cos(w a + phi) and cos(w b + phi) has
-to write cos(w c + 2 phi): trained neurons have one frequency, the same at both ends, and |2 phi - psi| near 0 (by
-chance pi / 2). Where the answer position holds no summand, theta by W_E W_in (`path: direct`) shows none of this.
+writes to output c. A wave is A cos(2 pi k x / p + phi). A neuron that multiplies cos(w a + phi) and cos(w b + phi) must
+write cos(w c + 2 phi). Trained neurons have one frequency, the same for reading and writing, and |2 phi - psi| near 0;
+random phases have pi / 2 on average.
+
+In a transformer whose answer position holds no summand, theta straight through W_E W_in (setting `path: direct`) is
+used by nothing, and shows none of this.
 
 Maths: over the $p$ tokens, with heads $h$ and $w_k = 2 \pi k / p$; a column of $\theta$ and a row of $\xi$ for each
 neuron; the factor is $\tfrac{1}{p}$ at $k = p / 2$.

@@ -11,10 +11,10 @@ QUANTILES = ("90 % quantile", "median", "10 % quantile")
 
 
 @view(
-    question="When do neurons come to read and write a single frequency?",
-    reading="The share of the energy of what a neuron reads of the tokens, and of what it writes to the outputs, at "
-    "its best frequency: the median neuron and the tenth from either end. It is read off the weights, so it is seen "
-    "before the neurons' activations are tuned. A random function stays below the dashed line 99 times in a hundred.",
+    question="When do neurons read and write a single frequency?",
+    reading="The share of a neuron's best frequency in the energy of its input weights over the tokens, and of its "
+    "output weights over the answers: the median neuron, and the tenth from either end. It is measured on the weights, "
+    "and rises before the activations are tuned. 99 % of random functions are below the dashed line.",
     draw=lines("step", "share", "statistic", "end", titles={"share": "share at the best frequency"}),
 )
 def overview(neurons: Neurons, context: Context, null: Null) -> Table:
@@ -28,10 +28,10 @@ def overview(neurons: Neurons, context: Context, null: Null) -> Table:
 
 
 @view(
-    question="When do the phases that neurons read and write fit together?",
-    reading="For a sum, a neuron that reads a wave with phase phi has to write it with 2 phi. The curves are the "
-    "distance from that, in radians, of the median neuron and of the tenth from either end. Far below the dashed line "
-    "the phases fit; they begin to while the test loss is still rising.",
+    question="When do the phases that neurons read and write match?",
+    reading="To compute a sum, a neuron that reads a wave with phase phi must write it with phase 2 phi. The curves "
+    "are the difference from that, in radians, of the median neuron and of the tenth from either end. Far below the "
+    "dashed line the phases match; this begins while the test loss is still rising.",
     draw=lines("step", "misalignment", "statistic", titles={"misalignment": "|2 phi − psi| (radians)"}),
 )
 def alignment(neurons: Neurons, context: Context) -> Table:
@@ -43,9 +43,9 @@ def alignment(neurons: Neurons, context: Context) -> Table:
 
 @view(
     question="Does each neuron write twice the phase that it reads?",
-    reading="Neurons counted by twice the phase of the wave that they read, and the phase of the wave of the same "
-    "frequency that they write. On the diagonal a neuron turns cosines of a and of b into one of a + b; an untrained "
-    "network fills the square.",
+    reading="The number of neurons by twice the phase of the wave that they read, and by the phase of the wave of the "
+    "same frequency that they write. On the diagonal a neuron turns cosines of a and of b into a cosine of a + b; an "
+    "untrained network fills the square.",
     draw=heatmap(
         "twice_read", "written", "neurons", is_square=True, height=420,
         titles={"twice_read": "twice the phase read (degrees)", "written": "phase written (degrees)"},

@@ -1,10 +1,11 @@
-r"""How the neurons that end at the same frequency lie in weight space: spread, dimensions, and the shape of the third.
+r"""How neurons with the same final frequency lie in weight space: spread, dimensions, and the shape of the third one.
 
 A group is the columns of W_in of the neurons whose theta (`neuron_fourier`: what they read of the tokens) has most of
-its energy at one frequency k at the final checkpoint; it is followed backwards, which is a look ahead. Trained, a group
-has two large components of equal shares, the cosine and the sine of k. The third, fitted by a quadratic of the first
-two, tells whether the group lies in a plane (flat) or is bent like a bowl or a saddle; trained groups of the
-calibration run are saddles, and take that shape late. At initialisation a group is flat and has even shares.
+its energy at one frequency k at the final checkpoint. Its members are the same at all earlier checkpoints, so early
+values use knowledge of the end. In a trained group two large components have equal shares, the cosine and the sine of
+k. The third, fitted by a quadratic function of the first two, says whether the group lies in a plane (flat) or is
+curved like a bowl or a saddle; trained groups at p = 113 are saddles, and become so late. At initialisation a group is
+flat and has equal shares.
 
 Maths: $w_j$ is the column of $W_{in}$ of neuron $j$ of a group of $n$, $\bar w$ their mean, $s_i$ the singular values
 of the columns less $\bar w$; $x, y, z$ are the scores on PC1, PC2, PC3, each over its standard deviation.

@@ -14,9 +14,9 @@ ALL = "all neurons"
 
 @view(
     question="What shape do neurons of one frequency take in weight space?",
-    reading="How much of the third principal component of a group's input weights a quadratic of the first two "
-    "explains, beyond a plane. Below the dashed line, or what chance may give a small group, the group is flat; above "
-    "it is bent, by the signs of its curvatures into a bowl or a saddle.",
+    reading="How much of the third principal component of a group's input weights a quadratic function of the first "
+    "two explains, beyond a plane. Below the dashed line, or what chance gives a small group, the group is flat. Above "
+    "it is curved: a bowl or a saddle, by the signs of its curvatures.",
     draw=lines("step", "gain", "group", titles={"gain": "gain in R2 of a quadratic"}, labelled=True),
 )
 def overview(groups: NeuronGroups, context: Context) -> Table:
@@ -29,9 +29,9 @@ def overview(groups: NeuronGroups, context: Context) -> Table:
 
 
 @view(
-    question="When do neurons of one frequency come to lie in a plane?",
+    question="When do neurons of one frequency lie in a plane?",
     reading="The share of the variance of a group's input weights in its first two principal components, the cosine "
-    "and the sine of its frequency. All neurons together need two for each frequency.",
+    "and the sine of its frequency. All neurons together need two components for each frequency.",
     draw=lines("step", "share", "group", titles={"share": "variance in two components"}, labelled=True),
 )
 def dimensions(groups: NeuronGroups, context: Context, *, n: int = 2) -> Table:
@@ -40,10 +40,10 @@ def dimensions(groups: NeuronGroups, context: Context, *, n: int = 2) -> Table:
 
 
 @view(
-    question="How is each group of neurons bent?",
-    reading="Neurons over the first two principal components of their group's input weights, coloured by the third. "
-    "Red and blue in opposite pairs, four changes going round, are a saddle; a middle that differs from the rim is a "
-    "bowl; colours without order are a flat group.",
+    question="How is each group of neurons curved?",
+    reading="Neurons over the first two principal components of their group's input weights, coloured by the third. A "
+    "saddle has red and blue in opposite pairs, with four changes around the centre; a bowl has a centre that differs "
+    "from its rim; without order, the group is flat.",
     draw=heatmap(
         "pc_one", "pc_two", "pc_three", "group", colorscale=DIVERGING, is_square=True, columns=3,
         titles={"pc_one": "PC1", "pc_two": "PC2", "pc_three": "PC3 (standard deviations)"},
@@ -76,8 +76,8 @@ def _squares(groups: NeuronGroups, i: int, bins: int) -> pd.DataFrame:
 
 @view(
     question="How far apart do neurons of one frequency lie?",
-    reading="The root mean square distance of the input weights of a group's neurons from their mean, beside that of "
-    "all neurons. Groups are those of the final checkpoint, followed backwards.",
+    reading="The root mean square distance of a group's input weights from their mean, beside that of all neurons. "
+    "Groups are those of the final checkpoint, at all earlier ones.",
     draw=lines("step", "spread", "group", titles={"spread": "rms distance from the mean"}, labelled=True),
 )
 def spread(groups: NeuronGroups, context: Context) -> Table:

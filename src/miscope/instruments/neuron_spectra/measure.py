@@ -1,7 +1,7 @@
-r"""At which frequency each MLP neuron works: the share of its variance over the (a, b) grid that each one carries.
+r"""The frequency of each MLP neuron: the share of its variance over the (a, b) grid at each frequency.
 
-At initialisation no neuron passes 0.7. In a network that has learned modular addition most neurons do, each at one of
-three to six key frequencies; they specialise late, in cleanup.
+At initialisation no neuron exceeds 0.7. In a network that has learned modular addition most neurons do, each at one of
+three to six key frequencies; they specialise late, during cleanup.
 
 Maths: $M$ is a neuron's activations over $(a, b)$ less their mean, $F$ the basis with rows of length 1, $C_k$ the cells
 whose row and column both are constant, $\cos k$ or $\sin k$.
@@ -68,7 +68,7 @@ def nulls(spectra: Spectra, context: Context) -> Iterator[Null]:
     n_tuned = int(last.n_specialised[:, 0].sum())
     yield of_specialised(TUNED, n_tuned, last.peak_fraction.size, float(last.level[0]), n_freq).of("overview")
     height = float(np.median(spectra.stack("low_fraction"), axis=2).max())  # at the step and in the layer where it is
-    statistic = f"the median neuron's share at k = 1 to {LOWEST}, at its height,"
+    statistic = f"the median neuron's share at k = 1 to {LOWEST}, at its maximum,"
     lowest = share_of_some(min(LOWEST, n_freq), n_freq)
     yield Null(statistic, height, lowest, RANDOM, "matched", unit="share").of("low_frequency")
     for step, output in spectra.items():

@@ -15,7 +15,7 @@ STATISTICS = ("mean", "90 % quantile", "median")
 
 @view(
     question="When do neurons specialise in one frequency?",
-    reading="How many neurons have most of their variance over the inputs at a single frequency. The axis ends at "
+    reading="The number of neurons with most of their variance over the inputs at a single frequency. The axis ends at "
     "the number of neurons.",
     draw=lines("step", "neurons", "level", "layer"),
 )
@@ -28,10 +28,10 @@ def overview(spectra: Spectra, context: Context) -> Table:
 
 
 @view(
-    question="Which frequency does each neuron serve?",
-    reading="Each row is a neuron, bright where its variance lies, sorted by its strongest frequency; at the right "
-    "the frequency k and how many neurons it has. A diagonal of many dim clusters is an untrained network; a few "
-    "bright columns are the circuit.",
+    question="Which frequency does each neuron have?",
+    reading="Each row is a neuron, bright at the frequencies of its variance, sorted by its strongest frequency; at "
+    "the right the frequency k and its number of neurons. A diagonal of many dim clusters is an untrained network; a "
+    "few bright columns are the circuit.",
     draw=heatmap(
         "frequency", "rank", "fraction", height=430, extra="neuron",
         titles={"frequency": "frequency k", "rank": "neurons, sorted", "fraction": "fraction of the neuron's variance"},
@@ -58,8 +58,8 @@ def clusters(
 
 @view(
     question="Do neurons first learn coarse, slowly varying functions?",
-    reading="The share of a neuron's variance at its three lowest frequencies. Above the even share low "
-    "frequencies have more than their part.",
+    reading="The share of a neuron's variance at its three lowest frequencies. Above the dashed even share, low "
+    "frequencies are preferred.",
     draw=lines("step", "coarseness", "statistic", "layer", titles={"coarseness": "variance at k = 1 to 3"}),
 )
 def low_frequency(spectra: Spectra, context: Context, null: Null) -> Table:
@@ -73,8 +73,8 @@ def low_frequency(spectra: Spectra, context: Context, null: Null) -> Table:
 
 @view(
     question="How strongly is each neuron tuned to its best frequency?",
-    reading="A histogram of the share of each neuron's variance at its strongest frequency. Tuning moves neurons to "
-    "the right.",
+    reading="A histogram of the share of each neuron's variance at its strongest frequency. As neurons are tuned, they "
+    "move to the right.",
     draw=bars("peak_fraction", "neurons", facet="layer", titles={"peak_fraction": "variance at the peak frequency"}),
 )
 def peak_fractions(spectra: Spectra, context: Context, step: int, *, bins: int = 40) -> Table:
@@ -96,9 +96,9 @@ def _tallest(spectra: Spectra, bins: int) -> int:
 
 
 @view(
-    question="How many neurons serve each frequency?",
-    reading="Each neuron is counted at its strongest frequency, dark where it is well tuned; frequencies with at "
-    "least 5 % of the neurons are coloured and named. After grokking only the key frequencies keep neurons.",
+    question="How many neurons does each frequency have?",
+    reading="Each neuron is counted at its strongest frequency, dark where it is well tuned. Frequencies with at least "
+    "5 % of the neurons are coloured and named. After grokking only the key frequencies have neurons.",
     draw=bars("frequency", "neurons", "tuning", "layer", emphasis="is_large", titles={"frequency": "frequency k"}),
 )
 def population(spectra: Spectra, context: Context, step: int, *, level: float = 0.7) -> Table:

@@ -1,7 +1,7 @@
-r"""The path that the weights take through parameter space, whole and by group of matrices.
+r"""The path of the weights through parameter space, of all weights and by group of matrices.
 
 Compare the shares with `random_walk_variance`: a long walk in which nothing is learned gives .61, .15, .07 and a
-PC2-PC3 loop as well. A straight path has one component. The calibration run gives .665, .208, .051.
+PC2-PC3 loop as well. A straight path has one component. The run at p = 113 gives .665, .208, .051.
 
 Maths: $\theta_a$ is the weights of a group at checkpoint $a$ of step $t_a$, $\Delta_a = \theta_{a+1} - \theta_a$, and
 $w_a$ the mean of the gaps beside $t_a$, over the mean of all $w$. The axes $u_i$ are the eigenvectors, to the
@@ -165,10 +165,12 @@ def nulls(trajectory: ParameterTrajectory, context: Context) -> Iterator[Null]:
             yield _of_components(trajectory, g, every[:first], drawn[g][0]).of("components", group=group, n=first)
         yield _of_components(trajectory, g, every[:2], drawn[g][0]).of("explained_variance", group=group)
     path = _sideways(trajectory, 0)  # of all parameters; what shrinks them is left out, as that slows down by itself
-    yield of_moves("longest move", path.moves, np.diff(trajectory.steps)).of("speed")
-    statistic = "largest multiple of a random walk's distance, shrinking aside,"
+    yield of_moves("largest move", path.moves, np.diff(trajectory.steps)).of("speed")
+    statistic = "largest ratio to a random walk's distance, without the shrinking,"
     farthest, threshold = _farthest(path.distance, path.moves), float(np.quantile(drawn[0][1], 1 - RARE))
-    yield Null(statistic, farthest, threshold, "99 % of random walks of the same moves", "matched").of("distance")
+    yield Null(statistic, farthest, threshold, "99 % of random walks with the same step lengths", "matched").of(
+        "distance"
+    )
     yield _of_turning(path).of("turning")
     yield _of_proximity(trajectory).of("proximity")
 
@@ -223,7 +225,7 @@ def _of_components(trajectory: ParameterTrajectory, g: int, components: tuple[in
         return Null.absent("these weights do not move")
     at = [component - 1 for component in components]
     statistic = f"share of {', '.join(f'PC{component}' for component in components)}"
-    source = "99 % of random walks that move and shrink as much"
+    source = "99 % of random walks with the same step lengths and shrinking"
     threshold = float(np.quantile(drawn[:, at].sum(axis=1), 1 - RARE)) + 1e-9  # rounding, where both are whole
     share = float(trajectory.explained_variance[g, at].sum())
     return Null(statistic, share, threshold, source, "matched", unit="share")
@@ -233,7 +235,10 @@ def _of_turning(path: _Sideways) -> Null:
     """The mean over the path; what shrinks goes straight on by itself."""
     if not len(path.cosines):
         return Null.absent("there are no two successive moves to compare")
-    statistic, source = "mean cosine of all, shrinking aside,", "99 % of paths whose moves go on or back by a coin"
+    statistic, source = (
+        "mean cosine of all, without the shrinking,",
+        "99 % of paths whose moves go forward or back at random",
+    )
     return Null(statistic, float(path.cosines.mean()), walks.straightness_of_coins(path.cosines), source, "matched")
 
 
@@ -243,7 +248,7 @@ def _of_proximity(trajectory: ParameterTrajectory) -> Null:
     if not pairs:
         return Null.absent("there is one group of matrices alone")
     mean = float(np.mean([trajectory.proximity[pair] for pair in pairs]))
-    source = "99 % of independent random walks of the same moves"
+    source = "99 % of independent random walks with the same step lengths"
     return Null("mean proximity of two groups", mean, _proximity_of_walks(trajectory), source, "matched")
 
 

@@ -18,8 +18,8 @@ COLORS = {"this path": theme.PALETTE[0], WALK: theme.GREY}
 
 @view(
     question="Which path do the weights take through parameter space?",
-    reading="Each point is a checkpoint, dark to bright in time. The axes hold as much of the path's variance as "
-    "they say. A random walk draws a smooth arc as well.",
+    reading="Each point is a checkpoint, from dark to bright in time. The axis titles give each component's share of "
+    "the path's variance. A random walk draws a smooth arc as well.",
     draw=path("x", "y"),
 )
 def overview(
@@ -33,8 +33,8 @@ def overview(
 
 @view(
     question="When does the path move along each component?",
-    reading="The score of each principal component over time, with its share of the variance. A random walk gives "
-    "half a cosine, a whole one, and so on.",
+    reading="The score of each principal component over time, with its share of the variance. A random walk gives half "
+    "a period of a cosine, a whole one, and so on.",
     draw=lines("step", "score", "component", titles={"score": "score (L2 norm)"}),
 )
 def components(trajectory: ParameterTrajectory, context: Context, *, group: Group = "all", n: int = 3) -> Table:
@@ -46,10 +46,10 @@ def components(trajectory: ParameterTrajectory, context: Context, *, group: Grou
 
 
 @view(
-    question="How far do the weights travel from their initialisation?",
-    reading="The L2 distance from the first checkpoint, whole and by group of matrices. A flat stretch is a "
-    "plateau; a fall means that the weights come back towards where they began. Grey: a random walk of the same moves "
-    "as all, that shrinks as much.",
+    question="How far do the weights move from their initialisation?",
+    reading="The L2 distance from the first checkpoint, of all weights and by group of matrices. A flat part is a "
+    "plateau; a fall means that the weights return towards their start. Grey: a random walk with the same step lengths "
+    "and the same shrinking.",
     draw=lines("step", "distance", "group", titles={"distance": "distance (L2 norm)"}),
 )
 def distance(trajectory: ParameterTrajectory, context: Context) -> Table:
@@ -61,8 +61,8 @@ def distance(trajectory: ParameterTrajectory, context: Context) -> Table:
 
 @view(
     question="Does the path have more structure than a random walk?",
-    reading="Blue: the share of the path's variance in each component; grey: the mean of random walks whose moves are "
-    "as long, and that shrink as much.",
+    reading="Blue: the share of the path's variance in each component. Grey: the mean of random walks with the same "
+    "step lengths and the same shrinking.",
     draw=bars("component", "explained_variance", "path", is_stacked=False),
 )
 def explained_variance(trajectory: ParameterTrajectory, context: Context, *, group: Group = "all") -> Table:
@@ -86,10 +86,10 @@ def proximity(trajectory: ParameterTrajectory, context: Context) -> Table:
 
 
 @view(
-    question="When do the weights move fast, and which ones?",
-    reading="The distance between neighbouring checkpoints over the steps between them; the axis is logarithmic. "
-    "Peaks after the first descent are reorganisations. Gaps of many steps hide back-and-forth motion and look "
-    "slower.",
+    question="When do the weights move fast, and which weights?",
+    reading="The distance between neighbouring checkpoints divided by the steps between them, on a logarithmic axis. "
+    "Peaks after the first descent are reorganisations. Long gaps between checkpoints hide motion back and forth, and "
+    "look slower.",
     draw=lines("step", "speed", "group", log_y=True, titles={"speed": "L2 norm per step"}),
 )
 def speed(trajectory: ParameterTrajectory, context: Context) -> Table:
@@ -99,8 +99,8 @@ def speed(trajectory: ParameterTrajectory, context: Context) -> Table:
 
 
 @view(
-    question="Which path do the weights take, seen in space?",
-    reading="Each point is a checkpoint, dark to bright in time; turn it with the mouse. A random walk draws a smooth "
+    question="Which path do the weights take in three dimensions?",
+    reading="Each point is a checkpoint, from dark to bright in time; drag to turn. A random walk draws a smooth "
     "spiral as well.",
     draw=path_3d("x", "y", "z"),
 )
@@ -114,8 +114,9 @@ def three_d(
 
 
 @view(
-    question="Where does the path of the weights bend?",
-    reading="1: the next move goes straight on; 0: at a right angle, as in a random walk; -1: it goes back.",
+    question="Where does the path of the weights turn?",
+    reading="The cosine of the angle between successive moves. 1: straight on; 0: a right angle, as in a random walk; "
+    "-1: back.",
     draw=lines("step", "straightness", "group", titles={"straightness": "cosine of successive moves"}),
 )
 def turning(trajectory: ParameterTrajectory, context: Context) -> Table:

@@ -1,19 +1,19 @@
-r"""The one classifier of phases: what a network was doing when, and whether training on would show more.
+r"""The one classifier of phases: what a network was doing when, and whether more training would change it.
 
-Read from the losses and the participation ratios alone. Times are checkpoints' steps; an event lies between its
-checkpoint and the one before. "Lasting" means: at every later checkpoint too; for the test loss, up to the one at
-which it has grokked, as spikes after that are another matter.
+It reads only the losses and the participation ratios. An event has the step of a checkpoint, and lies between it and
+the checkpoint before. "Lasting" means: at every later checkpoint too; for the test loss, up to the checkpoint at which
+the task is grokked, because later spikes do not count.
 
-* memorisation: until train accuracy reaches 0.99, or the test loss begins its fall, whichever comes first.
-* plateau: until the test loss begins its fall: it is 10 % below its peak, lasting, and goes on to halve, lasting.
+* memorisation: until train accuracy reaches 0.99, or the test loss starts to fall, whichever comes first.
+* plateau: until the test loss starts to fall: it is 10 % below its peak, lasting, and later halves, lasting.
 * circuit formation: until the onset, when the test loss is 80 % below its peak, lasting.
-* cleanup: until the test loss is down to the family's `solved_loss` (grokked), or if it never is, until the test
-  accuracy is at the family's `solved_accuracy`, lasting (solved).
+* cleanup: until the test loss reaches the family's `solved_loss` (grokked), or if it never does, until the test
+  accuracy reaches the family's `solved_accuracy`, lasting (solved).
 * after: to the end.
 
-The peak is the largest test loss; where it never rises 10 % above its first value there is no `test_peak_step`, and
-the falls are measured from that largest value, which is chance. Without inputs to test on, memorisation is followed by
-`after`; without inputs known to be trained on, the plateau comes first. A healthy grokking run has all five.
+The peak is the largest test loss. If it never rises 10 % above its first value, there is no `test_peak_step`, and falls
+are measured from that largest value, which is chance. Without test inputs, memorisation is followed by `after`; without
+known training inputs, the plateau comes first. A healthy grokking run has all five phases.
 
 Maths: $\ell(t)$ is the test loss at step $t$, $\ell_{\max}$ its largest value, $t_g$ `grokked_step`, or the last step
 $T$ where that is absent.

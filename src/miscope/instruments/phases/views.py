@@ -9,10 +9,10 @@ EVENTS = ("memorised", "test_peak", "onset", "solved", "crossover", "grokked")
 
 
 @view(
-    question="Which phases does training go through, and is it done?",
-    reading="Bars are phases, diamonds events with their steps. Onset: the test loss is 80 % below its peak for "
-    "good. Solved: the accuracy is at the family's criterion for good. Crossover: W_out comes to use fewer "
-    "directions than W_in, or the reverse. An event that did not happen is not drawn.",
+    question="Which phases does training go through, and is it complete?",
+    reading="Bars are phases, diamonds are events with their steps. Onset: from here on the test loss is 80 % below "
+    "its peak. Solved: from here on the accuracy meets the family's criterion. Crossover: from here on W_out uses "
+    "fewer directions than W_in, or the reverse. Events that did not happen are not drawn.",
     draw=timeline(),
 )
 def overview(phases: Phases, context: Context) -> Table:

@@ -1,15 +1,16 @@
-r"""What the logits lose and keep if the key frequencies alone are at work: progress that the test loss hides.
+r"""What the logits lose without the key frequencies, and keep with them alone: progress that the test loss hides.
 
 With P the projection on cos(w_k s) and sin(w_k s) for the key frequencies k, and L the logits:
 
 * restricted loss, of P L plus the mean of L - P L over all inputs. It falls as the generalising circuit forms,
   thousands of steps before the test loss does.
-* excluded loss, of L - P L on the training inputs, no mean added back. It is near the train loss while the network
-  memorises, and rises as it comes to need the circuit.
-* trig loss, of the best sum of cos(w_k (s - c)) over the keys: what is left if logits depend on s - c alone.
+* excluded loss, of L - P L on the training inputs, without adding back a mean. It is near the train loss while the
+  network memorises, and rises when the network needs the circuit.
+* trig loss, of the best sum of cos(w_k (s - c)) over the keys: the loss if logits depended on s - c alone.
 
-The keys are those of the final checkpoint: a look ahead, in which every number shares but `single_loss`. Frequencies
-that the network does not use leave the restricted loss high and the excluded loss at the train loss (setting `keys`).
+The keys are those of the final checkpoint, so that all numbers but `single_loss` use knowledge of the end. Frequencies
+that the network does not use leave the restricted loss high and the excluded loss at the train loss; to see this, name
+such frequencies in the setting `keys`.
 
 Maths: $s(x)$ and the logits $L(x, v)$, less their mean over $v$, are those of `logit_spectra`; $\bar L(s, v)$ is the
 mean of the $p$ inputs at $s$, $f_r$ a row of the basis, of length 1, and $r \in \mathcal K$ are the waves of the keys.

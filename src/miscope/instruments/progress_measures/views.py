@@ -13,9 +13,10 @@ PARTS = ("cos and sin(w s)", "cos(w (s − c))")
 
 @view(
     question="Does the circuit form before the test loss falls?",
-    reading="Restricted: the loss if the logits had the key frequencies alone. Excluded: the train loss without them. "
-    "Restricted falling and excluded rising while the test loss is high is a circuit that forms unseen; where "
-    "restricted is below test, what hides the circuit is memorisation. The keys are known only at the end.",
+    reading="Restricted: the loss with the key frequencies of the logits alone. Excluded: the train loss without them. "
+    "If restricted loss falls and excluded loss rises while the test loss is high, a circuit forms that the test loss "
+    "does not show; where restricted loss is below test loss, memorisation hides it. The key frequencies are known "
+    "only at the end.",
     draw=lines("step", "loss", "measure", log_y=True, titles={"loss": "loss (nats)"}),
 )
 def overview(progress: ProgressMeasures, context: Context) -> Table:
@@ -29,10 +30,10 @@ def overview(progress: ProgressMeasures, context: Context) -> Table:
 
 
 @view(
-    question="When does the network come to need each key frequency?",
-    reading="The train loss with a frequency taken out of the logits, on a logarithmic axis. A curve leaves that of "
-    "the train loss when answers begin to lean on the frequency. All keys together cost more than any one, as the "
-    "others fill in.",
+    question="When does the network need each key frequency?",
+    reading="The train loss without one frequency of the logits, on a logarithmic axis. A curve leaves the train loss "
+    "when answers begin to need the frequency. All keys together cost more than any one, because the others replace "
+    "it.",
     draw=lines("step", "loss", "excluded", log_y=True, titles={"loss": "train loss without it (nats)"}, labelled=True),
 )
 def frequencies(progress: ProgressMeasures, context: Context) -> Table:
@@ -44,9 +45,9 @@ def frequencies(progress: ProgressMeasures, context: Context) -> Table:
 
 
 @view(
-    question="How good would the network be with its key frequencies alone?",
-    reading="Three curves that lie together: what the filter keeps knows nothing of which inputs were trained on. "
-    "Where cosines of s less c are better still, the rest of what the filter keeps is noise.",
+    question="How good is the network with its key frequencies alone?",
+    reading="If the three curves agree, the restricted logits do not depend on which inputs were trained on. If the "
+    "loss with cosines of s minus c alone is lower still, the rest of the restricted logits is noise.",
     draw=lines("step", "loss", "measure", log_y=True, titles={"loss": "loss (nats)"}),
 )
 def losses(progress: ProgressMeasures, context: Context) -> Table:
@@ -60,8 +61,8 @@ def losses(progress: ProgressMeasures, context: Context) -> Table:
 
 @view(
     question="How much of the logits do the key frequencies explain?",
-    reading="The share of the logits' energy in functions of s at the key frequencies, and in cosines of s less the "
-    "output c, one number per key. Near 1 and together: the logits are what the exact circuit would give.",
+    reading="The share of the logits' energy in functions of s at the key frequencies, and in cosines of s minus the "
+    "output c alone. If both are near 1, the logits are those of the exact circuit.",
     draw=lines("step", "share", "part", titles={"share": "share of the logits' energy"}),
 )
 def shares(progress: ProgressMeasures, context: Context) -> Table:

@@ -1,9 +1,9 @@
-r"""What rounding the weights to 8 and to 4 bits costs, matrix by matrix and all at once.
+r"""What rounding the weights to 8 and to 4 bits costs, for each matrix and for all at once.
 
-The weights are put on the grid that the product's own quantization uses; activations stay in float32. INT8 costs a
-network that has learned its task next to nothing. What INT4 costs depends on the stage: logits of a network that has
-memorised hang on many small differences, which rounding blurs. The null is noise of the same size as the rounding, in
-every matrix: where it costs as much, it is the size that matters and not the grid.
+The weights are rounded to the grid of the product's own quantization; activations stay in float32. INT8 costs a network
+that has learned its task almost nothing. The cost of INT4 depends on the phase: the logits of a network that has
+memorised depend on many small differences, which rounding destroys. The null is noise of the same size as the rounding
+error, in every matrix: where it costs as much, the size matters and not the grid.
 
 Maths: $\hat w$ is a weight $w$ of the matrix $W$ after rounding. At 8 bits each output (column $j$) has a scale $s_j$,
 $$\hat w_{ij} = s_j \operatorname{round}(w_{ij} / s_j), \qquad s_j = \max_i \lvert w_{ij} \rvert / 127, \qquad
@@ -171,11 +171,13 @@ def nulls(sensitivity: Sensitivity, context: Context) -> Iterator[Null]:
     yield Null(statistic, accuracy, threshold, guessing.SOURCE, unit="share").of("overview")
     yield _of_error(sensitivity).of("errors")
     cost = float(costs(sensitivity, split)[-1, -1, -1])
-    yield _against_noise(f"{split} loss at INT4 over that without", cost, sensitivity, split, -1).of("losses")
+    yield _against_noise(f"{split} loss at INT4, divided by the loss without", cost, sensitivity, split, -1).of(
+        "losses"
+    )
     for shown in get_args(Split):
         for at, bits in enumerate(last.bits.tolist() if getattr(last, f"{shown}_loss") is not None else ()):
             alone = costs(sensitivity, shown)[-1, :-1, at]
-            statistic = f"loss with {rounded_kinds(last)[alone.argmax()]} alone rounded over that without"
+            statistic = f"loss with {rounded_kinds(last)[alone.argmax()]} alone rounded, divided by the loss without"
             null = _against_noise(statistic, float(alone.max()), sensitivity, shown, at)
             yield null.of("matrices", bits=str(bits), split=shown)
 

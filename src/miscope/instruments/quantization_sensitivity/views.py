@@ -13,10 +13,10 @@ WEIGHTS["noise as large as INT4's"] = theme.GREY
 
 
 @view(
-    question="When does the network become quantizable?",
-    reading="The share of right answers with all weights rounded. From where the INT4 curve lies on the black one, "
-    "four bits are enough. The grey curve has noise of INT4's size instead: where it is as low, the size of the "
-    "rounding is what hurts, not the grid.",
+    question="When can the network be quantized?",
+    reading="The share of right answers with all weights rounded. Where the INT4 curve meets the black one, four bits "
+    "are enough. The grey curve adds noise of INT4's size instead: where it is as low, the size of the rounding error "
+    "matters, and not the grid.",
     draw=lines("step", "accuracy", "weights", "split"),
 )
 def overview(sensitivity: Sensitivity, context: Context, null: Null) -> Table:
@@ -27,9 +27,9 @@ def overview(sensitivity: Sensitivity, context: Context, null: Null) -> Table:
 
 
 @view(
-    question="How well do the weights fit their grids?",
-    reading="The size of the rounding as a part of the weight, on a logarithmic axis. Gaussian weights lose near 1 % "
-    "at eight bits and near 9 % at four; a few large weights among many small ones lose more.",
+    question="How large is the rounding error of the weights?",
+    reading="The rounding error as a fraction of the weights, on a logarithmic axis. Gaussian weights have about 1 % "
+    "at eight bits and 9 % at four; a few large weights among many small ones have more.",
     draw=lines("step", "error", "matrix", "bits", log_y=True, titles={"error": "rounding / weight"}),
 )
 def errors(sensitivity: Sensitivity, context: Context) -> Table:
@@ -41,8 +41,8 @@ def errors(sensitivity: Sensitivity, context: Context) -> Table:
 
 @view(
     question="What does quantization cost in loss?",
-    reading="Mean cross-entropy with all weights rounded, on a logarithmic axis. A memorised train loss of 1e-7 is "
-    "lost at four bits long before an answer is; the distance to the black curve is the cost.",
+    reading="The mean cross-entropy with all weights rounded, on a logarithmic axis. Four bits destroy a memorised "
+    "train loss of 1e-7 long before an answer becomes wrong. The distance to the black curve is the cost.",
     draw=lines("step", "loss", "weights", "split", log_y=True, titles={"loss": "loss (nats)"}),
 )
 def losses(sensitivity: Sensitivity, context: Context) -> Table:
@@ -52,9 +52,9 @@ def losses(sensitivity: Sensitivity, context: Context) -> Table:
 
 
 @view(
-    question="Which matrices does the network need in full?",
-    reading="How many powers of ten the loss rises by when one matrix alone is rounded; `all` rounds every one. Rows "
-    "that stay dark can be stored in few bits at any step.",
+    question="Which matrices does the network need in full precision?",
+    reading="By how many powers of ten the loss rises when one matrix alone is rounded; `all` rounds every matrix. "
+    "Matrices whose rows stay dark can be stored in few bits at any step.",
     draw=heatmap("step", "matrix", "change", titles={"change": "log10 (loss rounded / loss)", "matrix": " "}),
 )
 def matrices(

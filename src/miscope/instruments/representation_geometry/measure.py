@@ -1,8 +1,9 @@
-r"""How the network lays out its inputs by their right answer: where each answer's cloud lies, how wide and how near.
+r"""How the network arranges its inputs by their right answer: positions, widths and distances of the answers' clouds.
 
-Before training the clouds lie in one another: the signal-to-noise ratio is at chance. A network that generalises draws
-each cloud together and the centroids apart; modular addition lays them out on circles, two dimensions for each key
-frequency. Sites that are the same for all inputs, such as the stream before a token that never changes, have no ratios.
+Before training the clouds overlap, and the signal-to-noise ratio is at chance. A network that generalises contracts
+each cloud and separates the centroids; modular addition arranges them on circles, two dimensions for each key
+frequency. Sites that are the same for all inputs, such as the residual stream at a token that never changes, have no
+ratios.
 
 Maths: class $r$ of $C$ has $n_r$ of $N$ activations $x$, their mean $\mu_r$ the centroid; $\bar\mu$ is the mean of
 centroids, $G_r$ the inner products of the class' activations less $\mu_r$.
@@ -42,7 +43,7 @@ PerSite = Float[np.ndarray, " site"]
 FEWEST_ON_A_RING = 5  # three points always lie on a circle, and four nearly so
 N_COMPONENTS = 8
 BITS = 12  # of a centroid's coordinate
-TOO_FEW = Null.absent(f"fewer than {FEWEST_ON_A_RING} right answers lie on a circle however they are laid out")
+TOO_FEW = Null.absent(f"fewer than {FEWEST_ON_A_RING} right answers always lie on a circle")
 
 
 @dataclass(frozen=True)

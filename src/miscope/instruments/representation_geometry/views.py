@@ -10,14 +10,14 @@ from miscope.maths.clouds import components
 from miscope.plugin import Context, NotApplicable, Table, heatmap, lines, long, once, points, theme, view
 
 RANDOM, HEADS = "random answers", "99 % of untrained heads"
-TOO_FEW = "Fewer than five right answers lie on a circle however they are laid out."
+TOO_FEW = "Fewer than five right answers always lie on a circle."
 
 
 @view(
-    question="When do the inputs of different right answers part?",
-    reading="Signal-to-noise of the right answers at the answer position: above 1 the centroids lie farther apart than "
-    "their clouds are wide. Grey is what answers drawn at random give; a probe that balances its inputs starts below "
-    "it. A site that is the same for all inputs has no curve.",
+    question="When do the right answers separate?",
+    reading="The signal-to-noise ratio of the right answers at the answer position: above 1 the distance between "
+    "centroids is larger than the width of their clouds. Grey: random answers, which start higher where the probe is "
+    "not balanced. A site that is the same for all inputs has no curve.",
     draw=lines("step", "snr", "site", "layer", log_y=True, titles={"snr": "signal to noise"}),
 )
 def overview(geometry: Geometry, context: Context) -> Table:
@@ -29,8 +29,8 @@ def overview(geometry: Geometry, context: Context) -> Table:
 
 @view(
     question="When do the right answers form a ring?",
-    reading="1 is a perfect ring. Circularity asks that each component be a wave of one frequency over the answers, "
-    "alignment that their angles follow it. Grey: what one untrained attention head in a hundred shows.",
+    reading="1 is a perfect ring. Circularity: each component is a wave of one frequency over the answers. Alignment: "
+    "the angles follow the same frequency. Grey: the value that 1 % of untrained attention heads exceed.",
     draw=lines("step", "value", "site", "measure"),
 )
 def circularity(geometry: Geometry, context: Context, *, layer: int = -1) -> Table:
@@ -48,9 +48,10 @@ def circularity(geometry: Geometry, context: Context, *, layer: int = -1) -> Tab
 
 
 @view(
-    question="How many dimensions do the inputs of one right answer fill?",
-    reading="Participation ratio of the inputs around their answer's centroid. A fall says that the network forgets "
-    "what the answer does not need. With n inputs the number is below n - 1, so compare sites and steps, not probes.",
+    question="How many dimensions do the inputs of one right answer use?",
+    reading="The participation ratio of the inputs around their answer's centroid. A fall means that the network "
+    "discards what the answer does not need. With n inputs the value is below n - 1, so compare sites and steps, not "
+    "probes.",
     draw=lines("step", "dimensions", "site", "layer", titles={"dimensions": "participation ratio"}),
 )
 def dimensions(geometry: Geometry, context: Context) -> Table:
@@ -62,9 +63,9 @@ def dimensions(geometry: Geometry, context: Context) -> Table:
 
 
 @view(
-    question="On circles of which frequencies do the right answers lie?",
+    question="On circles of which frequencies are the right answers?",
     reading="The share of the centroids' variance at each frequency over the answers. A bright row is a circle on "
-    "which answer r stands at the angle 2 pi k r / p; without circles every row has an even share.",
+    "which answer r is at the angle 2 pi k r / p; without circles every row has an equal share.",
     draw=heatmap("step", "frequency", "share", titles={"frequency": "frequency k", "share": "share of variance"}),
 )
 def frequencies(geometry: Geometry, context: Context, *, site: Kind = "resid_post", layer: int = -1) -> Table:
@@ -78,9 +79,9 @@ def frequencies(geometry: Geometry, context: Context, *, site: Kind = "resid_pos
 
 
 @view(
-    question="How are the right answers laid out?",
-    reading="Each point is the centroid of the inputs of one right answer, coloured by its place on the ring that fits "
-    "best. A ring with colours in order is a circle of that frequency; the axes are those of this step.",
+    question="How are the right answers arranged?",
+    reading="Each point is the centroid of the inputs of one right answer, coloured by its position on the "
+    "best-fitting ring. A ring with colours in order is a circle of that frequency. The axes are fitted at each step.",
     draw=points("x", "y", "place", "answer"),
 )
 def ring(geometry: Geometry, context: Context, step: int, *, site: Kind = "resid_post", layer: int = -1) -> Table:
@@ -106,9 +107,9 @@ def _reach(geometry: Geometry, at: int) -> float:
 
 
 @view(
-    question="Which separation do the right answers reach?",
-    reading="Fisher's criterion of two answers: squared distance of their centroids over the sum of their squared "
-    "radii. The mean may be large while one pair still lies on top of each other; the lower panel shows that pair.",
+    question="How well are the right answers separated?",
+    reading="Fisher's criterion of two answers: the squared distance of their centroids divided by the sum of their "
+    "squared radii. The mean can be large while one pair still overlaps; the lower panel shows that pair.",
     draw=lines("step", "fisher", "site", "statistic", log_y=True, titles={"fisher": "Fisher's criterion"}),
 )
 def separation(geometry: Geometry, context: Context, *, layer: int = -1) -> Table:

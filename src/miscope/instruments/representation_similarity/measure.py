@@ -1,8 +1,8 @@
-r"""How alike the network's representations of the same inputs are at every two checkpoints, site by site.
+r"""How similar the network's representations of the same inputs are at every two checkpoints, site by site.
 
-Blocks along the diagonal are stretches in which a representation rests; where it ends up appears early in the
-similarity to the last checkpoint. Linear CKA is above zero for things that have nothing in common, the more so the more
-dimensions they fill and the fewer inputs there are: the debiased number is not, and both stand beside their chance.
+Blocks on the diagonal are parts of training in which a representation does not change; the similarity to the last
+checkpoint shows how early its final state appears. Linear CKA is above zero for unrelated representations, more so with
+more dimensions and fewer inputs. The debiased value is not; both are stored with their chance values.
 
 Maths: $K$ and $L$ are the inner products of the $n$ inputs, less the mean of the inputs, at two checkpoints, in $d$
 dimensions; $\langle K, L \rangle$ is the sum of $K_{ij} L_{ij}$.
@@ -110,7 +110,10 @@ def _of_half_way(similarity: RepresentationSimilarity, at: int) -> Null:
         return Null.absent(f"{kind(site)} is at the first checkpoint as it is at the last, or unmeasured")
     first, span = similarity.steps[0], similarity.steps[-1] - similarity.steps[0]
     half = similarity.steps[1 + int(np.flatnonzero(~(angle <= angle[0] / 2))[-1])]
-    statistic, chance = "step at which half of the way to the end is done", float(first + span / 2 / MARGIN)
+    statistic, chance = (
+        "step at which half of the way to the final similarity is reached",
+        float(first + span / 2 / MARGIN),
+    )
     return Null(statistic, float(half), chance, EVEN, "matched", level=None, is_lower=True)
 
 

@@ -11,9 +11,10 @@ MEASURES = {"debiased CKA": theme.PALETTE[0], "CKA": theme.PALETTE[1], "CKA by c
 
 
 @view(
-    question="Which stretches of training share a representation?",
-    reading="Similarity of a site's representation at every two checkpoints. A bright block on the diagonal is a "
-    "stretch in which it rests, the edge of a block is when it changes; rotations and scale do not count as change.",
+    question="During which parts of training is the representation the same?",
+    reading="The similarity of a site's representation at every two checkpoints. A bright block on the diagonal is a "
+    "part of training in which the representation does not change, and its edge is where it changes. Rotations and "
+    "scale do not count as change.",
     draw=heatmap(
         "step", "other_step", "similarity", height=430,
         titles={"other_step": "other step", "similarity": "similarity (linear CKA)"},
@@ -35,8 +36,8 @@ def overview(
 
 @view(
     question="When does each representation change fastest?",
-    reading="The angle between a site's similarities of inputs at neighbouring checkpoints, per 1,000 steps, drawn at "
-    "the middle of the interval. Rotations and scale do not count; 90 degrees leave nothing in common.",
+    reading="The angle between a site's similarity matrices at neighbouring checkpoints, per 1,000 steps, drawn at the "
+    "middle of the interval. Rotations and scale do not count. At 90 degrees nothing is in common.",
     draw=lines("step", "turn", "site", "layer", log_y=True, titles={"turn": "degrees per 1,000 steps"}),
 )
 def change(similarity: RepresentationSimilarity, context: Context) -> Table:
@@ -51,9 +52,9 @@ def change(similarity: RepresentationSimilarity, context: Context) -> Table:
 
 
 @view(
-    question="How early does each site look as it will at the end?",
-    reading="Similarity to the last checkpoint, 1 at the end. Grey is the CKA of two representations that fill as many "
-    "dimensions and share nothing else: only what is above it is evidence.",
+    question="How early is each site similar to its final state?",
+    reading="The similarity to the last checkpoint, 1 at the end. Grey: the CKA of two representations with as many "
+    "dimensions and nothing else in common; only values above it are evidence.",
     draw=lines("step", "similarity", "measure", "site", columns=2, titles={"similarity": "similarity to the last"}),
 )
 def to_final(similarity: RepresentationSimilarity, context: Context, *, layer: int = -1) -> Table:

@@ -1,6 +1,6 @@
-r"""What the network makes of a fixed sample of the probe's inputs: activations, to be compared over training.
+r"""The activations of a fixed sample of the probe's inputs, for comparison over training.
 
-A representation that has settled gives the same similarities between inputs at every later checkpoint.
+A representation that no longer changes gives the same similarities between inputs at every later checkpoint.
 
 Maths: $x_{ij}$ is the activation of input $i$ in dimension $j$ of a site, in $2^{10}$ levels from the least to the
 largest of its dimension.

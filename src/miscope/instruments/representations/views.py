@@ -9,9 +9,9 @@ from miscope.plugin import DIVERGING, Artifact, Context, MiscopeError, Table, he
 
 
 @view(
-    question="Which inputs does the network hold to be alike?",
-    reading="Every two of a sample of inputs, sorted by their right answer. Red squares on the diagonal are answers "
-    "whose inputs have come together; red off it are answers that lie near one another.",
+    question="Which inputs does the network represent alike?",
+    reading="Every pair of a sample of inputs, sorted by right answer. Red squares on the diagonal are answers whose "
+    "inputs are alike; red elsewhere is answers that are alike.",
     draw=heatmap(
         "column", "row", "cosine", is_square=True, height=430, colorscale=DIVERGING, extra="answer",
         titles={"row": "input", "column": "input", "answer": "right answer of the row"},

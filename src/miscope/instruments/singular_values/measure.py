@@ -1,7 +1,7 @@
-r"""How many directions each weight matrix uses: singular values and the effective dimensions made from them.
+r"""How many directions each weight matrix uses: its singular values, and effective dimensions computed from them.
 
-An untrained matrix uses most of its directions (W_E of the calibration model: 86 of 114 by participation ratio);
-learning a Fourier circuit leaves two for each key frequency or so (14), and cleanup is when the rest goes.
+An untrained matrix uses most of its directions (W_E at p = 113: 86 of 114 by participation ratio). Learning a Fourier
+circuit leaves about two for each key frequency (14); the others disappear during cleanup.
 
 Maths: $s_1 \ge s_2 \ge \dots$ are the singular values (`value`) of a matrix, and $q_i = s_i / \sum_j s_j$.
 $$\text{participation\_ratio} = \frac{(\sum_i s_i)^2}{\sum_i s_i^2}, \qquad

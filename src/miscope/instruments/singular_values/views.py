@@ -13,8 +13,8 @@ Values = Artifact[SingularValues]
 @view(
     question="How many directions does each weight matrix use?",
     reading="The participation ratio of the singular values, averaged over heads. It falls when a matrix drops "
-    "directions: after the onset of grokking W_E keeps about two for each key frequency. Heads of one kind: the "
-    "option `heads_of`.",
+    "directions: after the onset of grokking W_E keeps about two for each key frequency. The option `heads_of` shows "
+    "single heads.",
     draw=lines("step", "participation_ratio", "matrix", labelled=True),
 )
 def overview(values: Values, context: Context, *, heads_of: str = "") -> Table:
@@ -25,7 +25,7 @@ def overview(values: Values, context: Context, *, heads_of: str = "") -> Table:
 @view(
     question="What is the effective rank of each weight matrix?",
     reading="The exponential of the entropy of the normalised singular values, averaged over heads. It counts weak "
-    "directions that the participation ratio hardly sees, and so falls later, at cleanup.",
+    "directions more than the participation ratio does, and so falls later, during cleanup.",
     draw=lines("step", "effective_rank", "matrix", labelled=True),
 )
 def effective_rank(values: Values, context: Context, *, heads_of: str = "") -> Table:
@@ -34,10 +34,10 @@ def effective_rank(values: Values, context: Context, *, heads_of: str = "") -> T
 
 
 @view(
-    question="How large are the weight matrices, and their strongest direction?",
-    reading="Above: the Frobenius norm, the size of the whole matrix; below: the spectral norm, its largest "
-    "singular value. Weight decay shrinks what is not needed; a spectral norm close to the Frobenius norm is a "
-    "matrix of one direction.",
+    question="How large are the weight matrices and their strongest directions?",
+    reading="Top: the Frobenius norm, the size of the whole matrix. Bottom: the spectral norm, its largest singular "
+    "value. Weight decay shrinks what the loss does not need. If both norms are almost equal, the matrix has one "
+    "direction.",
     draw=lines("step", "norm", "matrix", "kind", labelled=True),
 )
 def norms(values: Values, context: Context, *, heads_of: str = "") -> Table:
@@ -47,9 +47,9 @@ def norms(values: Values, context: Context, *, heads_of: str = "") -> Table:
 
 
 @view(
-    question="How do the singular values of each weight matrix fall off?",
-    reading="Singular values from the largest down, averaged over heads. A cliff after few values is a matrix that "
-    "uses few directions. Grey: the even slope of a random matrix of the same shape and size.",
+    question="How fast do the singular values of each weight matrix fall?",
+    reading="Singular values from the largest to the smallest, averaged over heads. A steep fall after few values is a "
+    "matrix that uses few directions. Grey: a random matrix of the same shape and size.",
     draw=lines("rank", "singular_value", "matrix"),
 )
 def spectrum(values: Values, context: Context, step: int, null: Null, *, heads_of: str = "") -> Table:

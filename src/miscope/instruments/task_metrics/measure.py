@@ -1,6 +1,6 @@
-r"""The task's own numbers over training, as its family defines them, on the examples of both splits.
+r"""The task's own metrics over training, as its family defines them, on the train and test examples.
 
-What a healthy value is, the family says. They are evaluated with the losses, more often than checkpoints are saved.
+The family says what a healthy value is. They are evaluated with the losses, more often than checkpoints are saved.
 
 Maths: $m$ is a number of `Family.metrics`, $z_s(x)$ the logits of the network at step $s$, $D$ the train or test split:
 $$\text{value}_{m,s} = m\bigl(z_s(x) : x \in D\bigr).$$

@@ -7,9 +7,9 @@ from miscope.plugin import Context, Table, lines, long, view
 
 
 @view(
-    question="How do the task's own numbers change during training?",
-    reading="One panel for each number that the task's family defines. Curves of train and test that part show what "
-    "the network memorizes.",
+    question="How do the task's own metrics change during training?",
+    reading="One panel for each metric that the family defines. Where the curves of train and test inputs differ, the "
+    "network memorises.",
     draw=lines("step", "value", "split", "metric"),
 )
 def overview(output: TaskMetrics, context: Context) -> Table:

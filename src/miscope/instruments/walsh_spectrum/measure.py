@@ -1,8 +1,8 @@
 r"""Which sets of bits the answer depends on: the Walsh spectrum of the margin between the two answers, over the cube.
 
-An untrained network is nearly all constant and single bits (degrees 0 and 1); one that has learned a parity has its
-energy on one set, near 1. While the loss still stands at ln 2, that set becomes the strongest of its size and stays it:
-`target_rank` 1, of 495 sets of 4 among 12 bits.
+An untrained network has almost all energy in the constant and single bits (degrees 0 and 1); a network that has learned
+a parity has its energy on one set, near 1. While the loss is still at ln 2, that set becomes the strongest of its size
+and remains so: `target_rank` 1, of 495 sets of 4 among 12 bits.
 
 Maths: $m(x)$ is the margin, logit(1) less logit(0), on the input of bits $x_1, \dots, x_n$, and $S$ a set of bits.
 $$\text{coefficient}_S = 2^{-n} \sum_x m(x) \, (-1)^{\sum_{i \in S} x_i}, \qquad

@@ -13,10 +13,10 @@ OTHERS = "other sets of its size"
 
 
 @view(
-    question="When does the right set of bits take over the output?",
-    reading="The share of the output's energy on the set whose parity is the answer, on a logarithmic axis, and on "
-    "the strongest set beside it. A target that climbs by orders of magnitude while the loss is flat is hidden "
-    "progress; solved, it is near 1. Chance is 1 over the number of sets.",
+    question="When does the right set of bits dominate the output?",
+    reading="The share of the output's energy at the set whose parity is the answer, and at the strongest other set, "
+    "on a logarithmic axis. If the target grows by orders of magnitude while the loss is flat, that is hidden "
+    "progress; when the task is solved, it is near 1. Chance is 1 over the number of sets.",
     draw=lines("step", "share", "set", log_y=True, titles={"share": "share of energy"}),
 )
 def overview(spectra: Spectra, context: Context) -> Table:
@@ -31,10 +31,10 @@ def overview(spectra: Spectra, context: Context) -> Table:
 
 
 @view(
-    question="Is there progress on the right set of bits that the loss hides?",
-    reading="The size of the output's coefficient on the set whose parity is the answer, in logits, on a "
-    "logarithmic axis; grey, the root mean square of the other sets of as many bits, which is what noise makes. The "
-    "curves part while the loss is still at ln 2.",
+    question="Does the right set of bits grow while the loss is flat?",
+    reading="The size of the output's coefficient for the set whose parity is the answer, in logits, on a logarithmic "
+    "axis. Grey: the root mean square of all other sets of as many bits, the size of noise. The curves separate while "
+    "the loss is still at ln 2.",
     draw=lines("step", "coefficient", "set", log_y=True, titles={"coefficient": "coefficient (logits)"}),
 )
 def coefficient(spectra: Spectra, context: Context) -> Table:
@@ -46,9 +46,10 @@ def coefficient(spectra: Spectra, context: Context) -> Table:
 
 
 @view(
-    question="How many bits at once does the output depend on?",
-    reading="Each row is a size of sets, bright where sets of that many bits hold much of the output's energy; row 0 "
-    "is the constant. A network begins with few bits; the row of the target's size lights up when it is solved.",
+    question="On sets of how many bits does the output depend?",
+    reading="Each row is a size of sets, bright where sets of that many bits have much of the output's energy; row 0 "
+    "is the constant. A network starts with few bits; the row of the target's size becomes bright when the task is "
+    "solved.",
     draw=heatmap("step", "degree", "share", titles={"degree": "bits in the set", "share": "share of energy"}),
 )
 def degrees(spectra: Spectra, context: Context) -> Table:
@@ -60,9 +61,9 @@ def degrees(spectra: Spectra, context: Context) -> Table:
 
 
 @view(
-    question="When does the right set stand out among the sets of its size?",
+    question="What rank has the right set among the sets of its size?",
     reading="The rank of the coefficient of the set whose parity is the answer, among all sets of as many bits; 1 is "
-    "the largest. By chance every rank is as likely. A rank that comes to 1 and stays there while the loss is flat is "
+    "the largest. By chance every rank is equally likely. If the rank stays at 1 while the loss is flat, that is "
     "hidden progress.",
     draw=lines("step", "rank", "set", log_y=True, titles={"rank": "rank (1: largest)"}),
 )
@@ -81,8 +82,8 @@ def rank(spectra: Spectra, context: Context) -> Table:
 
 
 @view(
-    question="How is the output spread over sets of few and of many bits?",
-    reading="The share of the output's energy on sets of each size, 0 being the constant, beside that of a random "
+    question="How is the output's energy distributed over sets of few and of many bits?",
+    reading="The share of the output's energy at sets of each size (0 is the constant), beside that of a random "
     "function. The three strongest sets are named above with their shares.",
     draw=bars(
         "degree", "share", "function", is_stacked=False,
@@ -101,8 +102,8 @@ def spectrum(spectra: Spectra, context: Context, step: int) -> Table:
 
 @view(
     question="Which sets of bits does the output try, keep and drop?",
-    reading="One curve for each of the sets that ever hold most of the output's energy. Before it is solved, single "
-    "bits and the constant come and go.",
+    reading="One curve for each set that has most of the output's energy at some step. Before the task is solved, "
+    "single bits and the constant come and go.",
     draw=lines("step", "share", "set", titles={"share": "share of energy"}, labelled=True),
     null="overview",
 )

@@ -1,7 +1,8 @@
-r"""How large the weights are, and how far each matrix has gone from where it began.
+r"""How large the weights are, and how far each matrix has moved from its start.
 
-The distance from the initialisation, above all that of the one weight that moved most (rho), grows on a plateau of
-the loss when learning goes on out of sight. A total norm that falls after memorisation announces grokking.
+The distance from the initialisation, above all that of the one weight that moved most (rho), grows on a plateau of the
+loss when learning continues without lowering the loss. If the total norm falls under weight decay after the training
+set is memorised, grokking follows.
 
 Maths: $W_t$ is a matrix at step $t$, with entries $w$, and $W_0$ the same at the first checkpoint; $s'$ is the
 checkpoint before $s$.
@@ -103,7 +104,7 @@ def _furthest(statistic: str, names: tuple[str, ...], ends: PerMatrix, walk: Per
     if not walk.any():
         return Null.absent("a path takes three checkpoints that differ, or more")
     i = int(np.argmax(np.divide(ends, walk, out=np.zeros_like(ends), where=walk > 0)))
-    source = "99 % of random walks of the same steps"  # which do not shrink: weight decay alone passes
+    source = "99 % of random walks with the same step lengths"  # which do not shrink: weight decay alone passes
     return Null(statistic.format(names[i]), float(ends[i]), float(walk[i]), source)
 
 

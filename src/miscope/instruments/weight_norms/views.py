@@ -7,15 +7,15 @@ from miscope.instruments._shared.curves import from_zero
 from miscope.instruments.weight_norms.measure import WeightNorms, weight_matrices
 from miscope.plugin import Context, MiscopeError, Table, joined, lines, long, theme, view
 
-DISTANCE, WALK = "distance from initialisation", "random walk of the same steps"
+DISTANCE, WALK = "distance from initialisation", "random walk with the same step lengths"
 
 
 @view(
-    question="How large are the weights, and how far from where they began?",
-    reading="The norm of all weights and the L2 norm of their change since the first checkpoint. A norm that falls "
-    "is weight decay at work. A distance that picks up speed while the loss is flat is progress that the loss does not "
-    "show. Grey: the distance if no change between checkpoints had to do with those before; weight decay, too, leads "
-    "further than that.",
+    question="How large are the weights, and how far have they moved?",
+    reading="The norm of all weights, and the L2 norm of their change since the first checkpoint. A falling norm is "
+    "weight decay. If the distance grows faster while the loss is flat, that is progress that the loss does not show. "
+    "Grey: the distance if the changes between checkpoints were independent; weight decay also leads further than "
+    "that.",
     draw=lines("step", "size", "measure", titles={"size": "L2 norm"}),
 )
 def overview(norms: WeightNorms, context: Context) -> Table:
@@ -27,8 +27,8 @@ def overview(norms: WeightNorms, context: Context) -> Table:
 
 @view(
     question="Which matrices grow, and which ones move?",
-    reading="Above: the Frobenius norm of each matrix; below: the L2 norm of its change since the first checkpoint. "
-    "A matrix may go far without growing, by turning.",
+    reading="Top: the Frobenius norm of each matrix. Bottom: the L2 norm of its change since the first checkpoint. A "
+    "matrix can move far without growing, by turning.",
     draw=lines("step", "size", "matrix", "measure", titles={"size": "L2 norm"}, labelled=True),
 )
 def by_matrix(norms: WeightNorms, context: Context) -> Table:
@@ -38,9 +38,9 @@ def by_matrix(norms: WeightNorms, context: Context) -> Table:
 
 
 @view(
-    question="How far has the weight that moved most gone?",
-    reading="The largest change of any one weight of each matrix since the first checkpoint. Curves that leave the "
-    "others on a plateau of the loss are matrices that have found the signal.",
+    question="How far has the single weight moved that changed most?",
+    reading="The largest change of any one weight of each matrix since the first checkpoint. On a plateau of the loss, "
+    "curves that rise above the others are matrices that have found the signal.",
     draw=lines("step", "largest_change", "matrix", titles={"largest_change": "largest change"}, labelled=True),
 )
 def distance(norms: WeightNorms, context: Context) -> Table:
