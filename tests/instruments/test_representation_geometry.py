@@ -114,7 +114,7 @@ def test_a_ring_of_answers_is_beyond_chance_and_noise_is_not(view: str) -> None:
         assert judged(name, training(ring(4), ring(4.4))).verdict == "Within its null"
     else:
         two = path(measured({POST: laid_out(0.5)}, ANSWER % 2))
-        assert judged(name, two).reason.startswith("fewer than 5 right answers lie on a circle")
+        assert judged(name, two).reason.startswith("fewer than 5 right answers always lie on a circle")
 
 
 def test_a_fall_of_the_dimensions_is_beyond_the_untrained_network() -> None:

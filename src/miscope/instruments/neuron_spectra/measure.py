@@ -90,8 +90,8 @@ instrument = PerCheckpoint(
     neuron_spectra,
     needs=("mlp.hook_post",),
     measures=lambda output: {
-        "median_peak_fraction": np.median(output.peak_fraction),
-        "share_specialised": output.n_specialised[:, 0].sum() / output.peak_fraction.size,
+        "median_peak_fraction": float(np.median(output.peak_fraction)),
+        "share_specialised": float(output.n_specialised[:, 0].sum() / output.peak_fraction.size),
     },
     nulls=nulls,
 )
