@@ -72,5 +72,5 @@ def test_answers_that_part_are_beyond_the_heap_and_the_axes_that_they_began_in(v
 
 def test_few_answers_fit_into_any_axes() -> None:
     assert judged("centroid_trajectory.fit", tracked({0: CIRCLE, 10: 2 * CIRCLE})).reason == (
-        "6 components hold whatever 5 right answers do"
+        "6 components hold all the variance of 5 right answers"
     )
