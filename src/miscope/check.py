@@ -1,5 +1,6 @@
 """The checks that every instrument must pass, for authors of instruments in this package or elsewhere."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -30,7 +31,9 @@ def check_instrument(plugin: Plugin, **settings: Any) -> list[str]:
     n_applied = 0
     for toy in toys().values():
         try:
-            faults += [f"on `{toy.name}`: {fault}" for fault in _faults_on(toy, instrument, views.values(), settings)]
+            with warnings.catch_warnings(action="error", category=RuntimeWarning):  # a division by zero is a fault
+                faults_here = list(_faults_on(toy, instrument, views.values(), settings))
+            faults += [f"on `{toy.name}`: {fault}" for fault in faults_here]
             n_applied += 1
         except NotApplicable as reason:
             faults += [] if str(reason).endswith(".") else [f"its reason is no sentence: {reason}"]

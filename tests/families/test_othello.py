@@ -10,11 +10,20 @@ SMALL = Othello()
 COLUMNS = "abcdefgh"
 
 
+def perft(side: int, n_moves: int) -> int:
+    """The number of ways to play the first `n_moves` moves."""
+    position = rules.start(side)
+    for _ in range(n_moves):
+        game, square = rules.squares(rules.legal(position, side), side).nonzero()
+        position = rules.played(rules.Position(position.own[game], position.other[game]), square, side)
+    return len(position.own)
+
+
 @pytest.mark.parametrize(
     ("side", "counts"), [(8, [4, 12, 56, 244, 1396, 8200]), (6, [4, 12, 56, 244, 1364, 7604, 47740])]
 )
 def test_ways_to_play_the_first_moves_are_as_many_as_published(side: int, counts: list[int]) -> None:
-    assert [rules.perft(side, n + 1) for n in range(len(counts))] == counts
+    assert [perft(side, n + 1) for n in range(len(counts))] == counts
 
 
 def test_the_small_board_has_60060_games_of_known_lengths() -> None:

@@ -7,7 +7,7 @@ from judging import CONTEXT, assert_told_apart, judged, over
 from miscope.core import NotApplicable
 from miscope.instruments.representation_similarity.measure import RepresentationSimilarity, representation_similarity
 from miscope.instruments.representations.measure import BITS, Representations
-from miscope.maths.codes import coded
+from miscope.maths.codes import quantize
 
 N, DIM = 80, 30
 SITES = ("blocks.0.hook_resid_pre", "blocks.0.hook_resid_post")
@@ -15,7 +15,7 @@ SITES = ("blocks.0.hook_resid_pre", "blocks.0.hook_resid_post")
 
 def seen(x: np.ndarray) -> Representations:
     """A site that never varies comes first."""
-    codes = coded(np.concatenate([np.ones((len(x), 2)), x], axis=1).astype(np.float32), BITS)
+    codes = quantize(np.concatenate([np.ones((len(x), 2)), x], axis=1).astype(np.float32), BITS)
     return Representations(SITES, np.array([2, x.shape[1]]), np.arange(len(x)), *codes)
 
 

@@ -224,7 +224,7 @@ def all_games(side: int) -> Games:
 
 @lru_cache(maxsize=2)
 def random_games(side: int, n_games: int, seed: int) -> Games:
-    """Games of random play: every legal move is as likely as any other; twins are dropped, in order of moves."""
+    """Games of random play: every legal move is as likely as any other; repeated games are dropped; sorted by moves."""
     rng, position = np.random.default_rng(seed), start(side, n_games)
     moves = np.full((n_games, side * side - 4), -1, np.int8)
     for i in range(moves.shape[1]):
@@ -276,15 +276,6 @@ def without_symmetry(position: Position, side: int) -> UInt64[np.ndarray, "game 
     own, other = (np.stack([image[i] for image in both]) for i in (0, 1))
     is_least = own == own.min(axis=0)
     return np.stack([own.min(axis=0), np.where(is_least, other, ~np.uint64(0)).min(axis=0)], axis=1)
-
-
-def perft(side: int, n_moves: int) -> int:
-    """The number of ways to play the first `n_moves` moves."""
-    position = start(side)
-    for _ in range(n_moves):
-        game, square = squares(legal(position, side), side).nonzero()
-        position = played(Position(position.own[game], position.other[game]), square, side)
-    return len(position.own)
 
 
 def _run(start: Bits, through: Bits, way: tuple[int, int], side: int) -> Bits:

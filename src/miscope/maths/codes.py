@@ -22,7 +22,7 @@ class Codes(NamedTuple):
     unit: Float32[np.ndarray, " column"]
 
 
-def coded(values: Float32[np.ndarray, "row column"], bits: int) -> Codes:
+def quantize(values: Float32[np.ndarray, "row column"], bits: int) -> Codes:
     """In 2^bits levels from the least to the largest of each column; `bits` is 16 at most."""
     is_there = np.isfinite(values).all(axis=0)
     x = np.where(is_there, values, np.float32(0))
@@ -34,8 +34,8 @@ def coded(values: Float32[np.ndarray, "row column"], bits: int) -> Codes:
     return Codes(np.packbits(words[:, WORD - bits :]), np.where(is_there, low, np.float32("nan")), unit)
 
 
-def decoded(codes: Codes, n_rows: int, bits: int) -> Float32[np.ndarray, "row column"]:
-    """The matrix of so many rows that was coded in so many bits."""
+def dequantize(codes: Codes, n_rows: int, bits: int) -> Float32[np.ndarray, "row column"]:
+    """The matrix of so many rows that was quantized to so many bits."""
     varies = codes.unit > 0
     n = n_rows * int(varies.sum())
     words = np.pad(np.unpackbits(codes.code, count=n * bits).reshape(n, bits), ((0, 0), (WORD - bits, 0)))

@@ -55,11 +55,11 @@ def token_reads(
 
 
 def losses_without(
-    logits: Logits, targets: Inputs, place: Inputs, removed: Float[np.ndarray, "item place vocab"]
+    logits: Logits, targets: Inputs, element: Inputs, removed: Float[np.ndarray, "item element vocab"]
 ) -> Float[np.ndarray, " item"]:
-    """Mean cross-entropy, in nats and float64, of the logits less each item's function of (place, vocab).
+    """Mean cross-entropy, in nats and float64, of the logits less each item's function of (element, vocab).
 
-    The sum of exp(logit - removed) over the vocabulary is one matrix product per place, for all items; where it
+    The sum of exp(logit - removed) over the vocabulary is one matrix product per element, for all items; where it
     underflows, the sum is taken as it stands.
     """
     z = logits.astype(np.float64)
@@ -67,18 +67,18 @@ def losses_without(
     least = removed.min(axis=2, keepdims=True)
     weight, e = np.exp(least - removed), np.exp(z)
     total = np.empty((len(removed), len(z)))
-    for at in np.unique(place):
-        chosen = place == at
+    for at in np.unique(element):
+        chosen = element == at
         total[:, chosen] = weight[:, at] @ e[chosen].T
     index, shifted = np.arange(len(z)), removed - least
-    right = z[index, targets] - shifted[:, place, targets]
+    right = z[index, targets] - shifted[:, element, targets]
     loss = (np.log(np.maximum(total, 1e-300)) - right).mean(axis=1)
     for item in np.flatnonzero((total < 1e-280).any(axis=1)):
-        loss[item] = answers(z - shifted[item, place], targets).loss.mean()
+        loss[item] = answers(z - shifted[item, element], targets).loss.mean()
     return np.asarray(loss)
 
 
-def answer_place(basis: Basis, targets: Inputs) -> tuple[str, Inputs]:
+def answer_element(basis: Basis, targets: Inputs) -> tuple[str, Inputs]:
     """What functions of the answer are functions of, over the grid of pairs: its name, and its value per pair.
 
     The answer itself where each row and column has each answer once, as for a + b and a - b; else a + b mod the size.
@@ -90,7 +90,7 @@ def answer_place(basis: Basis, targets: Inputs) -> tuple[str, Inputs]:
     return "a + b", (np.add.outer(every, every) % p).ravel()
 
 
-def place_means(values: Float[np.ndarray, "batch item"], place: Inputs) -> Float[np.ndarray, "place item"]:
-    """Means over the inputs of each place 0, 1, ..., all of which have equally many inputs (float64)."""
-    n = int(place.max()) + 1
-    return values[np.argsort(place, kind="stable")].reshape(n, -1, values.shape[1]).mean(axis=1, dtype=np.float64)
+def element_means(values: Float[np.ndarray, "batch item"], element: Inputs) -> Float[np.ndarray, "element item"]:
+    """Means over the inputs of each element 0, 1, ..., all of which have equally many inputs (float64)."""
+    n = int(element.max()) + 1
+    return values[np.argsort(element, kind="stable")].reshape(n, -1, values.shape[1]).mean(axis=1, dtype=np.float64)

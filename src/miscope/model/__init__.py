@@ -5,15 +5,15 @@ made alone from a `ModelConfig` and a `seed`, 0 by default, and called with thei
 same weights, and the global generator is left as it was.
 
 `attention`, `layers` and `transformer` are the network, `rows` what it computes once for inputs that repeat. `weights`
-gives checkpoints and takes them. `inspection` (activations on a probe), `differentiation` (losses, gradients, products
-with the Hessian) and `sites` are what instruments see of it.
+gives checkpoints and takes them. `inspection` (activations on a probe) and `differentiation` (losses, gradients,
+products with the Hessian) are what instruments see of it.
 """
 
 from typing import TYPE_CHECKING
 
 from miscope.doors import door
 
-if TYPE_CHECKING:  # what needs no torch, such as `sites`, is imported without it
+if TYPE_CHECKING:  # what needs no torch is imported without it
     from miscope.model.attention import MultiHeadAttention
     from miscope.model.layers import MLP, Hook, LayerNorm, Linear
     from miscope.model.transformer import Transformer, TransformerBlock

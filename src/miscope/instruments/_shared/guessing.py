@@ -58,7 +58,7 @@ def entropy(probe: Probe, chosen: Inputs) -> float:
 
 
 def of_mean(statistic: str, mean: float, std: float, context: Context, chosen: Inputs, n_comparisons: int = 1) -> Null:
-    """The null of the mean over the chosen inputs of what speaks for the right answer: as many toss-ups of its spread.
+    """The null of the mean over the chosen inputs of what speaks for the right answer: random numbers of its spread.
 
     On a full grid each input is one; in a sample, where inputs with the same answer share tokens and a network that
     learned nothing treats them alike, each right answer is.

@@ -1,4 +1,4 @@
-"""Nulls that several instruments measure: something with a margin, the untrained network, a walk of even pace."""
+"""Nulls that several instruments measure: a difference with a margin, the untrained network, a random walk."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

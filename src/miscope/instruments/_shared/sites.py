@@ -6,9 +6,19 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int
 
-from miscope.core import MiscopeError
+from miscope.core import MiscopeError, ModelConfig
 
 Kind = Literal["resid_pre", "attn_out", "mlp_post", "mlp_out", "resid_post"]
+HOOKS = ("hook_resid_pre", "hook_attn_out", "mlp.hook_post", "hook_mlp_out", "hook_resid_post")
+
+
+def sites(activations: Mapping[str, np.ndarray], model: ModelConfig) -> dict[str, np.ndarray]:
+    """Site -> [batch dim], in the order of the forward pass; a model without an MLP lacks the MLP's.
+
+    Of `hook_resid_pre` there is the first layer's alone: a later one is the `hook_resid_post` of the layer before.
+    """
+    names = (f"blocks.{i}.{hook}" for i in range(model.n_layers) for hook in HOOKS if not i or hook != HOOKS[0])
+    return {name: activations[name] for name in names if name in activations}
 
 
 def matrix_kinds(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from miscope.instruments._shared.heads import MARGIN, of_one_frequency
-from miscope.maths.codes import Codes, coded, decoded
+from miscope.maths.codes import Codes, dequantize, quantize
 from miscope.maths.spectra import grid_variance_fractions, is_square_grid
 from miscope.plugin import Artifact, Checkpoint, Context, Null, Output, PerCheckpoint, against_untrained
 
@@ -44,7 +44,7 @@ class AttentionPatterns(Output):
     def answer_pattern(self) -> Float32[np.ndarray, "layer head key batch"]:
         """Attention from the answer position, in [0, 1], to the nearest level."""
         codes = Codes(self.answer_code, self.answer_low.ravel(), self.answer_unit.ravel())
-        return decoded(codes, self.n_inputs, BITS).T.reshape(*self.answer_low.shape, self.n_inputs)
+        return dequantize(codes, self.n_inputs, BITS).T.reshape(*self.answer_low.shape, self.n_inputs)
 
 
 def attention_patterns(checkpoint: Checkpoint, context: Context) -> AttentionPatterns:
@@ -54,7 +54,7 @@ def attention_patterns(checkpoint: Checkpoint, context: Context) -> AttentionPat
     maps, fraction = answer.reshape(-1, answer.shape[-1]).T, None
     if is_square_grid(context.basis, context.grid):
         fraction = grid_variance_fractions(context.basis, maps).reshape(*answer.shape[:-1], -1)
-    code, low, unit = coded(maps, BITS)
+    code, low, unit = quantize(maps, BITS)
     return AttentionPatterns(
         mean=pattern.mean(axis=1, dtype=np.float64),
         std=pattern.std(axis=1, dtype=np.float64),

@@ -7,7 +7,7 @@ import numpy as np
 from miscope.calibration.models import probe, tracked
 from miscope.instruments.centroid_trajectory.measure import instrument
 from miscope.instruments.representation_geometry.measure import BITS, RepresentationGeometry
-from miscope.maths.codes import coded
+from miscope.maths.codes import quantize
 from miscope.plugin import Answer
 
 LEVEL = 2**-BITS  # of a centroid's coordinate as it is stored
@@ -38,7 +38,7 @@ def at_centroids(points: np.ndarray) -> RepresentationGeometry:
         label=np.arange(n), n_inputs=np.full(n, 2), radius=np.ones((2, n)), participation_ratio=np.ones((2, n)),
         spread=one, snr=one, chance_snr=1.0, fisher_mean=one, fisher_min=one, fisher_min_pair=pair, least_distance=one,
         variance_share=pair, has_native_order=True,
-        **coded(np.hstack([np.ones((n, 2)), points]).astype(np.float32), BITS)._asdict(),
+        **quantize(np.hstack([np.ones((n, 2)), points]).astype(np.float32), BITS)._asdict(),
     )  # fmt: skip
 
 

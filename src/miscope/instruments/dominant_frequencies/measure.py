@@ -80,10 +80,10 @@ def _chance(basis: Basis, embedding: Float[np.ndarray, "token d_model"]) -> tupl
 
 
 def _energy(
-    basis: Basis, products: Float[np.ndarray, " pair"], place: Int[np.ndarray, " token"]
+    basis: Basis, products: Float[np.ndarray, " pair"], element: Int[np.ndarray, " token"]
 ) -> Float[np.ndarray, " freq"]:
-    """Where tokens are moved to places: the cosine transform of inner products' sums by distance (Wiener, Khinchin)."""
-    distance = (place[:, None] - place) % basis.size
+    """For tokens on other elements: the cosine transform of inner products summed by distance (Wiener, Khinchin)."""
+    distance = (element[:, None] - element) % basis.size
     cosines = basis.matrix[1::2]
     sums = np.bincount(distance.ravel(), weights=products, minlength=basis.size)
     return np.maximum(cosines[:, 0] * (cosines @ sums), 0)

@@ -152,7 +152,7 @@ def _of_peak(coefficient: Artifact[LocalLearningCoefficient]) -> Null:
     """Whether the network has ever taken up more than it had untrained, by estimates that are not in doubt."""
     believed = {step: o.estimate for step, o in coefficient.items() if step and o.estimate is not None and not o.doubts}
     if not believed:
-        return Null.absent("no estimate of a step after 0 is free of doubt")
+        return Null.absent("no estimate of a step after 0 passes its checks")
     peak = max(believed, key=believed.__getitem__)
     return _against_untrained(f"coefficient, at its maximum without doubt (step {peak:,}),", coefficient, peak)
 

@@ -121,7 +121,7 @@ def measures(output: LogitLens) -> dict[str, float]:
 
 
 def nulls(lens: Artifact[LogitLens], context: Context) -> Iterator[Null]:
-    """Guessing, and toss-ups in place of what a component adds."""
+    """Guessing, and random signs of what a component adds."""
     yield _of_last_point(lens.last, context, "accuracy").of("overview", measure="accuracy")
     yield _of_last_point(lens.last, context, "loss").of("overview", measure="loss")
     yield _of_components(lens.last, context).of("attribution")

@@ -28,7 +28,7 @@ from miscope.instruments._shared.guessing import z_score
 from miscope.instruments._shared.nulls import MARGIN
 from miscope.maths.null_distributions import RARE
 from miscope.maths.spectra import energy_by_frequency, is_square_grid
-from miscope.maths.waves import answer_place, losses_without, place_means
+from miscope.maths.waves import answer_element, element_means, losses_without
 from miscope.plugin import Artifact, Basis, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
 
 
@@ -52,13 +52,13 @@ def logit_spectra(checkpoint: Checkpoint, context: Context) -> LogitSpectra:
         raise NotApplicable(f"The probe is no grid of all pairs of the basis' {basis.size} tokens.")
     logits = checkpoint.activations["logits"]
     logits = logits - logits.mean(axis=1, keepdims=True)
-    along, place = answer_place(basis, probe.targets)
-    means = place_means(logits, place)
+    along, element = answer_element(basis, probe.targets)
+    means = element_means(logits, element)
     energy = float(np.einsum("bv,bv->", logits, logits, dtype=np.float64)) / basis.size  # of `means`, if all were there
     amplitude, cosines = _trig_amplitude(basis, means), basis.size / basis.matrix[1::2, 0] ** 2  # and their energy
     coefficient, chosen, rows = basis.matrix @ means, probe.is_train, range(1, basis.size, 2)
     removed = np.stack([basis.matrix[i : i + 2].T @ coefficient[i : i + 2] for i in rows])
-    train = logits[chosen], probe.targets[chosen], place[chosen]
+    train = logits[chosen], probe.targets[chosen], element[chosen]
     return LogitSpectra(
         along=along,
         is_native=basis.is_native,
@@ -74,7 +74,7 @@ def _shares(energy: Float[np.ndarray, " freq"], total: float) -> Float[np.ndarra
     return energy / total if total else np.zeros_like(energy)
 
 
-def _trig_amplitude(basis: Basis, means: Float[np.ndarray, "place vocab"]) -> Float[np.ndarray, " freq"] | None:
+def _trig_amplitude(basis: Basis, means: Float[np.ndarray, "element vocab"]) -> Float[np.ndarray, " freq"] | None:
     """Coefficients of cos(w_k (s - c)) in the mean logits at s for the output c; orthogonal, so each by itself."""
     if means.shape[1] < basis.size:
         return None

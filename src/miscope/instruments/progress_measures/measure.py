@@ -40,13 +40,13 @@ from miscope.instruments.logit_spectra.measure import instrument as logit_spectr
 from miscope.instruments.losses.measure import Losses
 from miscope.instruments.losses.measure import instrument as losses_instrument
 from miscope.maths.statistics import answers
-from miscope.maths.waves import answer_place, losses_without
+from miscope.maths.waves import answer_element, losses_without
 from miscope.plugin import Artifact, Basis, Checkpoint, Context, MiscopeError, Null, Output, OverTraining
 
 Run = Mapping[int, Checkpoint]
 Keys = Int[np.ndarray, " key"]
 Inputs = Int[np.ndarray, " batch"]
-Logits = Float[np.ndarray, "place vocab"]
+Logits = Float[np.ndarray, "element vocab"]
 NOISE = 10  # over p^2: five times the share that logits of noise have at a frequency, 2 of p^2 directions
 
 
@@ -131,28 +131,28 @@ def _of_keys(spectrum: LogitSpectra, context: Context, keys: Keys) -> dict[str, 
     if not len(keys):
         return {"restricted_loss": np.full(3, np.nan), "trig_loss": None, "key_share": None, "trig_share": None}
     basis, probe = context.basis, context.probe
-    place = answer_place(basis, probe.targets)[1]
+    element = answer_element(basis, probe.targets)[1]
     mean = basis.matrix[0, 0] * spectrum.coefficient[0].astype(np.float64)
-    restricted = _losses(_kept(spectrum, basis, keys) + mean, place, probe.targets)
+    restricted = _losses(_kept(spectrum, basis, keys) + mean, element, probe.targets)
     trig = _trig_logits(spectrum, basis.size, keys)
     return {
         "restricted_loss": np.array([_mean(restricted[s]) for s in (slice(None), probe.is_train, ~probe.is_train)]),
-        "trig_loss": None if trig is None else _mean(_losses(trig, place, probe.targets)),
+        "trig_loss": None if trig is None else _mean(_losses(trig, element, probe.targets)),
         "key_share": spectrum.share[keys - 1].sum(),
         "trig_share": None if spectrum.trig_share is None else spectrum.trig_share[keys - 1].sum(),
     }
 
 
 def _kept(spectrum: LogitSpectra, basis: Basis, keys: Keys) -> Logits:
-    """P L, which depends on an input's place alone."""
+    """P L, which depends on an input's element alone."""
     of_key = np.isin(basis.frequencies, keys)
     return basis.matrix[of_key].T @ spectrum.coefficient[of_key].astype(np.float64)
 
 
-def _losses(logits: Logits, place: Inputs, targets: Inputs) -> Float[np.ndarray, " batch"]:
-    """Cross-entropy of each input where logits depend on its place alone."""
+def _losses(logits: Logits, element: Inputs, targets: Inputs) -> Float[np.ndarray, " batch"]:
+    """Cross-entropy of each input where logits depend on its element alone."""
     n = logits.shape[1]
-    different, index = np.unique(place * n + targets, return_inverse=True)
+    different, index = np.unique(element * n + targets, return_inverse=True)
     at, right = np.divmod(different, n)
     return answers(logits[at], right).loss[index]
 
@@ -172,8 +172,8 @@ def _excluded_loss(run: Run, step: int, spectrum: LogitSpectra, context: Context
     train, targets = context.probe.is_train, context.probe.targets
     if not (len(keys) and train.any()):
         return np.asarray(np.nan)
-    logits, place = run[step].activations["logits"], answer_place(context.basis, targets)[1][train]
-    return np.asarray(losses_without(logits, targets[train], place, _kept(spectrum, context.basis, keys)[None])[0])
+    logits, element = run[step].activations["logits"], answer_element(context.basis, targets)[1][train]
+    return np.asarray(losses_without(logits, targets[train], element, _kept(spectrum, context.basis, keys)[None])[0])
 
 
 def _mean(losses: Float[np.ndarray, " input"]) -> float:

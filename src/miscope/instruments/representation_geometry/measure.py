@@ -30,12 +30,11 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from miscope.instruments._shared.nulls import MARGIN, against_untrained
-from miscope.instruments._shared.sites import last_of_layers, options_of, stacked
+from miscope.instruments._shared.sites import HOOKS, last_of_layers, options_of, sites, stacked
 from miscope.maths import clouds
-from miscope.maths.codes import Codes, coded, decoded
+from miscope.maths.codes import Codes, dequantize, quantize
 from miscope.maths.null_distributions import largest_share
 from miscope.maths.spectra import power_by_frequency
-from miscope.model.sites import HOOKS, sites
 from miscope.plugin import Artifact, Checkpoint, Context, NotApplicable, Null, Output, PerCheckpoint
 
 Classes = Int[np.ndarray, " cls"]
@@ -78,7 +77,7 @@ class RepresentationGeometry(Output):
     @property
     def centroid(self) -> Float32[np.ndarray, "cls feature"]:
         """The sites side by side, each `width` columns; a coordinate has 4,096 levels, all else was measured before."""
-        return decoded(Codes(self.code, self.low, self.unit), len(self.label), BITS)
+        return dequantize(Codes(self.code, self.low, self.unit), len(self.label), BITS)
 
 
 Geometry = Artifact[RepresentationGeometry]
@@ -88,19 +87,19 @@ def representation_geometry(checkpoint: Checkpoint, context: Context) -> Represe
     """Centroids and clouds of every site, each sorted by right answer once."""
     order, label, n_inputs = _classes(context.probe.targets)
     activations, basis = sites(checkpoint.activations, checkpoint.model), context.basis
-    places = [clouds.clouds(values[order], np.cumsum(n_inputs)) for values in activations.values()]
+    per_site = [clouds.clouds(values[order], np.cumsum(n_inputs)) for values in activations.values()]
     chance: dict[str, Any] = {}
     if len(label) >= FEWEST_ON_A_RING:
         chance = {f"chance_{name}": value for name, value in clouds.rare_rings(len(label))._asdict().items()}
     return RepresentationGeometry(
         site=tuple(activations),
-        width=np.array([place.centroid.shape[1] for place in places]),
+        width=np.array([site.centroid.shape[1] for site in per_site]),
         label=label,
         n_inputs=n_inputs,
-        **coded(np.concatenate([place.centroid for place in places], axis=1).astype(np.float32), BITS)._asdict(),
+        **quantize(np.concatenate([site.centroid for site in per_site], axis=1).astype(np.float32), BITS)._asdict(),
         chance_snr=(len(label) - 1) / int(n_inputs.sum() - len(label)),
         has_native_order=basis.kind == "fourier" and basis.is_native and np.array_equal(label, np.arange(basis.size)),
-        **stacked([_measured(place, label) for place in places]),
+        **stacked([_measured(site, label) for site in per_site]),
         **chance,
     )
 
@@ -115,9 +114,9 @@ def _classes(targets: Int[np.ndarray, " batch"]) -> tuple[Int[np.ndarray, " kept
     return order[is_class[inverse[order]]], label[is_class], counts[is_class]
 
 
-def _measured(place: clouds.Clouds, label: Classes) -> dict[str, Any]:
+def _measured(site: clouds.Clouds, label: Classes) -> dict[str, Any]:
     """Those fields of the Output that are measured site by site, at one."""
-    centroid, variance, ratio = place
+    centroid, variance, ratio = site
     scores, shares = clouds.components(centroid)
     squares, both = clouds.squared_distances(centroid), variance[:, None] + variance
     fisher = np.divide(squares, both, out=np.full(both.shape, np.nan), where=both > 0)

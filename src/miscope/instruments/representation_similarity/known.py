@@ -7,7 +7,7 @@ import numpy as np
 from miscope.calibration.models import probe, tracked
 from miscope.instruments.representation_similarity.measure import instrument
 from miscope.instruments.representations.measure import BITS, Representations
-from miscope.maths.codes import coded
+from miscope.maths.codes import quantize
 from miscope.plugin import Answer
 
 
@@ -21,7 +21,7 @@ def rotation_and_noise() -> Iterator[Answer]:
     x, y = rng.normal(size=(2, 200, 100))
     turn = np.linalg.qr(rng.normal(size=(100, 100)))[0]
     site, width, chosen = ("blocks.0.hook_resid_post",), np.array([100]), np.arange(200)
-    codes = [coded(values.astype(np.float32), BITS) for values in (x, 2 * x @ turn, y)]
+    codes = [quantize(values.astype(np.float32), BITS) for values in (x, 2 * x @ turn, y)]
     path = {step: Representations(site, width, chosen, *of) for step, of in enumerate(codes)}
     like = tracked(instrument, path, context=probe(200))
     yield Answer("CKA after rotation and scaling", 1, like.cka[0, 0, 1], 1e-4)

@@ -88,7 +88,7 @@ def measures(output: RepresentationSimilarity) -> dict[str, np.ndarray]:
 
 
 def nulls(similarity: RepresentationSimilarity, context: Context) -> Iterator[Null]:
-    """A walk of even pace."""
+    """A random walk whose steps are equally long."""
     for at, site in enumerate(similarity.site):
         yield _of_turns(similarity, at).of("overview", **options_of(site))
     yield _of_turns(similarity, -1).of("change")

@@ -18,10 +18,9 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from miscope.instruments._shared.nulls import MARGIN
-from miscope.instruments._shared.sites import columns, options_of
+from miscope.instruments._shared.sites import HOOKS, columns, options_of, sites
 from miscope.maths.clouds import rare_mean_of_pairs
-from miscope.maths.codes import Codes, coded, decoded
-from miscope.model.sites import HOOKS, sites
+from miscope.maths.codes import Codes, dequantize, quantize
 from miscope.plugin import Artifact, Checkpoint, Context, MiscopeError, Null, Output, PerCheckpoint
 
 Cosines = Float32[np.ndarray, "input input"]
@@ -43,7 +42,7 @@ class Representations(Output):
     @property
     def value(self) -> Float32[np.ndarray, "input feature"]:
         """The activations."""
-        return decoded(Codes(self.code, self.low, self.unit), len(self.chosen), BITS)
+        return dequantize(Codes(self.code, self.low, self.unit), len(self.chosen), BITS)
 
 
 def representations(checkpoint: Checkpoint, context: Context, *, n_inputs: int = 256, seed: int = 0) -> Representations:
@@ -53,7 +52,7 @@ def representations(checkpoint: Checkpoint, context: Context, *, n_inputs: int =
     n = len(context.probe.targets)
     chosen = np.sort(np.random.default_rng(seed).choice(n, min(n, n_inputs), replace=False))
     seen = {name: values[chosen] for name, values in sites(checkpoint.activations, checkpoint.model).items()}
-    codes = coded(np.concatenate(list(seen.values()), axis=1), BITS)
+    codes = quantize(np.concatenate(list(seen.values()), axis=1), BITS)
     return Representations(tuple(seen), np.array([x.shape[1] for x in seen.values()]), chosen, *codes)
 
 

@@ -109,7 +109,7 @@ def _furthest(statistic: str, names: tuple[str, ...], ends: PerMatrix, walk: Per
 
 
 def _furthest_walk(norms: WeightNorms, at: list[int], context: Context) -> PerMatrix:
-    """The distance that random walks of the same steps keep to with a probability of 99 %, in all the matrices; or 0.
+    """The distance that random walks with steps of the same lengths stay below with a probability of 99 %, or 0.
 
     The squared distance varies by 2 x step . way so far. The noise of a training lies in about as many directions as
     there are answers, and with that variance it has a gamma distribution, exact for steps that are equal.
