@@ -94,8 +94,9 @@ def test_a_run_that_is_stopped_leaves_whole_files_only(how: signal.Signals, tmp_
     )
     environment = os.environ | {"PYTHONPATH": str(made.path / "src")}
     process = subprocess.Popen(
-        [sys.executable, "stages/train.py", "tiny"], cwd=made.path, env=environment, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "stages/train.py", "tiny"], cwd=made.path, env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+    )  # fmt: skip
     folder = files.folder_of(made.path, "tiny")
     _wait_for(lambda: len(folder.checkpoint_steps()) > 3)
     time.sleep(random.Random(how).random() * 0.2)
