@@ -1,9 +1,11 @@
 """What all tests share: one tiny pipeline, made once a session by real DVC."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from jaxtyping import install_import_hook
 
 HOOK = install_import_hook("miscope", "shapes.check")  # shapes are checked under pytest alone, and in what comes below
@@ -19,11 +21,20 @@ from miscope.workspace.loaded import LoadedVariant  # noqa: E402
 
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace whose variant `tiny` is trained, analysed and drawn. Read it; to change it, take a copy."""
-    made = workspace.create(tmp_path_factory.mktemp("workspace") / "tiny")
-    made.repro()
-    params = made.path / "params.yaml"
-    params.write_text(params.read_text().replace("\ninstruments:", f"{workspace.UNTRAINED}\ninstruments:"))
+    """A workspace whose variant `tiny` is trained, analysed and drawn. Read it; to change it, take a copy.
+
+    Processes that test side by side share it: the first one makes it, the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    made = Workspace(folder / "tiny")
+    with FileLock(folder / "tiny.lock"):
+        if not (done := folder / "tiny.done").exists():
+            workspace.create(made.path).repro()
+            params = made.path / "params.yaml"
+            params.write_text(params.read_text().replace("\ninstruments:", f"{workspace.UNTRAINED}\ninstruments:"))
+            done.touch()
     return made
 
 

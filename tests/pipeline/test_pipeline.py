@@ -75,7 +75,7 @@ def test_a_checkpoint_no_longer_asked_for_takes_its_artifacts_with_it(own_copy: 
 def test_an_experiment_varies_one_variant_and_its_metrics_compare(own_copy: Workspace) -> None:
     own_copy.run("git", "add", "-A")
     own_copy.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "made")
-    own_copy.run("dvc", "exp", "run", "--name", "other-seed", "-S", "variants.tiny.seed=3")
+    own_copy.run("dvc", "exp", "run", "--name", "other-seed", "-S", "variants.tiny.seed=3", "train@tiny")
     shown = own_copy.run("dvc", "exp", "show", "--csv").stdout
     assert "other-seed" in shown
     assert "test_loss" in shown
