@@ -168,7 +168,7 @@ def _against_untrained(statistic: str, coefficient: Artifact[LocalLearningCoeffi
     if start.estimate is None or start.standard_error is None:
         return Null.absent(f"at step 0 {RAN_AWAY}")
     if output.estimate is None or output.standard_error is None or output.doubts:
-        return Null.absent(f"the estimate of step {step:,} is in doubt")
+        return Null.absent(f"the estimate of step {step:,} fails its checks")
     error = multiple_of_noise(len(output.chain) - 1) * math.hypot(start.standard_error, output.standard_error)
     source = "the untrained network, at the 99 % end of the chains' errors"
     return Null(statistic, output.estimate, start.estimate + error, source)
