@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 READY := .venv/.ready
 
-.PHONY: help setup check test demo demo-all app report calibrate bench-train bench-ensemble bench-analysis bench-redraw bench-fit bench-quantize clean
+.PHONY: help setup check test demo demo-all app report calibrate bench-train bench-pipeline bench-ensemble bench-analysis bench-redraw bench-fit bench-quantize clean
 
 help:
 	@echo "make demo            install into .venv, train two models that grok, analyse and draw them"
@@ -17,6 +17,7 @@ help:
 	@echo "make test            run the tests"
 	@echo "make bench-train     time a training step beside TransformerLens' own model"
 	@echo "make bench-ensemble  time many seeds side by side, and one alone"
+	@echo "make bench-pipeline  what DVC and starting Python cost, beside what stages compute"
 	@echo "make bench-analysis  seconds and megabytes per instrument"
 	@echo "make bench-quantize  INT8 and INT4 beside float32, bfloat16 and torchao"
 	@echo "make bench-redraw    the app's time from a slider step to the new figure"
@@ -43,20 +44,20 @@ check: setup
 	lint-imports
 
 test: setup
-	OMP_NUM_THREADS=1 pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 demo: setup
 	@date +%s > .venv/.started
-	dvc repro report@modulus_113 report@modulus_59
+	python -m miscope run report@modulus_113 report@modulus_59
 	@python -m miscope variants
 	@echo "Done in $$(($$(date +%s) - $$(cat .venv/.started))) s. The reports are artifacts/<variant>/report.html; \`make app\` opens the app."
 
 report: setup
-	dvc repro report
+	python -m miscope run report
 	@ls -1 artifacts/*/report.html
 
 demo-all: setup
-	dvc repro
+	python -m miscope run
 	@python -m miscope variants
 
 app: setup
@@ -71,6 +72,9 @@ bench-train: setup
 
 bench-ensemble: setup
 	@python bench/ensemble.py
+
+bench-pipeline: setup
+	python bench/pipeline.py
 
 bench-analysis: setup
 	@python bench/analysis.py

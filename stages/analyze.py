@@ -1,4 +1,4 @@
-"""Bring what instruments measure on one variant up to date: python stages/analyze.py VARIANT [INSTRUMENT ...]"""
+"""Bring what an instrument measures on one variant up to date: python stages/analyze.py VARIANT INSTRUMENT"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,21 +10,18 @@ from miscope.workspace import Workspace, analysis
 from miscope.workspace.command import run
 
 
-def main(variant: str, *instruments: str) -> None:
-    """One that raises is reported and fails the stage in the end; the others are computed all the same."""
+def main(variant: str, instrument: str) -> None:
+    """Instruments that look at the same activations are computed in the same pass; their own stages find them done."""
 
     def progress(steps: Iterable[int]) -> Iterable[int]:
-        return tqdm(steps, desc=f"analyze {variant}", unit="checkpoint", delay=2, mininterval=0.5)
+        return tqdm(steps, desc=f"analyze {variant} {instrument}", unit="checkpoint", delay=2, mininterval=0.5)
 
     workspace = Workspace(Path())
-    chosen = instruments or workspace.catalog.stored
-    done = analysis.bring_up_to_date(workspace.config, workspace.folder(variant), chosen, progress)
-    failed = dict(workspace.catalog.faults) | {name: done[name].error for name in done if done[name].error}
-    for instrument, summary in done.items():
-        print(f"{variant} {instrument}: {summary}")
-    if failed:
-        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
-        raise MiscopeError(f"{len(failed)} instruments failed on `{variant}`; the others are up to date. {reasons}")
+    config, folder = workspace.config, workspace.folder(variant)
+    summary = analysis.bring_up_to_date(config, folder, [instrument], progress, with_siblings=True)[instrument]
+    if summary.error:
+        raise MiscopeError(f"`{instrument}` failed on `{variant}`: {summary.error}")
+    print(f"{variant} {instrument}: {summary}")
 
 
 if __name__ == "__main__":

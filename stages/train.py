@@ -27,7 +27,10 @@ def main(name: str) -> None:
             bar.set_postfix(train=f"{evaluation.train_loss:.3g}", test=f"{evaluation.test_loss:.3g}", refresh=False)
             bar.update(max(0, evaluation.step - bar.n))  # a replay for denser checkpoints goes back
 
-        metrics = train(variant, workspace.folder(name), show, members)["metrics"]
+        record = train(variant, workspace.folder(name), show, members, tqdm.write)
+    metrics = record["metrics"]
+    if "warning" in record:
+        print(f"{name}: {record['warning']}")
     print(
         f"{name}: test accuracy {metrics['test_accuracy']:.4f}, "
         f"test loss {metrics['test_loss']:.3g} after {metrics['steps']:,} steps"

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,19 @@ import miscope  # noqa: E402
 from miscope.workspace.loaded import LoadedVariant  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest first, so that processes that test side by side end together."""
+    items.sort(key=lambda item: not item.get_closest_marker("pipeline") and not item.get_closest_marker("browser"))
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """AppTest leaves its script as `__main__`, which a process spawned by a later test would run."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
+
+
 @pytest.fixture(scope="session")
 def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace whose variant `tiny` is trained, analysed and drawn. Read it; to change it, take a copy.
@@ -31,7 +46,7 @@ def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = Workspace(folder / "tiny")
     with FileLock(folder / "tiny.lock"):
         if not (done := folder / "tiny.done").exists():
-            workspace.create(made.path).repro()
+            workspace.create(made.path).make()
             params = made.path / "params.yaml"
             params.write_text(params.read_text().replace("\ninstruments:", f"{workspace.UNTRAINED}\ninstruments:"))
             done.touch()

@@ -248,15 +248,17 @@ def test_an_instrument_that_is_wrong_is_one_line_and_the_others_are_computed(own
     own.change("instruments:\n", "instruments:\n  lab_of_mistakes.broken: {floor: 1.0}\n")
     own.change_weights(20)
 
-    done = own.run(str(workspace.REPOSITORY / "stages" / "analyze.py"), "small")
-    assert done.returncode == 1
-    lines = dict(line.removeprefix("small ").split(": ", 1) for line in done.stdout.splitlines())
+    summaries = own.update(*own.stored)
     for name, (_, sentence) in MISTAKES.items():
-        assert lines[name].startswith(f"failed: {sentence}")
+        assert str(summaries[name]).startswith(f"failed: {sentence}")
         assert own.load().status(name).state in ("missing", "stale")
-    *_, last = done.stderr.splitlines()
-    assert last.startswith("error: 5 instruments failed on `small`; the others are up to date. broken: ")
-    assert "Traceback" not in done.stderr
+    for name, sentence in (
+        ("flat", f"`flat` failed on `small`: {MISTAKES['flat'][1]}"),
+        ("broken", "`broken` failed on `small`: The instrument"),
+    ):
+        done = own.run(str(workspace.REPOSITORY / "stages" / "analyze.py"), "small", name)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: {sentence}") and "\n" not in done.stderr.rstrip()
     assert own.folder.output_steps("late") == (0, 20)
     assert own.folder.output_steps("flat") == ()
     states = {name: own.load().status(name).state for name in CATALOG.names}

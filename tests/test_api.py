@@ -76,7 +76,7 @@ def test_a_view_with_nothing_to_show_says_why_in_place_of_a_table_and_a_figure(
 
 @pytest.mark.parametrize("name", builtin().views())
 def test_the_pipeline_drew_what_the_notebook_draws(name: str, variant: LoadedVariant) -> None:
-    assert variant.folder.view(name).read_text() == variant.view(name).json()
+    assert (variant.folder.views / f"{name.replace('.', '/')}.json").read_text() == variant.view(name).json()
 
 
 def test_a_view_of_one_step_without_a_step_shows_the_last_and_one_over_training_marks_a_step(

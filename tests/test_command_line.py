@@ -120,8 +120,8 @@ TYPO = "params.yaml declares no variant `tyni`; it declares: tiny, untrained."
     [
         ("-m miscope variant tyni", TYPO),
         ("-m miscope twin tiny", "the command `twin` is called `control` now."),
-        *((f"stages/{stage}.py tyni", TYPO) for stage in ("train", "probe", "analyze", "render", "report")),
-        ("stages/analyze.py tyni losses", TYPO),
+        *((f"stages/{stage}.py tyni", TYPO) for stage in ("train", "probe", "report")),
+        *((f"stages/{stage}.py tyni losses", TYPO) for stage in ("analyze", "render")),
         ("stages/analyze.py tiny lossses", "There is no instrument `lossses`. Did you mean `losses`?"),
         (
             "-m miscope lead_lag modulo_addition losses.trainloss",

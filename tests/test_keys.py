@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ import workspace
 
 from miscope import keys
 from miscope.keys import closure, digest, meaning
+from miscope.workspace.stage_keys import DRAWS, MEASURES
 
 SOURCE = workspace.REPOSITORY / "src" / "miscope"
+
+TRAINS = (SOURCE / "training" / "loop.py", SOURCE / "families" / "modulo_addition.py")
 
 # Run on a copy of the package: the keys of all that is keyed, before and after each file is edited in turn.
 SCRIPT = """
@@ -21,6 +25,7 @@ from pathlib import Path
 from miscope.catalog import builtin
 from miscope.keys import SOURCE, digest_of_code
 from miscope.workspace.drawing import DRAWS
+from miscope.workspace import Workspace, stage_keys
 from miscope.workspace.status import code_of
 
 assert str(SOURCE) == sys.argv[1]
@@ -29,14 +34,18 @@ roots = {f"measure {p.name}": code_of(p.instrument, p.source()) for p in plugins
 roots |= {f"draw {p.name}": (p.source("views"), DRAWS) for p in plugins if p.has("views")}
 train = SOURCE / "training"
 roots |= {"train": (train / "trainer.py",), "train ensemble": (train / "trainer.py", train / "ensemble.py")}
-now = lambda: {name: digest_of_code(*files) for name, files in roots.items()}
+made = Workspace(Path(sys.argv[2]))
+now = lambda: {
+    **{name: digest_of_code(*files) for name, files in roots.items()},
+    **{f"DVC {name}": json.dumps(content, sort_keys=True) for name, content in stage_keys.contents(made).items()},
+}
 before, stale = now(), {}
 for path in sorted(SOURCE.rglob("*.py")):
     text = path.read_text(encoding="utf-8")
     for kind, edit in (("comment", "\\n\\n# a comment\\n"), ("meaning", "\\nedited = 1\\n")):
         path.write_text(text + edit, encoding="utf-8")
         after = now()
-        changed = sorted(name for name in before if after[name] != before[name])
+        changed = sorted(name for name in before if after.get(name) != before[name])
         stale[f"{kind} {path.relative_to(SOURCE).as_posix()}"] = changed
     path.write_text(text, encoding="utf-8")
 assert now() == before
@@ -45,20 +54,48 @@ print(json.dumps(stale))
 
 
 @pytest.fixture(scope="module")
-def stale(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """`comment core.py`, `meaning core.py`, ... -> what the edit makes stale."""
-    copy = tmp_path_factory.mktemp("source") / "miscope"
+    root = tmp_path_factory.mktemp("source")
+    (root / "params.yaml").write_text(workspace.TINY)
+    shutil.copytree(workspace.REPOSITORY / "stages", root / "stages")
+    copy = root / "miscope"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     done = subprocess.run(
-        [sys.executable, "-B", "-c", SCRIPT, str(copy)], env={"PYTHONPATH": str(copy.parent), "PATH": ""},
+        [sys.executable, "-B", "-c", SCRIPT, str(copy), str(root)], env={"PYTHONPATH": str(copy.parent), "PATH": ""},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_a_comment_makes_nothing_stale_in_any_file(stale: dict[str, list[str]]) -> None:
-    assert {edit: names for edit, names in stale.items() if edit.startswith("comment") and names} == {}
+@pytest.fixture(scope="module")
+def stale(everything: dict[str, list[str]]) -> dict[str, list[str]]:
+    """As the keys say it."""
+    return {edit: [name for name in names if not name.startswith("DVC ")] for edit, names in everything.items()}
+
+
+def test_a_comment_makes_nothing_stale_in_any_file(everything: dict[str, list[str]]) -> None:
+    assert {edit: names for edit, names in everything.items() if edit.startswith("comment") and names} == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "runs"),  # files that run a stage, and are in no key of what it makes
+    [
+        ("measure", "instruments", MEASURES),
+        ("draw", "views", DRAWS),
+        ("train", "trainings", sorted(path.relative_to(SOURCE).as_posix() for path in closure(*TRAINS))),
+    ],
+)
+def test_dvc_calls_stale_what_the_keys_call_stale(
+    kind: str, file: str, runs: Sequence[str], everything: dict[str, list[str]]
+) -> None:
+    for edit, names in everything.items():
+        keyed = {name.partition(" ")[2] or "tiny" for name in names if name.split()[0] == kind} - {"ensemble"}
+        watched = {name.partition("/")[2] for name in names if name.startswith(f"DVC {file}/")} - {"task"}
+        assert keyed <= watched, edit
+        # neuron_activations stores nothing, so that its drawings are made from code of its measure
+        assert watched - {"neuron_activations"} <= keyed or edit.partition(" ")[2] in runs, edit
 
 
 def test_what_every_instrument_is_handed_makes_all_of_them_stale(stale: dict[str, list[str]]) -> None:

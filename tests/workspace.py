@@ -1,6 +1,7 @@
 """A workspace in a temporary folder: the product's own source, a small params.yaml, real DVC."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,10 +77,26 @@ class Workspace:
         return done
 
     def repro(self, *words: str) -> set[str]:
-        """`dvc repro` of the reports; what comes back are the names of the stages that ran, such as `analyze@tiny`."""
+        """`dvc repro` of the reports; what comes back are the stages that ran: `train@tiny`, `losses:analyze@tiny`."""
         out = self.run("dvc", "repro", *(words or ("report",))).stdout
         ran = [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
-        return {name.rpartition(":")[2] for name in ran}
+        return {name.removeprefix("stages/").replace("/dvc.yaml", "") for name in ran}
+
+    def make(self, *words: str) -> list[str]:
+        """`python -m miscope run`, which makes what `dvc repro` would, sooner; what it says."""
+        return self.run("python", "-m", "miscope", "run", *words).stdout.splitlines()
+
+    def log(self, stage: str) -> str:
+        """What a stage said when `make` ran it, such as `losses-analyze@tiny`."""
+        return (self.path / "artifacts" / ".jobs" / "logs" / f"{stage}.log").read_text(encoding="utf-8")
+
+    def computed(self) -> set[str]:
+        """The instruments of which the stages that `make` ran since the last call computed anything."""
+        logs = sorted((self.path / "artifacts" / ".jobs" / "logs").glob("*-analyze@*.log"))
+        said = {log.name.partition("-analyze@")[0]: log.read_text(encoding="utf-8") for log in logs}
+        for log in logs:
+            log.unlink()
+        return {name for name, text in said.items() if re.search(r": [1-9]\d* computed", text)}
 
     def edit(self, file: str, old: str, new: str) -> None:
         text = (self.path / file).read_text(encoding="utf-8")

@@ -40,13 +40,19 @@ def main() -> None:
             sub.add_argument("measure", nargs="?", help=text)
         if function is seeds:
             sub.add_argument("n", type=int, nargs="?", default=4, help="how many more seeds (default: 4)")
+        if function is run:
+            text = "as for `dvc repro`: report@NAME, stages/losses/dvc.yaml:analyze@NAME (default: everything)"
+            sub.add_argument("targets", nargs="*", help=text)
+            sub.add_argument("-j", "--jobs", type=int, default=0, help="cores to use (default: all)")
         if function is import_weights:
             sub.add_argument("path", help="a safetensors file, or a folder of such files, each named by its step")
             sub.add_argument("name", help="the variant's name")
             sub.add_argument("settings", nargs="*", help="as in params.yaml: family=modulo_addition modulus=113 ...")
     _check_renamed()
     given = parser.parse_args()
-    arguments = [vars(given)[key] for key in ("path", "name", "n", "measure", "settings") if key in given]
+    arguments = [
+        vars(given)[key] for key in ("path", "name", "n", "measure", "settings", "targets", "jobs") if key in given
+    ]
     try:
         for line in COMMANDS[given.command][0](Workspace(given.root), *arguments):
             print(line)
@@ -196,6 +202,18 @@ def control(workspace: Workspace, name: str) -> Iterator[str]:
     yield from controls.declare_control(workspace, name)
 
 
+def run(workspace: Workspace, targets: list[str], jobs: int) -> Iterator[str]:
+    from miscope.workspace import runner
+
+    yield from runner.lines(workspace.root, targets, jobs)
+
+
+def stages(workspace: Workspace) -> Iterator[str]:
+    from miscope.workspace import stage_files
+
+    yield from stage_files.bring_up_to_date(workspace) or ["Every instrument has its stages; nothing to write."]
+
+
 def _first_line(text: str | None) -> str:
     return (text or "").strip().split("\n", 1)[0]
 
@@ -209,6 +227,8 @@ COMMANDS: dict[str, tuple[Callable[..., Iterator[str]], str]] = {
     "nulls": (nulls, "say of every view of a variant whether its last step shows more than chance would"),
     "lead_lag": (lead_lag, "compare all pairs of measures over the variants of a family: which changed first?"),
     "calibration": (calibration, "compare what instruments measure with known answers, after `make calibrate`"),
+    "run": (run, "bring targets up to date as `dvc repro` does, independent stages side by side"),
+    "stages": (stages, "write the stages of every instrument, stages/<instrument>/dvc.yaml"),
     "seeds": (seeds, "declare a variant with further seeds: does it happen again?"),
     "control": (control, "declare a variant's control run, which must fail; its curves are drawn behind"),
     "import": (import_weights, "declare a variant from weights that were trained elsewhere"),

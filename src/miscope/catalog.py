@@ -84,6 +84,11 @@ class Plugin:
     def has(self, part: str) -> bool:
         return _spec(self._path(part)) is not None
 
+    @property
+    def has_views(self) -> bool:
+        """Whether it has views, sound or not; those of a package are not loaded for it."""
+        return self.has("views") and (self._path("views") != self.module or any(_views(self._part("views"))))
+
     def source(self, part: str = "measure") -> Path:
         """The file of a part."""
         spec = _spec(self._path(part))

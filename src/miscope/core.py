@@ -74,11 +74,14 @@ class ModelConfig:
             )
 
     def declaration(self) -> dict[str, Any]:
-        """As plain data; fields of `LATER` at their defaults are left out."""
-        defaults = {f.name: f.default for f in fields(self)}
-        return {
-            name: value for name, value in asdict(self).items() if name not in self.LATER or value != defaults[name]
-        }
+        """As plain data, without fields of `LATER` that are at their defaults."""
+        return _without_defaults(self, self.LATER)
+
+
+def _without_defaults(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """A dataclass as plain data, without those of the named fields that are at their defaults."""
+    defaults = {f.name: f.default for f in fields(value)}
+    return {name: v for name, v in asdict(value).items() if name not in names or v != defaults[name]}
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,13 @@ class Recipe:
     eval_every: int = 10
     ensemble: str = ""  # variants of one ensemble, which differ in seeds and rates alone, train side by side on a GPU
     resume_points: int = -1  # the number of states kept to resume from; -1: a quarter of the checkpoints, at most 8
+    threads: int = 0  # of the CPU, of which the last bits of the weights depend; 0: as many as there are cores
+
+    LATER: ClassVar[tuple[str, ...]] = ("threads",)  # as in ModelConfig
+
+    def declaration(self) -> dict[str, Any]:
+        """As plain data, without fields of `LATER` that are at their defaults."""
+        return _without_defaults(self, self.LATER)
 
 
 def weights_only(recipe: Recipe) -> Recipe:
@@ -259,8 +269,8 @@ class Variant:
                 "settings": asdict(self.family),
                 "seeds": {"seed": self.seed, "data_seed": self.data_seed},
                 "model": self.model.declaration(),
-                "recipe": asdict(weights_only(self.recipe)),
-                "branch": asdict(branch) if branch else {},
+                "recipe": weights_only(self.recipe).declaration(),
+                "branch": asdict(branch) | {"recipe": branch.recipe.declaration()} if branch else {},
             }
         )
 

@@ -10,14 +10,19 @@ read, and they are inputs.
 """
 
 import ast
+import atexit
 import hashlib
 import importlib.util
 import json
+import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -114,18 +119,64 @@ def _digest_of_meaning(paths: tuple[Path, ...], stamps: tuple[tuple[int, int], .
 
 def meaning(path: Path) -> str:
     """A digest of one file's syntax tree, without comments, docstrings and annotations of functions."""
-    return _meaning(path, stamp(path))
+    return _read(path, stamp(path)).meaning
+
+
+class _Source(NamedTuple):
+    """What one parse of a file gives."""
+
+    meaning: str
+    imports: tuple[tuple[str, str], ...]  # (module, name) of every import that can run; no name for a whole module
+    passed_on: Mapping[str, tuple[str, str]]  # name -> (module, name), for what it imports from this package
 
 
 @lru_cache(maxsize=4096)
-def _meaning(path: Path, stamp: tuple[int, int]) -> str:
+def _read(path: Path, stamp: tuple[int, int]) -> _Source:
+    if (kept := _parsed().get(str(path))) and kept[0] == list(stamp):
+        return _Source(kept[1], tuple(map(tuple, kept[2])), {name: tuple(where) for name, where in kept[3].items()})
     text = path.read_bytes()
-    if path.suffix != ".py":
-        return digest(text)
     try:
-        return digest("\n".join(_dumped(_Stripped().visit(ast.parse(text)))))
+        tree = ast.parse(text) if path.suffix == ".py" else None
     except (SyntaxError, ValueError):
-        return digest(text)
+        tree = None
+    if tree is None:
+        return _Source(digest(text), (), {})
+    passed_on = _passed_on(tree)
+    stripped = _Stripped().visit(tree)
+    source = _Source(digest("\n".join(_dumped(stripped))), tuple(_import_names(path, stripped)), passed_on)
+    if not _parsed():
+        atexit.register(_keep)
+    _parsed()[str(path)] = [list(stamp), *source]
+    return source
+
+
+# Parsing takes a second in all, so what it gave is kept beside Python's own bytecode, until a file changes.
+KEPT = SOURCE / "__pycache__" / f"keys-{sys.version_info.major}{sys.version_info.minor}.json"
+
+
+@cache
+def _parsed() -> dict[str, list[Any]]:
+    """Path -> stamp and _Source; of another version of this file, nothing."""
+    try:
+        kept = json.loads(KEPT.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    files: dict[str, list[Any]] = kept["files"] if kept.get("by") == list(stamp(Path(__file__))) else {}
+    if files:
+        atexit.register(_keep)
+    return files
+
+
+def _keep() -> None:
+    there = {path: entry for path, entry in _parsed().items() if Path(path).is_file()}
+    text = json.dumps({"by": stamp(Path(__file__)), "files": there})
+    with suppress(OSError):  # where nothing can be written, every process parses
+        if not KEPT.is_file() or KEPT.read_text() != text:
+            KEPT.parent.mkdir(exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=KEPT.parent)
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+            Path(temporary).replace(KEPT)
 
 
 class _Stripped(ast.NodeTransformer):
@@ -211,7 +262,7 @@ def _is_foreign_measure(path: Path, roots: tuple[Path, ...]) -> bool:
 def _imported(path: Path, stamp: tuple[int, int]) -> tuple[Path, ...]:
     """The files that define what a file imports from this package, or from the package that it is in."""
     packages = {PACKAGE, _package(path)}
-    names = (name for name in _import_names(path) if name[0].partition(".")[0] in packages)
+    names = (name for name in _read(path, stamp).imports if name[0].partition(".")[0] in packages)
     return tuple({file for module, attribute in names for file in _definitions(module, attribute)})
 
 
@@ -233,9 +284,9 @@ def _is_on_path(name: str, folder: Path) -> bool:
     return spec is not None and str(folder) in map(str, spec.submodule_search_locations or ())
 
 
-def _import_names(path: Path) -> Iterator[tuple[str, str]]:
+def _import_names(path: Path, tree: ast.AST) -> Iterator[tuple[str, str]]:
     """(module, name) for every import that can run, at any depth; the name is empty for a whole module."""
-    for node in ast.walk(_Stripped().visit(ast.parse(path.read_bytes()))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             module = _absolute(path, node) if node.level else node.module or ""
             yield from ((module, alias.name) for alias in node.names)
@@ -263,16 +314,14 @@ def _definitions(module: str, attribute: str) -> set[Path]:
     path = _file_of(module)
     if path is None:
         return set()
-    passed = _passed_on(path, stamp(path)).get(attribute)
+    passed = _read(path, stamp(path)).passed_on.get(attribute)
     return _definitions(*passed) or {path} if passed else {path}
 
 
-@lru_cache(maxsize=4096)
-def _passed_on(path: Path, stamp: tuple[int, int]) -> Mapping[str, tuple[str, str]]:
+def _passed_on(tree: ast.Module) -> Mapping[str, tuple[str, str]]:
     """Name -> (module, name), for everything that a module imports from this package at its top level."""
-    top = ast.parse(path.read_bytes()).body
-    inner = [node for child in top if isinstance(child, ast.If) and _is_for_types(child) for node in child.body]
-    imports = (node for node in (*top, *inner) if isinstance(node, ast.ImportFrom))
+    inner = [node for child in tree.body if isinstance(child, ast.If) and _is_for_types(child) for node in child.body]
+    imports = (node for node in (*tree.body, *inner) if isinstance(node, ast.ImportFrom))
     ours = [node for node in imports if not node.level and (node.module or "").startswith(PACKAGE)]
     return {alias.asname or alias.name: (node.module or "", alias.name) for node in ours for alias in node.names}
 

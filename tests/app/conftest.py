@@ -17,14 +17,6 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def main_module() -> Iterator[None]:
-    """AppTest leaves its script as `__main__`, which a process spawned by a later test would run."""
-    before = sys.modules["__main__"]
-    yield
-    sys.modules["__main__"] = before
-
-
 @pytest.fixture(scope="session")
 def address(tiny: Path) -> Iterator[str]:
     """The app on the tiny pipeline, served on a free port."""

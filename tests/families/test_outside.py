@@ -149,9 +149,9 @@ def test_its_own_loss_is_what_training_lowers(lab: Workspace, tmp_path: Path) ->
 
 def test_its_views_are_drawn_reported_and_listed(lab: Workspace) -> None:
     loaded, folder = lab.load("mine"), lab.folder("mine")
-    _, failed = drawing.bring_views_up_to_date(loaded)
-    assert "tasks" not in failed
-    files = {path: path.stat().st_mtime_ns for path in (folder.views / "tasks").iterdir()}
+    for name in ("losses", "task"):
+        drawing.bring_up_to_date(loaded, name)
+    files = {path: path.stat().st_mtime_ns for path in (folder.views / "task").iterdir()}
     assert {path.name for path in files} == {"by_gap.json", "by_pair.json", "drawn_from"}
     is_correct = loaded.artifact("losses")[2].is_correct
     assert loaded.at(2).view("tasks.by_pair").table()["right"].tolist() == is_correct.tolist()
@@ -159,10 +159,10 @@ def test_its_views_are_drawn_reported_and_listed(lab: Workspace) -> None:
     assert by_gap[2, 0] == pytest.approx(is_correct.reshape(7, 7).diagonal().mean())
     assert loaded.view("tasks.by_pair").null() == loaded.view("losses.correctness").null()
     report = page(folder, timeline(loaded))
-    assert 'href="#tasks"' in report and 'id="tasks.by_gap"' in report and "Each row holds the pairs" in report
+    assert 'href="#task"' in report and 'id="tasks.by_gap"' in report and "Each row holds the pairs" in report
     listed = [line.split()[0] for line in command_line.views(lab)]
     assert listed[-2:] == ["tasks.by_gap", "tasks.by_pair"]
-    drawing.bring_views_up_to_date(loaded)
+    assert drawing.bring_up_to_date(loaded, "task").kept == 2
     assert {path: path.stat().st_mtime_ns for path in files} == files  # what is fresh is not drawn again
 
 
@@ -180,10 +180,11 @@ def test_a_mistake_in_its_views_is_one_line_and_the_others_are_drawn(mistake: st
     old, new, sentence = MISTAKES[mistake]
     assert old in VIEWS
     lab = made_lab(tmp_path, f"lab_{mistake}", VIEWS.replace(old, new, 1))
-    _, failed = drawing.bring_views_up_to_date(lab.load("mine"))
-    (said,) = (why for name, why in failed.items() if "tasks" in name)
-    assert sentence in said and "\n" not in said
-    assert lab.folder("mine").view("losses.overview").is_file()
+    with pytest.raises(MiscopeError) as refused:
+        drawing.bring_up_to_date(lab.load("mine"), "task")
+    assert sentence in str(refused.value) and "\n" not in str(refused.value)
+    drawing.bring_up_to_date(lab.load("mine"), "losses")
+    assert (lab.folder("mine").views / "losses" / "overview.json").is_file()
 
 
 # ---------------------------------------------------------------- what it is made of
@@ -199,7 +200,7 @@ def test_changed_code_of_the_family_is_seen_though_dvc_does_not_watch_it(lab: Wo
         state = lab.load("mine").status("losses")
         assert state.state == expected
     assert state.sentence.startswith("`mine` was trained with other code of `lab_of_tasks.tasks.Later`, which DVC does")
-    assert "`dvc repro -f train@mine`" in state.sentence
+    assert "`python -m miscope run train@mine`" in state.sentence
     (lab.root / "lab_of_tasks" / "tasks.py").write_text(MODULE, encoding="utf-8")
 
 

@@ -1,5 +1,7 @@
 """The flow under real DVC: what runs again, and what does not."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,48 +11,79 @@ from workspace import Workspace
 
 pytestmark = pytest.mark.pipeline
 
-MEASURED = {"analyze@tiny", "render@tiny", "report@tiny"}
+LOSSES = {"losses:analyze@tiny", "losses:render@tiny"}
+READ_LOSSES = {f"{name}:analyze@tiny" for name in ("phases", "first_learned_step", "progress_measures")}
+FOLLOWS = {"render@tiny", "report@tiny"}  # the family's own views, and the report
 
 
 def test_a_second_repro_runs_nothing(own_copy: Workspace) -> None:
     assert own_copy.repro() == set()
+    status = own_copy.run("dvc", "status").stdout
+    assert set(re.findall(r"^(\S+):$", status, re.M)) == {"stages/calibrate/dvc.yaml:calibrate"}  # always runs
 
 
-def test_editing_one_instrument_computes_its_artifacts_alone_and_a_comment_nothing(own_copy: Workspace) -> None:
+def test_a_comment_and_a_docstring_run_nothing_but_the_stage_that_looks(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
-    own_copy.edit("src/miscope/instruments/attention_patterns/measure.py", '"""', '"""An edit. ')
-    assert own_copy.repro() <= MEASURED
+    own_copy.edit("src/miscope/instruments/losses/measure.py", '"""', '"""An edit. ')
+    own_copy.edit("src/miscope/training/loop.py", "import time", "# an edit\nimport time")
+    own_copy.edit("src/miscope/core.py", '"""', '"""An edit. ')
+    assert own_copy.repro() == {"keys"}
     assert own_copy.bytes_of("artifacts/tiny") == before
-    own_copy.edit("src/miscope/instruments/attention_patterns/measure.py", "@dataclass", "EDIT = 1\n\n\n@dataclass")
-    assert own_copy.repro() <= MEASURED
-    changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
-    assert {Path(name).parts[:2] for name in changed - {"views/attention_patterns/drawn_from"}} == {
-        ("instruments", "attention_patterns")
-    }
 
 
-def test_an_edit_that_changes_numbers_draws_them_again(own_copy: Workspace) -> None:
+def test_editing_one_instrument_runs_it_and_what_reads_its_outputs(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
+    own_copy.edit("src/miscope/instruments/losses/measure.py", "@dataclass", "EDIT = 1\n\n\n@dataclass")
+    ran = own_copy.repro()
+    assert LOSSES <= ran <= {"keys"} | LOSSES | READ_LOSSES | FOLLOWS
+    changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
+    assert {Path(name).parts[:2] for name in changed - {"views/losses/drawn_from"}} == {("instruments", "losses")}
+
+
+def test_one_instrument_on_one_variant_can_be_asked_for(own_copy: Workspace) -> None:
     own_copy.edit("params.yaml", "dominant_frequencies: {threshold: 3.0}", "dominant_frequencies: {threshold: 1.0}")
-    assert own_copy.repro() == MEASURED
-    changed = {Path(name).parts[:2] for name in _changed(before, own_copy.bytes_of("artifacts/tiny"))}
-    assert {parts for parts in changed if parts[0] == "views"} == {("views", "dominant_frequencies")}
+    stage = "dominant_frequencies/dvc.yaml:analyze@tiny"
+    assert own_copy.repro(f"stages/{stage}") == {"keys", "dominant_frequencies:analyze@tiny"}
+    before = own_copy.bytes_of("artifacts/tiny/views")
+    assert "dominant_frequencies:render@tiny" in own_copy.repro()
+    changed = _changed(before, own_copy.bytes_of("artifacts/tiny/views"))
+    assert {Path(name).parts[0] for name in changed} == {"dominant_frequencies"}
 
 
 def test_editing_a_view_draws_those_of_its_instrument_and_computes_nothing(own_copy: Workspace) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
     own_copy.edit("src/miscope/instruments/losses/views.py", 'reading="', 'reading="An edit. ')
-    assert own_copy.repro() <= MEASURED
+    assert own_copy.repro() == {"keys", "losses:render@tiny", "report@tiny"}
     changed = _changed(before, own_copy.bytes_of("artifacts/tiny"))
     assert changed == {"views/losses/drawn_from", "views/losses/overview.json", "report.html"}  # readings stand in both
+
+
+def test_a_default_in_the_code_makes_stale_what_the_keys_call_stale(own_copy: Workspace) -> None:
+    own_copy.edit("src/miscope/core.py", "weight_decay: float = 1.0", "weight_decay: float = 0.5")
+    assert "train@tiny" in own_copy.repro("train@tiny")
+    recipe = json.loads((own_copy.path / "artifacts/tiny/variant.json").read_text())["recipe"]
+    assert recipe["weight_decay"] == 0.5
+    assert own_copy.repro("train@tiny") == set()
+
+
+def test_an_instrument_that_raises_stops_what_depends_on_it_and_nothing_else(own_copy: Workspace) -> None:
+    own_copy.edit("src/miscope/instruments/logit_lens/measure.py", "def nulls(", "raise_ = 1 / 0\n\n\ndef nulls(")
+    own_copy.edit("src/miscope/instruments/losses/views.py", 'reading="', 'reading="An edit. ')
+    done = own_copy.run("python", "-m", "miscope", "run", is_checked=False)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stdout
+    assert re.search(r"\nerror: \d stages? failed\.\n$", done.stderr)
+    assert "An edit." in (own_copy.path / "artifacts/tiny/views/losses/overview.json").read_text()
+    own_copy.edit("src/miscope/instruments/logit_lens/measure.py", "raise_ = 1 / 0\n\n\n", "")
+    assert own_copy.make()[-1].endswith("0 failed.")
 
 
 def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace, tmp_path: Path) -> None:
     before = own_copy.bytes_of("artifacts/tiny")
     own_copy.edit("params.yaml", "      - every: 20\n", "      - every: 20\n      - 50\n")
-    out = own_copy.run("dvc", "repro", "report").stdout
+    own_copy.make()
     for instrument in ("losses", "neuron_spectra", "attention_patterns", "singular_values", "dominant_frequencies"):
-        assert f"tiny {instrument}: 1 computed, 11 fresh, 0 removed" in out
+        assert re.search(r": [01] computed, 1[12] fresh, 0 removed", own_copy.log(f"{instrument}-analyze@tiny"))
         after = _outputs(own_copy, instrument)
         assert set(after) == {f"{step:06d}.npz" for step in (*range(0, 201, 20), 50)}
         assert all(before[f"instruments/{instrument}/{name}"] == after[name] for name in after if name != "000050.npz")
@@ -59,7 +92,9 @@ def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace
 
     anew = own_copy.copy(tmp_path / "anew")
     shutil.rmtree(anew.path / "artifacts" / "tiny")
-    anew.run("dvc", "repro", "report", "--force", "--no-run-cache")
+    for lock in anew.path.rglob("dvc.lock"):
+        lock.unlink()
+    anew.make()
     fresh = _outs(anew)
     timed = {"variant.json", "metrics.json", "report.html"}  # they say how many seconds the training took
     assert set(filled) == set(fresh)
@@ -68,7 +103,7 @@ def test_one_more_checkpoint_computes_only_its_own_artifacts(own_copy: Workspace
 
 def test_a_checkpoint_no_longer_asked_for_takes_its_artifacts_with_it(own_copy: Workspace) -> None:
     own_copy.edit("params.yaml", "every: 20", "every: 40")
-    own_copy.repro()
+    own_copy.make()
     assert set(_outputs(own_copy, "losses")) == {f"{step:06d}.npz" for step in range(0, 201, 40)}
 
 

@@ -60,7 +60,8 @@ def page(folder: Folder, timeline: Timeline) -> str:
         raise MiscopeError(f"`{folder.name}` is not trained and drawn. Run `dvc repro report@{folder.name}`.")
     record = json.loads(folder.record.read_text(encoding="utf-8"))
     instruments = sorted((path for path in folder.views.iterdir() if path.is_dir()), key=_rank)
-    drawings = {path.name: _drawings(path) for path in instruments}
+    task = record["family"].rpartition(".")[0].rpartition(".")[2] or record["family"]  # the module of the family
+    drawings = {path.name: _drawings(path, task if path.name == "task" else path.name) for path in instruments}
     return PAGE.format(
         title=html.escape(f"{record['variant']}: {record['label']}"),
         plotly=get_plotlyjs(),
@@ -121,10 +122,10 @@ def _listed(values: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
-def _drawings(path: Path) -> list[Drawing]:
-    """The drawn views of one instrument, its overview first."""
+def _drawings(path: Path, name: str) -> list[Drawing]:
+    """The drawn views of one instrument, or of the task, its overview first."""
     drawn = sorted(path.glob("*.json"), key=lambda file: (file.stem != "overview", file.stem))
-    texts = {f"{path.name}.{file.stem}": file.read_text(encoding="utf-8") for file in drawn}
+    texts = {f"{name}.{file.stem}": file.read_text(encoding="utf-8") for file in drawn}
     return [Drawing(name, text, json.loads(text)["layout"]["meta"]) for name, text in texts.items()]
 
 

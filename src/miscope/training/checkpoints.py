@@ -1,11 +1,18 @@
 """What a training has left on disk, and whether it belongs to it: checkpoints, curve, and states to resume from.
 
-Every file carries the key of its training, made from all that decides the weights (task, seeds, model, recipe, code,
-device, threads, versions) and nothing else: not the number of steps, the schedule of checkpoints or of evaluations. A
-file with another key is another training's and is not used.
+Every file carries the key of its training, made from what decides the weights (task, seeds, model, recipe, the code
+that runs) and nothing else: not the number of steps, the schedule of checkpoints or of evaluations, nor the machine and
+the versions of libraries, which are recorded. A file with another key is another training's and is not used.
+
+Nothing that was trained is thrown away. What lies there of another training is set aside in `replaced/<key>`, one such
+training is kept, and its files are taken back when its key is asked for again. So are checkpoints of this training that
+params.yaml no longer asks for.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,36 +24,35 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from miscope.core import Adaptive, Variant
-from miscope.keys import SOURCE, Key, canonical_json, digest, digest_of_code
+from miscope.core import Adaptive, Family, Variant
+from miscope.keys import SOURCE, Key, canonical_json, digest_of_code
 from miscope.training.batches import data_digest
-from miscope.training.device import Device, versions
-from miscope.training.graphs import can_replay
+from miscope.training.graphs import may_replay
 from miscope.training.trainer import Evaluation
 from miscope.workspace.files import Folder, write
-from miscope.workspace.store import metadata_of, training_of
+from miscope.workspace.store import metadata_of, metadata_of_file, training_of
 
 HERE = SOURCE / "training"
 SMOOTHED = 5  # evaluations, by a running median: single spikes attract no checkpoints
 
 
-def training_key(variant: Variant, device: Device, ensemble: str = "") -> str:
+def training_key(variant: Variant, ensemble: str = "") -> str:
     """The digest of all that decides the weights of a variant at every step.
 
     A cosine schedule depends on the number of steps, and then that number belongs to the key. So does the ensemble,
-    where there is one: stacked matmuls add up in another order. Code counts that this variant runs on this device.
+    where there is one: stacked matmuls add up in another order. Code counts that this variant runs.
     """
     branch = variant.branch
     inputs = {
         "data": data_digest(variant.family, variant.data_seed),
         "branch's data": data_digest(branch.family, branch.data_seed) if branch else "",
-        "device": digest(canonical_json(device.describe())),
-        "versions": digest(canonical_json(versions())),
         "ensemble": ensemble,
     }
     stacks = [HERE / "ensemble.py"] if ensemble else []
-    replays = [HERE / "graphs.py"] if can_replay(variant.recipe, device) else []
-    code = digest_of_code(HERE / "trainer.py", *stacks, *replays)
+    replays = [HERE / "graphs.py"] if may_replay(variant.recipe) else []
+    family = type(variant.family)
+    losses = [Path(inspect.getfile(family))] if family.loss is not Family.loss else []
+    code = digest_of_code(HERE / "trainer.py", *stacks, *replays, *losses)
     return Key(inputs, code, canonical_json(variant.declaration())).digest
 
 
@@ -64,7 +70,7 @@ class CheckpointStore:
         self.kept = {step for step in folder.resume_steps() if self._tensors(folder.resume(step)) is not None}
 
     def checkpoint_steps(self) -> set[int]:
-        """Steps whose checkpoint is whole and of this training; others are removed."""
+        """Steps whose checkpoint is whole and of this training; damaged ones are removed."""
         own = {step for step in self.folder.checkpoint_steps() if training_of(self.folder.checkpoint(step)) == self.key}
         for step in {*self.folder.checkpoint_steps()} - own:
             self.folder.checkpoint(step).unlink(missing_ok=True)
@@ -130,13 +136,85 @@ class Done:
     fallback_reason: str = ""  # why it took longer than it might have
 
 
-def store_of(variant: Variant, folder: Folder, device: Device, *, is_stacked: bool = False) -> CheckpointStore:
+# ---------------------------------------------------------------- what another training left
+
+ENDED = ("variant.json", "metrics.json", "curves.csv")  # written when a training has ended
+
+
+def settle(folder: Folder, key: str) -> str:
+    """Set aside what lies there of another training, and take back what was set aside of this one.
+
+    What comes back is a sentence about what was set aside; empty if nothing was. A call that is killed is completed by
+    the next one.
+    """
+    other, said = _other_training(folder, key), ""
+    if other:
+        aside = folder.replaced(other)
+        for path in (folder.checkpoints, folder.path / "resume", *(folder.path / name for name in ENDED)):
+            _move(path, aside / path.name)
+        for older in folder.replaced("").iterdir():
+            if older.name not in (other, key):
+                shutil.rmtree(older)
+        files = [path for path in aside.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files) / 1e6
+        said = f"The earlier training of `{folder.name}` lies in {aside} ({len(files)} files, {size:.1f} MB)."
+    for path in sorted(folder.replaced(key).glob("*")):
+        _move(path, folder.path / path.name)
+    shutil.rmtree(folder.replaced(key), ignore_errors=True)
+    return said
+
+
+def set_aside_checkpoints(folder: Folder, key: str, keep: set[Path]) -> None:
+    """Keep checkpoints that are no longer asked for where `settle` finds them."""
+    for path in set(folder.checkpoints.iterdir()) - keep:
+        if training_of(path) == key:
+            _move(path, folder.replaced(key) / folder.checkpoints.name / path.name)
+        else:
+            path.unlink()
+
+
+def _other_training(folder: Folder, key: str) -> str:
+    """The key of another training whose checkpoints, states or record lie there; empty if there are none."""
+    return next((each for each in _keys_of(folder) if each not in ("", key)), "")
+
+
+def _keys_of(folder: Folder) -> Iterator[str]:
+    for step in folder.checkpoint_steps():
+        if own := training_of(folder.checkpoint(step), is_whole=False):
+            yield own
+    for step in folder.resume_steps():
+        if own := metadata_of_file(folder.resume(step)):
+            yield own
+    if folder.record.is_file():
+        yield str(json.loads(folder.record.read_text(encoding="utf-8")).get("key", ""))
+
+
+def _move(path: Path, to: Path) -> None:
+    """Move a file, or a folder file by file into one that may exist."""
+    if path.is_dir():
+        for each in sorted(path.iterdir()):
+            _move(each, to / each.name)
+        path.rmdir()
+    elif path.is_file():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(to)
+
+
+# ---------------------------------------------------------------- what is asked for
+
+
+def store_of(variant: Variant, folder: Folder, *, is_stacked: bool = False) -> CheckpointStore:
     """The variant's files; a branch may also go on from the states of its parent, which trained alike up to there."""
     branch, parent = variant.branch, None
     if branch is not None:
-        key = training_key(replace(variant, branch=None), device)
+        key = training_key(replace(variant, branch=None))
         parent = CheckpointStore(Folder(folder.path.parent / branch.parent), key, until=branch.at)
-    return CheckpointStore(folder, training_key(variant, device, variant.recipe.ensemble if is_stacked else ""), parent)
+    return CheckpointStore(folder, key_of(variant, is_stacked=is_stacked), parent)
+
+
+def key_of(variant: Variant, *, is_stacked: bool) -> str:
+    """The key of a variant that trains alone, or stacked with its ensemble."""
+    return training_key(variant, variant.recipe.ensemble if is_stacked else "")
 
 
 def target_of(

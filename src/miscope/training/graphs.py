@@ -31,8 +31,16 @@ Capture = Callable[[Callable[[], None], Update], Update]  # (warm_up, update) ->
 
 def can_replay(recipe: Recipe, device: Device) -> bool:
     """Whether every update is the same kernels on the same tensors, with steps, moments and rate on one GPU."""
-    is_whole = recipe.batch_size == 0 and recipe.accumulate == 1
-    return device.torch.type == "cuda" and device.world == 1 and is_whole and recipe.optimizer in FUSED
+    return device.torch.type == "cuda" and device.world == 1 and _is_whole(recipe)
+
+
+def may_replay(recipe: Recipe) -> bool:
+    """Whether that can be so on any machine."""
+    return recipe.device != "cpu" and _is_whole(recipe)
+
+
+def _is_whole(recipe: Recipe) -> bool:
+    return recipe.batch_size == 0 and recipe.accumulate == 1 and recipe.optimizer in FUSED
 
 
 def on_gpu(warm_up: Callable[[], None], update: Update) -> Update:

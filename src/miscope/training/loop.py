@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from miscope.core import Variant
 from miscope.model.memory import keep_freed_memory
-from miscope.training.checkpoints import Done, Target, adaptive_steps, store_of, target_of
+from miscope.training.checkpoints import Done, Target, adaptive_steps, key_of, settle, store_of, target_of
 from miscope.training.device import Device, device_for
 from miscope.training.ensemble import stacked
 from miscope.training.graphs import replaying
@@ -28,8 +30,11 @@ def train(
     folder: Folder,
     on_evaluation: Callable[[Evaluation], None] = lambda _: None,
     members: Sequence[Variant] = (),
+    on_notice: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Bring checkpoints, curve, metrics and record of a variant up to date; what comes back is the record.
+
+    `on_notice` is told where an earlier training with other settings or code is kept.
 
     With `members`, the others of its ensemble, all train side by side, and the checkpoints and states of each come to
     lie in its own folder, beside this one; only this one's record is written.
@@ -40,9 +45,16 @@ def train(
     """
     keep_freed_memory()
     device, started = device_for(variant.recipe), time.perf_counter()
+    if variant.recipe.threads:
+        torch.set_num_threads(variant.recipe.threads)
     everyone = sorted([variant, *members], key=lambda v: v.name)  # the same stack, whoever comes first
     folders = {v.name: folder.beside(v.name) for v in members} | {variant.name: folder}
-    stores = {v.name: store_of(v, folders[v.name], device, is_stacked=bool(members)) for v in everyone}
+    if device.writes:
+        for v in everyone:
+            if said := settle(folders[v.name], key_of(v, is_stacked=bool(members))):
+                on_notice(said)
+    device.wait()
+    stores = {v.name: store_of(v, folders[v.name], is_stacked=bool(members)) for v in everyone}
     check_processes(variant, folder, device)
     own = target_of(variant, stores[variant.name], on_evaluation)
     targets = [own if v is variant else target_of(v, stores[v.name]) for v in everyone]

@@ -10,7 +10,7 @@ from typing import Any
 from miscope.core import MiscopeError, Variant
 from miscope.keys import canonical_json, digest
 from miscope.model.transformer import Transformer
-from miscope.training.checkpoints import Done, Target
+from miscope.training.checkpoints import Done, Target, set_aside_checkpoints
 from miscope.training.device import Device, versions
 from miscope.training.trainer import Evaluation
 from miscope.workspace.files import Folder, pretty_json, sweep, write
@@ -22,7 +22,7 @@ def write_training(
 ) -> dict[str, Any]:
     """Write the record of a training that has ended, and remove what it does not ask for. Its weights must move."""
     kept = {folder.resume(step) for step in target.states}
-    sweep(folder.checkpoints, keep={folder.checkpoint(step) for step in target.checkpoints})
+    set_aside_checkpoints(folder, target.store.key, keep={folder.checkpoint(step) for step in target.checkpoints})
     sweep(folder.path / "resume", keep=kept | {folder.resume_curve, folder.began})
     _check_moving(folder, sorted(target.checkpoints))
     curve = [target.store.curve[step] for step in sorted(target.evaluations)]
@@ -38,7 +38,8 @@ def write_training(
         "this_time": {"updates": done.updates, "checkpoints": done.checkpoints, "seconds": round(seconds, 2)},
     }
     ended = {"steps": variant.recipe.steps, "seconds": round(spent, 2)}
-    return write_record(variant, folder, curve, device, warning(device, done) | told | _cost(variant), ended)
+    warned = warning(device, done, mixture(folder, device) if done.updates else "")
+    return write_record(variant, folder, curve, device, warned | told | _cost(variant), ended)
 
 
 def write_record(
@@ -60,7 +61,10 @@ def write_record(
 
 def check_processes(variant: Variant, folder: Folder, device: Device) -> None:
     """Refuse, by a MiscopeError, to go on with a training that another number of processes began: it would be lost."""
-    now = {"declaration": digest(canonical_json(variant.declaration())), "processes": device.world}
+    now = {
+        "declaration": digest(canonical_json(variant.declaration())), "processes": device.world,
+        "computed_with": computed_with(device),
+    }  # fmt: skip
     before = json.loads(folder.began.read_text(encoding="utf-8")) if folder.began.is_file() else now
     device.wait()
     if before["declaration"] == now["declaration"] and before["processes"] != now["processes"]:
@@ -68,8 +72,23 @@ def check_processes(variant: Variant, folder: Folder, device: Device) -> None:
             f"`{variant.name}` was begun by {before['processes']} processes, and this call has {device.world}: their "
             f"bytes differ. Run it as before, or delete {folder.began.parent} to begin anew."
         )
+    if device.writes and before["declaration"] != now["declaration"]:
+        before = now
     if device.writes:
-        write(folder.began, canonical_json(now))
+        write(folder.began, canonical_json(before))
+
+
+def computed_with(device: Device) -> dict[str, Any]:
+    """What the last bits of weights depend on, beside what is declared."""
+    return {name: value for name, value in (device.describe() | versions()).items() if name != "processes"}
+
+
+def mixture(folder: Folder, device: Device) -> str:
+    """A sentence, if this call went on with what others had computed on another machine or with other versions."""
+    before = json.loads(folder.began.read_text(encoding="utf-8")).get("computed_with", {})
+    now = computed_with(device)
+    differ = [f"{name} {before[name]}, then {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+    return f"Computed in parts, with {'; '.join(differ)}: the last bits depend on it." if differ else ""
 
 
 def _check_moving(folder: Folder, steps: Sequence[int]) -> None:
@@ -83,10 +102,10 @@ def _check_moving(folder: Folder, steps: Sequence[int]) -> None:
             )
 
 
-def warning(device: Device, done: Done) -> dict[str, str]:
+def warning(device: Device, done: Done, mixed: str = "") -> dict[str, str]:
     """What a reader of the record should know of how it was trained; nothing, if there is nothing to warn of."""
     coarse = "bfloat16 autocast: logits carry 8 bits; losses below about 1e-3 nats are not resolved."
-    said = " ".join(filter(None, [coarse if device.precision != "float32" else "", done.fallback_reason]))
+    said = " ".join(filter(None, [coarse if device.precision != "float32" else "", done.fallback_reason, mixed]))
     return {"warning": said} if said else {}
 
 

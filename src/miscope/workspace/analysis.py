@@ -6,6 +6,7 @@ others continue.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from miscope.catalog import Plugin, reason
 from miscope.core import Checkpoint, Context, MiscopeError, NotApplicable
-from miscope.instrument import Artifact, Null, Output, OverTraining, PerCheckpoint, sampled_steps
+from miscope.instrument import GRADIENTS, Artifact, Null, Output, OverTraining, PerCheckpoint, sampled_steps
 from miscope.keys import Key
 from miscope.workspace import status, store
 from miscope.workspace.configuration import Config, load
@@ -54,11 +55,18 @@ def write_probe(config: Config, folder: Folder) -> int:
 
 
 def bring_up_to_date(
-    config: Config, folder: Folder, instruments: Sequence[str], progress: Progress = lambda steps: steps
+    config: Config,
+    folder: Folder,
+    instruments: Sequence[str],
+    progress: Progress = lambda steps: steps,
+    *,
+    with_siblings: bool = False,
 ) -> dict[str, Summary]:
     """Compute the Outputs and nulls that are missing or stale, and remove files that nothing needs.
 
     Per-checkpoint instruments share one forward pass for each checkpoint; instruments over training run after them.
+    `with_siblings`: where that pass is made for activations, Outputs of other instruments that read them are stored
+    too, and nothing else is done about those.
 
     Raises:
         MiscopeError: the checkpoints or the probe are missing or damaged, or there is no such instrument.
@@ -76,7 +84,8 @@ def bring_up_to_date(
                 plans.append(_plan(folder, plugin, config.settings(name)))
         except MiscopeError as wrong:
             summaries[name] = Summary(error=str(wrong))
-    _analyze(folder, plans, context, progress)
+    siblings = _siblings(config, folder, plans) if with_siblings else []
+    _analyze(folder, [*plans, *siblings], context, progress)
     for plan in plans:
         summaries[plan.plugin.name] = _finished(folder, plan, context)
     for name in instruments:
@@ -113,6 +122,24 @@ def _plan(folder: Folder, plugin: Plugin, settings: Mapping[str, Any]) -> _Plan:
     paths = {step: folder.output(plugin.name, step) for step in steps}
     plan.stale = {step: path for step, path in paths.items() if not status.is_fresh(path, keys[step])}
     return plan
+
+
+def _siblings(config: Config, folder: Folder, plans: Sequence[_Plan]) -> list[_Plan]:
+    """Other instruments that read nothing but activations, if one of these reads any and has to; faulty ones apart."""
+    if not any(plan.stale and reads_activations(plan.instrument) for plan in plans):
+        return []
+    siblings, own = [], {plan.plugin.name for plan in plans}
+    for name in config.catalog.stored:
+        plugin = config.catalog.plugin(name)
+        if name not in own and isinstance(plugin.instrument, PerCheckpoint) and reads_activations(plugin.instrument):
+            with suppress(MiscopeError):  # its own stage says what is wrong
+                siblings.append(_plan(folder, plugin, config.settings(name)))
+    return siblings
+
+
+def reads_activations(instrument: PerCheckpoint) -> bool:
+    """Whether it reads activations and nothing else, so that one pass over the probe serves all that do."""
+    return bool(instrument.hooks) and GRADIENTS not in instrument.needs
 
 
 def _analyze(folder: Folder, plans: Sequence[_Plan], context: Context, progress: Progress) -> None:

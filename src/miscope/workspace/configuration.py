@@ -49,6 +49,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "batch_size": (0, 10_000_000),
     "accumulate": (1, 10_000),
     "resume_points": (-1, 10_000),
+    "threads": (0, 1_024),
     "seed": (0, 2**63 - 1),
     "data_seed": (0, 2**63 - 1),
     "n_layers": (1, 48),

@@ -5,8 +5,9 @@
                         probe.safetensors            the fixed inputs and their context
                         checkpoints/<step>.safetensors
                         resume/<step>.safetensors    states to resume training from
+                        replaced/<key>/              an earlier training with other settings or code
                         instruments/<instrument>/<step>.npz or over_training.npz, and nulls.json
-                        views/<instrument>/<view>.json, drawn_from
+                        views/<instrument>/<view>.json, drawn_from; views/task of the family's views
                         report.html
 
 Every file is byte-stable: the same content gives the same bytes.
@@ -64,6 +65,10 @@ class Folder:
     def checkpoint_steps(self) -> tuple[int, ...]:
         return _steps(self.checkpoints, ".safetensors")
 
+    def replaced(self, key: str) -> Path:
+        """Where a training with another key is kept."""
+        return self.path / "replaced" / key
+
     def resume(self, step: int) -> Path:
         """The state of the training at a step: weights and the optimizer's moments."""
         return self.path / "resume" / f"{step:06d}.safetensors"
@@ -105,10 +110,6 @@ class Folder:
     @property
     def views(self) -> Path:
         return self.path / "views"
-
-    def view(self, name: str) -> Path:
-        instrument, _, leaf = name.partition(".")
-        return self.views / instrument / f"{leaf}.json"
 
     def drawn_from(self, instrument: str) -> Path:
         """The key of an instrument's drawings."""

@@ -43,9 +43,9 @@ class Status:
 
 
 def command(variant: str, plugin: Plugin | None = None) -> str:
-    """The command that brings a variant up to date; forced for a plugin from outside, whose code DVC does not watch."""
+    """The command that brings a variant up to date; for a plugin from outside, whose code DVC does not watch, ours."""
     if plugin is not None and plugin.is_outside:
-        return f"dvc repro -fs analyze@{variant} render@{variant} report@{variant}"
+        return f"python -m miscope run report@{variant}"
     return f"dvc repro report@{variant}"
 
 
@@ -73,9 +73,8 @@ def _other_training(variant: Variant, folder: Folder) -> str:
     for section, now in declared.items():
         before = trained.get(section)
         if before != now and section == "code":
-            return (
-                f"other code of `{variant.family_name}`, which DVC does not watch (`dvc repro -f train@{variant.name}`)"
-            )
+            make = f"python -m miscope run train@{variant.name}"
+            return f"other code of `{variant.family_name}`, which DVC does not watch (`{make}`)"
         if before != now:
             pairs = (
                 [(section, before, now)]

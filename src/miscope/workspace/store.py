@@ -84,10 +84,11 @@ def weights_digest(path: Path) -> str:
     return str(_header(path, stamp(path))["weights"])
 
 
-def training_of(path: Path) -> str:
-    """The key of the training that wrote a checkpoint; empty for a file that is damaged."""
+def training_of(path: Path, *, is_whole: bool = True) -> str:
+    """The key of the training that wrote a checkpoint; empty for a file that is damaged, if it must be whole."""
     try:
-        load_checkpoint(path)
+        if is_whole:
+            load_checkpoint(path)
         return str(_header(path, stamp(path)).get("training", ""))
     except MiscopeError:
         return ""
@@ -98,6 +99,15 @@ def metadata_of(content: bytes) -> str | None:
     size = int.from_bytes(content[:8], "little")
     header: dict[str, dict[str, str]] = json.loads(content[8 : 8 + size])
     return header.get("__metadata__", {}).get("miscope")
+
+
+def metadata_of_file(path: Path) -> str:
+    """The `miscope` entry in the header of a safetensors file; empty for a file that is damaged."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return str((file.metadata() or {}).get("miscope", ""))
+    except (SafetensorError, OSError):
+        return ""
 
 
 def is_checkpoint(path: Path) -> bool:
