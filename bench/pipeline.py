@@ -60,7 +60,7 @@ def main(n: int) -> None:
         told = {"first run": cost(root, *run), "nothing to do, miscope run": cost(root, *run)}
         told["nothing to do, dvc repro"] = cost(root, "dvc", "repro")
         told["dvc status"] = cost(root, "dvc", "status")
-        asked = cost(root, "dvc", "repro", STAGE)
+        asked = cost(root, "dvc", "repro", "-s", STAGE)
         told["one fresh stage of every variant, forced"] = cost(root, "dvc", "repro", "-f", "-s", STAGE)
         file = root / EDITED
         for command, edit in ((("dvc", "repro"), "EDITED = 1"), (run, "EDITED = 2")):
